@@ -1,0 +1,91 @@
+"""What the analysis says: comparisons with their verdicts, and the summary of a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import field
+
+from benchctl.model.experiment import Direction
+from benchctl.model.measurement import Validity
+from benchctl.model.record import Record
+
+Verdict = Literal["faster", "slower", "equivalent", "inconclusive"]
+State = Literal["planned", "running", "finished", "failed", "interrupted"]
+
+
+class Comparison(Record, frozen=True, kw_only=True):
+    """A contender level against the baseline; effect, low, high, detectable, delta are ratios minus one."""
+
+    factor: str
+    at: dict[str, str]
+    baseline: str
+    contender: str
+    metric: str
+    unit: str
+    better: Direction
+    verdict: Verdict
+    effect: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_adjusted: float | None  # Holm over all comparisons of the run
+    p_permutation: float | None  # from n = 6 on
+    p_rank: float | None
+    n: int  # pairs that count
+    detectable: float | None
+    delta: float
+    paired: bool
+    validity: Validity
+    reasons: tuple[str, ...] = ()
+
+
+class MetricSummary(Record, frozen=True, kw_only=True):
+    """One metric of one treatment over the trials that count."""
+
+    treatment: str
+    levels: dict[str, str]
+    metric: str
+    unit: str
+    n: int
+    mean: float | None  # geometric
+    low: float | None
+    high: float | None
+    cv: float | None
+
+
+class TrialCounts(Record, frozen=True, kw_only=True):
+    planned: int
+    ok: int = 0
+    suspect: int = 0
+    invalid: int = 0
+    failed: int = 0
+
+
+class GateSummary(Record, frozen=True, kw_only=True):
+    """How often a gate objected, and the trial where it was worst."""
+
+    gate: str
+    validity: Validity
+    trials: int
+    worst_trial: int | None
+    value: float | None
+    limit: float | None
+    unit: str
+    reason: str
+
+
+class Summary(Record, frozen=True, kw_only=True):
+    """summary.json: everything a report shows; derived from raw files and trial.json alone."""
+
+    schema: int = 1
+    run: str
+    name: str
+    state: State
+    validity: Validity
+    grade: str
+    trials: TrialCounts
+    comparisons: tuple[Comparison, ...]
+    metrics: tuple[MetricSummary, ...]
+    gates: tuple[GateSummary, ...]
+    notes: tuple[str, ...] = field(default_factory=tuple)

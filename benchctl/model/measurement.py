@@ -1,0 +1,109 @@
+"""What a trial yields: facts from the host, the loader's result, the gates' findings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import field
+
+from benchctl.model.record import Record, Scalar
+
+Validity = Literal["ok", "suspect", "invalid"]
+_ORDER: tuple[Validity, ...] = ("ok", "suspect", "invalid")
+
+
+def worst(found: tuple[Validity, ...]) -> Validity:
+    """The gravest of several validities; ok when there is none."""
+    return max(found, key=_ORDER.index, default="ok")
+
+
+class Quantity(Record, frozen=True, kw_only=True):
+    """A number with its unit; None where the sample does not carry it (a p99.9 of 200 requests)."""
+
+    value: float | None
+    unit: str
+
+
+class Finding(Record, frozen=True, kw_only=True):
+    """What one gate says of one trial."""
+
+    gate: str
+    validity: Validity
+    value: float | None
+    limit: float | None
+    unit: str
+    reason: str
+
+
+class Window(Record, frozen=True, kw_only=True):
+    """The measured window in the host's CLOCK_REALTIME, seconds since the epoch."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+
+class TaskResult(Record, frozen=True, kw_only=True):
+    """A finished task as the agent reports it."""
+
+    argv: tuple[str, ...]
+    exit: int  # negative: killed by that signal
+    start: float  # CLOCK_REALTIME
+    end: float
+    cpu_user: float  # seconds, children included
+    cpu_system: float
+    max_rss: int  # bytes
+    timed_out: bool = False
+
+
+class ServerFacts(Record, frozen=True, kw_only=True):
+    """What the running server said of itself after its start."""
+
+    instance: str
+    image: str
+    version: str
+    settings: dict[str, str]  # read back; the server's own spelling
+    wanted: dict[str, str]  # what the treatment asked for
+    differing: dict[str, tuple[str, str]] = field(default_factory=dict)  # name -> (wanted, found)
+
+
+class LoaderResult(Record, frozen=True, kw_only=True):
+    """The common form of every load generator's output, limited to the measured window."""
+
+    loader: str
+    version: str
+    open_loop: bool  # False: latency is service time
+    metrics: dict[str, Quantity]
+    errors: int
+    requests: int
+    series: dict[str, tuple[float, ...]] = field(default_factory=dict)  # one value per second of the window
+    percentile_source: str = ""  # "log", "histogram", "loader"
+
+
+class Trial(Record, frozen=True, kw_only=True):
+    """trial.json: the facts of one finished trial, and what was derived from its raw files at the time."""
+
+    schema: int = 1
+    ordinal: int
+    block: int
+    position: int
+    treatment: str
+    levels: dict[str, str]
+    seed: int
+    host: str
+    attempt: int
+    started: float  # controller's CLOCK_REALTIME
+    phases: dict[str, float]  # name -> seconds
+    window: Window
+    load: TaskResult
+    server: ServerFacts | None
+    counters_before: dict[str, Scalar]
+    counters_after: dict[str, Scalar]
+    loader_version: str
+    files: dict[str, str]  # relative path -> sha256
+    result: LoaderResult
+    findings: tuple[Finding, ...]
+    validity: Validity

@@ -1,0 +1,98 @@
+"""The plan: every trial of a run in its order, and what must exist on the hosts before the first."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import field
+
+from benchctl.model.experiment import Dbms, Experiment, Value, Workload
+from benchctl.model.record import Record
+from benchctl.model.role import Scope
+
+StageScope = Literal["once", "level", "trial"]
+
+
+class FactorPlan(Record, frozen=True, kw_only=True):
+    """A factor with the scope of the costliest thing that its levels change."""
+
+    name: str
+    labels: tuple[str, ...]
+    scope: Scope | None  # None: its levels set nothing (A/A)
+
+
+class Instance(Record, frozen=True, kw_only=True):
+    """One installed server: a distinct set of install-scope values, with its own descriptor and data."""
+
+    id: str  # <role>-<hash of the install options>
+    role: str
+    group: str
+    options: dict[str, Value]
+
+
+class Image(Record, frozen=True, kw_only=True):
+    """A data image that trials clone: an instance and what the loader's prepare command is told."""
+
+    id: str
+    instance: str
+    loader: str
+    prepare: dict[str, Value]
+    seed: int
+
+
+class Treatment(Record, frozen=True, kw_only=True):
+    """One combination of levels, with the experiment's parts as they stand under it."""
+
+    id: str  # t01, t02, …; t01 holds the baseline levels
+    levels: dict[str, str]
+    dbms: Dbms | None
+    workload: Workload
+    instance: str | None
+    image: str | None
+
+
+class PlannedTrial(Record, frozen=True, kw_only=True):
+    ordinal: int  # from 1
+    block: int  # from 1
+    position: int  # inside the block, from 1
+    treatment: str
+    seed: int
+
+
+class Stage(Record, frozen=True, kw_only=True):
+    """A stage as the plan prints it: where it runs, and how often."""
+
+    name: str
+    group: str
+    kind: Literal["finish", "service"]
+    scope: StageScope
+    depends: tuple[str, ...] = ()  # the factors whose levels make it run again
+    together: bool = False
+    measured: bool = False
+
+
+class Detectable(Record, frozen=True, kw_only=True):
+    """The smallest true effect found with 80 % power, for a coefficient of variation between trials."""
+
+    cv: float
+    effect: float
+
+
+class Plan(Record, frozen=True, kw_only=True):
+    """Everything that `execute` does, worked out before anything happens."""
+
+    schema: int = 1
+    experiment: Experiment
+    origins: dict[str, str]  # dotted path -> "file:line:column", "--set" or "default"
+    factors: tuple[FactorPlan, ...]
+    instances: tuple[Instance, ...]
+    images: tuple[Image, ...]
+    treatments: tuple[Treatment, ...]
+    stages: tuple[Stage, ...]
+    trials: tuple[PlannedTrial, ...]
+    expected_seconds: float
+    detectable: tuple[Detectable, ...] = field(default_factory=tuple)
+    design_hash: str = ""
+
+    def treatment(self, treatment_id: str) -> Treatment:
+        return next(t for t in self.treatments if t.id == treatment_id)

@@ -1,0 +1,66 @@
+"""A role's meta/bench.yml as a record: what it is, what it offers, and what each of its variables costs.
+
+The scope of a variable says when a changed value takes effect: `install` (configure makes one instance per
+distinct set), `prepare` (a data image per distinct set), `start` (the agent applies it before a start) and
+`run` (the load generator's command line in each trial).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from benchctl.model.experiment import Direction, Value
+from benchctl.model.record import Record
+
+Scope = Literal["install", "prepare", "start", "run"]
+Kind = Literal["dbms", "loader", "tuning"]
+OptionType = Literal[
+    "string", "version", "integer", "number", "boolean", "duration", "size", "choice", "list", "mapping"
+]
+
+
+class Option(Record, frozen=True, kw_only=True):
+    """One key that the experiment may give to this role."""
+
+    type: OptionType
+    scope: Scope
+    doc: str
+    default: Value | None = None
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class MetricDoc(Record, frozen=True, kw_only=True):
+    """One metric that a load generator reports."""
+
+    name: str
+    unit: str
+    better: Direction
+    doc: str = ""
+
+
+class RoleStage(Record, frozen=True, kw_only=True):
+    """A stage that the role brings to an experiment."""
+
+    name: str
+    kind: Literal["finish", "service"]
+    together: Annotated[bool, Meta(description="all hosts start at one instant")] = False
+    measured: Annotated[bool, Meta(description="the window that gates refer to lies in this stage")] = False
+
+
+class RoleMeta(Record, frozen=True, kw_only=True):
+    """All of meta/bench.yml."""
+
+    name: str
+    kind: Kind
+    doc: str
+    nodes: Literal["one", "many"] = "one"
+    options: dict[str, Option] = field(default_factory=dict)
+    settings: Scope | None = None
+    stages: tuple[RoleStage, ...] = ()
+    metrics: tuple[MetricDoc, ...] = ()
+    ports: tuple[int, ...] = ()
+    drives: Annotated[tuple[str, ...], Meta(description="the DBMS roles a load generator can drive")] = ()
