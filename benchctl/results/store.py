@@ -1,0 +1,151 @@
+"""One run directory: where everything lies, how trials get in, how they come out again.
+
+A trial is done when its raw files are synced and trial.json is renamed into place; nothing later touches it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from benchctl.errors import RunStateError
+from benchctl.journal import Journal
+from benchctl.model.comparison import Summary
+from benchctl.model.host import Inventory
+from benchctl.model.measurement import Trial
+from benchctl.model.plan import Plan
+from benchctl.model.record import to_json
+from benchctl.results.files import manifest, sync_file, sync_folder, write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+T = TypeVar("T")
+
+
+class RunStore:
+    """The files of one run; all writes are atomic."""
+
+    def __init__(self, path: Path) -> None:
+        """Take an existing run directory (`create` makes one)."""
+        self.path = path
+        self.id = path.name
+
+    @classmethod
+    def create(cls, path: Path, *, experiment_text: str, plan: Plan) -> RunStore:
+        """Make the directory and store what will be done before anything is done. Raises RunStateError."""
+        try:
+            (path / "trials").mkdir(parents=True)
+            store = cls(path)
+            write_atomically(path / "experiment.yml", experiment_text.encode())
+            write_atomically(path / "plan.json", to_json(plan))
+        except OSError as error:
+            raise RunStateError(
+                f"{path}: the run directory cannot be made: {error.strerror}",
+                remedy="name a folder that you can write to with --workspace",
+            ) from error
+        return store
+
+    def journal(self) -> Journal:
+        return Journal(self.path / "journal.jsonl")
+
+    def plan(self) -> Plan:
+        return self._read("plan.json", Plan)
+
+    def experiment_text(self) -> str:
+        return (self.path / "experiment.yml").read_text(encoding="utf-8")
+
+    def save_inventory(self, ansible: dict[str, Any]) -> None:
+        write_atomically(self.path / "inventory.json", to_json(ansible))
+
+    def inventory(self) -> Inventory:
+        return self._read("hosts.json", Inventory)
+
+    def save_descriptors(self, descriptors: dict[str, str]) -> None:
+        write_atomically(self.path / "descriptors.json", to_json(descriptors))
+
+    def descriptors(self) -> dict[str, str]:
+        """Instance id or loader role -> path of its descriptor on the host."""
+        return self._read("descriptors.json", dict[str, str])
+
+    def host_folder(self, host: str) -> Path:
+        folder = self.path / "hosts" / host
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def save_fingerprint(self, host: str, facts: dict[str, Any]) -> None:
+        write_atomically(self.host_folder(host) / "fingerprint.json", to_json(facts))
+
+    def fingerprints(self) -> dict[str, dict[str, Any]]:
+        found = sorted(self.path.glob("hosts/*/fingerprint.json"))
+        return {
+            path.parent.name: self._read(path.relative_to(self.path).as_posix(), dict[str, Any])
+            for path in found
+        }
+
+    def trial_folder(self, ordinal: int) -> Path:
+        return self.path / "trials" / f"{ordinal:04d}"
+
+    def raw_folder(self, ordinal: int) -> Path:
+        """An empty folder for the raw files of a new attempt; what an earlier one left is kept aside."""
+        folder = self.trial_folder(ordinal)
+        if self.is_done(ordinal):
+            raise RunStateError(f"{folder}: this trial is done and is never repeated")
+        self.abandon(ordinal)
+        (folder / "raw").mkdir(parents=True)
+        return folder / "raw"
+
+    def attempt(self, ordinal: int) -> int:
+        """The number of the attempt that would come next, from 1."""
+        return len(list((self.trial_folder(ordinal) / "attempts").glob("*"))) + 1
+
+    def abandon(self, ordinal: int) -> None:
+        """Move the raw files of an attempt that did not finish to attempts/<n>."""
+        folder = self.trial_folder(ordinal)
+        if (folder / "raw").exists() and not self.is_done(ordinal):
+            aside = folder / "attempts" / str(self.attempt(ordinal))
+            aside.parent.mkdir(exist_ok=True)
+            (folder / "raw").rename(aside)
+
+    def finish(self, trial: Trial) -> None:
+        """Make a trial done: sync its raw files, then rename trial.json into place."""
+        folder = self.trial_folder(trial.ordinal)
+        for path in sorted((folder / "raw").rglob("*")):
+            if path.is_file():
+                sync_file(path)
+        sync_folder(folder / "raw")
+        write_atomically(folder / "trial.json", to_json(trial))
+        sync_folder(folder.parent)
+
+    def is_done(self, ordinal: int) -> bool:
+        return (self.trial_folder(ordinal) / "trial.json").exists()
+
+    def trials(self) -> tuple[Trial, ...]:
+        """Every finished trial, by ordinal."""
+        found = sorted(self.path.glob("trials/*/trial.json"))
+        return tuple(self._read(path.relative_to(self.path).as_posix(), Trial) for path in found)
+
+    def save_summary(self, summary: Summary) -> None:
+        write_atomically(self.path / "summary.json", to_json(summary))
+
+    def summary(self) -> Summary:
+        return self._read("summary.json", Summary)
+
+    def save_manifest(self) -> None:
+        """MANIFEST.sha256 of the experiment, the plan and every trial, in the format of sha256sum."""
+        chosen = [self.path / "experiment.yml", self.path / "plan.json"]
+        chosen += self.path.glob("trials/*/trial.json")
+        chosen += (path for path in self.path.glob("trials/*/raw/**/*") if path.is_file())
+        write_atomically(self.path / "MANIFEST.sha256", manifest(self.path, chosen))
+
+    def _read(self, name: str, kind: type[T]) -> T:
+        path = self.path / name
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+        except FileNotFoundError as error:
+            raise RunStateError(f"{path}: not there") from error
+        except msgspec.MsgspecError as error:
+            raise RunStateError(
+                f"{path}: {error}", remedy="the file was changed or comes from another version of benchctl"
+            ) from error
