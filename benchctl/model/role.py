@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from benchctl.model.experiment import Direction, Value
+from benchctl.model.experiment import Direction, Ratio, Value
 from benchctl.model.record import Record
 
 Scope = Literal["install", "prepare", "start", "run"]
@@ -31,6 +31,10 @@ class Option(Record, frozen=True, kw_only=True):
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    required: Annotated[bool, Meta(description="an experiment without this key is an error")] = False
+    needed_with: Annotated[
+        dict[str, str], Meta(description="required when other options of the role have these values")
+    ] = field(default_factory=dict)
 
 
 class MetricDoc(Record, frozen=True, kw_only=True):
@@ -40,6 +44,10 @@ class MetricDoc(Record, frozen=True, kw_only=True):
     unit: str
     better: Direction
     doc: str = ""
+    delta: Annotated[
+        Ratio | None,
+        Meta(description="compared when the experiment names no metrics; within this, equivalent"),
+    ] = None
 
 
 class RoleStage(Record, frozen=True, kw_only=True):

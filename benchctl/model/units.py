@@ -1,6 +1,6 @@
-"""Durations, sizes and percentages as people write them: `60s`, `2.5ms`, `1GB`, `2%`. A bare number is never accepted.
+"""Durations, sizes, percentages as people write them: `60s`, `2.5ms`, `1GB`, `2%`; never a bare number.
 
-Seconds are floats, bytes are integers, percentages become fractions. Sizes use PostgreSQL's meaning: 1kB = 1024 B.
+Seconds are floats, bytes integers, percentages fractions. Sizes use PostgreSQL's meaning: 1kB = 1024 B.
 Must not know where a text came from: the caller adds the place to the message.
 """
 
@@ -34,7 +34,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_percent(text: str) -> float:
-    """Return a fraction (`2%` is 0.02). Raises ValueError with what is allowed when the text is no percentage."""
+    """Return a fraction (`2%` is 0.02). Raises ValueError with what is allowed for anything else."""
     match = _PERCENT.fullmatch(text.strip())
     if match is None:
         raise ValueError(PERCENT_WANTED)

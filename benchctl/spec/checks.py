@@ -1,0 +1,208 @@
+"""What a well-formed experiment must also be: checks that look at more than one place.
+
+Each check notes its problems at the places that the walker remembered. Must not change the experiment.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+from benchctl.model.units import format_duration
+from benchctl.spec.levels import Parts, split, under
+from benchctl.spec.problems import Place, Problems, did_you_mean
+
+if TYPE_CHECKING:
+    from benchctl.model.experiment import Dbms, Experiment, Level, Workload
+    from benchctl.model.role import RoleMeta
+
+MAX_TREATMENTS = 1_000
+MAX_TRIALS = 100_000
+
+
+class Checks:
+    """All semantic checks over one experiment; `roles` maps `dbms` and `workload` to what the roles say."""
+
+    def __init__(
+        self, experiment: Experiment, roles: dict[str, RoleMeta], places: dict[str, Place], problems: Problems
+    ) -> None:
+        """Take the experiment with its defaults, and where its values stand."""
+        self._experiment = experiment
+        self._roles = roles
+        self._places = places
+        self._problems = problems
+
+    def run(self) -> None:
+        """Note everything that does not hold."""
+        self._check_roles()
+        self._check_groups()
+        self._check_design()
+        self._check_metrics()
+        self._check_settings()
+        self._check_factors()
+        if self._enough():
+            self._check_treatments()
+
+    def _add(self, path: str, found: str, allowed: str = "", remedy: str = "") -> None:
+        at = path
+        while at not in self._places and at:
+            at = at.rpartition(".")[0]
+        self._problems.add(self._places[at], path, found, allowed, remedy)
+
+    def _check_roles(self) -> None:
+        for section, kind in (("dbms", "dbms"), ("workload", "loader")):
+            meta = self._roles.get(section)
+            if meta is not None and meta.kind != kind:
+                self._add(
+                    f"{section}.role",
+                    f"found {meta.name}, a role of kind {meta.kind}",
+                    f"a role of kind {kind}",
+                )
+        drives = self._roles["workload"].drives
+        dbms = self._experiment.dbms
+        if drives and (dbms is None or dbms.role not in drives):
+            found = "found no dbms" if dbms is None else f"found the dbms {dbms.role}"
+            name = self._experiment.workload.role
+            self._add(
+                "workload.role",
+                f"{found} to drive",
+                f"{name} drives {', '.join(drives)}",
+                "change one of the two",
+            )
+
+    def _check_groups(self) -> None:
+        known = ("dbms", "loader")
+        for name, group in self._experiment.hosts.groups.items():
+            path = f"hosts.groups.{name}"
+            if name not in known:
+                hint = did_you_mean(name, known)
+                self._add(
+                    path,
+                    "found a group that nothing runs on",
+                    f"dbms, loader{hint}",
+                    "stages are not supported yet",
+                )
+            if group.count > 1:
+                self._add(
+                    f"{path}.count", f"found {group.count} hosts", "1: provider local is this machine alone"
+                )
+
+    def _check_design(self) -> None:
+        design = self._experiment.design
+        if design.min_blocks is not None and not 1 <= design.min_blocks <= design.blocks:
+            self._add(
+                "design.min_blocks", f"found {design.min_blocks}", f"1 to blocks, which is {design.blocks}"
+            )
+
+    def _check_metrics(self) -> None:
+        metrics = self._experiment.metrics
+        known = {metric.name: metric for metric in self._roles["workload"].metrics}
+        if not metrics:
+            self._add(
+                "metrics", "found none, and this load generator names none", "one or more", "add metrics"
+            )
+        for index, metric in enumerate(metrics):
+            path = f"metrics.{index}"
+            if metric.name in {other.name for other in metrics[:index]}:
+                self._add(f"{path}.name", f"found {metric.name} twice", "", "remove one of the two")
+            if known and metric.name not in known:
+                hint = did_you_mean(metric.name, known)
+                self._add(
+                    f"{path}.name", f"found the unknown metric {metric.name!r}", f"{', '.join(known)}{hint}"
+                )
+            elif known and metric.better != known[metric.name].better:
+                better = known[metric.name].better
+                self._add(
+                    f"{path}.better",
+                    f"found {metric.better}",
+                    f"{better}: that is what better means for {metric.name}",
+                )
+
+    def _check_settings(self) -> None:
+        """A setting becomes one line of the server's configuration, so it must stay one line."""
+        dbms = self._experiment.dbms
+        found = (
+            {} if dbms is None else {f"dbms.settings.{name}": value for name, value in dbms.settings.items()}
+        )
+        for factor in self._experiment.factors:
+            for level in factor.levels:
+                for path, value in level.sets.items():
+                    if path.startswith("dbms.settings.") and isinstance(value, str) and "\n" in value:
+                        self._add(f"factors.{factor.name}", "found a line break in a setting", "one line")
+        for path, value in found.items():
+            if isinstance(value, str) and "\n" in value:
+                self._add(path, "found a line break in a setting", "one line")
+
+    def _check_factors(self) -> None:
+        for factor in self._experiment.factors:
+            for path in dict.fromkeys(path for level in factor.levels for path in level.sets):
+                where = split(path)
+                option = (
+                    self._roles[where.section].options.get(where.key)
+                    if where.section in self._roles
+                    else None
+                )
+                if where.section == "workload" and option is not None and option.scope == "install":
+                    self._add(
+                        f"factors.{factor.name}", f"{path} chooses another load generator",
+                        "options that a trial or a data image takes", "that is not supported in this version",
+                    )  # fmt: skip
+
+    def _enough(self) -> bool:
+        treatments = 1
+        for factor in self._experiment.factors:
+            treatments *= len(factor.levels)
+        trials = treatments * self._experiment.design.blocks
+        if treatments > MAX_TREATMENTS or trials > MAX_TRIALS:
+            self._add(
+                "factors", f"found {treatments} treatments and {trials} trials",
+                f"at most {MAX_TREATMENTS} treatments and {MAX_TRIALS} trials", "use fewer levels or blocks",
+            )  # fmt: skip
+            return False
+        return True
+
+    def _check_treatments(self) -> None:
+        for levels in product(*(factor.levels for factor in self._experiment.factors)):
+            parts = under(self._experiment, levels)
+            label = self._label(levels)
+            self._check_window(parts.workload, label)
+            self._check_required("workload", parts, label)
+            self._check_required("dbms", parts, label)
+
+    def _label(self, levels: tuple[Level, ...]) -> str:
+        pairs = zip(self._experiment.factors, levels, strict=True)
+        return ", ".join(f"{factor.name}={level.label}" for factor, level in pairs)
+
+    def _check_window(self, workload: Workload, label: str) -> None:
+        under_label = f" (with {label})" if label else ""
+        if workload.duration <= 0:
+            self._add("workload.duration", f"found 0s{under_label}", "a window longer than 0s, such as 60s")
+        window = workload.warmup + workload.duration
+        limit = self._experiment.limits.trial
+        if window >= limit:
+            self._add(
+                "limits.trial", f"found {format_duration(limit)}{under_label}",
+                f"more than warmup and duration together, {format_duration(window)}", "raise limits.trial",
+            )  # fmt: skip
+
+    def _check_required(self, section: str, parts: Parts, label: str) -> None:
+        part: Dbms | Workload | None = getattr(parts, section)
+        meta = self._roles.get(section)
+        if part is None or meta is None:
+            return
+        under_label = f" (with {label})" if label else ""
+        for name, option in meta.options.items():
+            conditions = option.needed_with.items()
+            needed = bool(conditions) and all(part.options.get(other) == value for other, value in conditions)
+            if (option.required or needed) and name not in part.options:
+                why = (
+                    ""
+                    if option.required
+                    else " with " + ", ".join(f"{key}: {value}" for key, value in conditions)
+                )
+                self._add(
+                    f"{section}.{name}",
+                    f"found no such key{under_label}",
+                    option.doc,
+                    f"{meta.name} needs it{why}",
+                )

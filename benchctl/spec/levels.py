@@ -1,0 +1,77 @@
+"""Dotted paths into `dbms` and `workload`: what a level sets, and the parts as they stand under it.
+
+A path is a section, a key, and for free-form mappings everything after that as one more key:
+`dbms.settings.pg_stat_statements.max` sets the setting `pg_stat_statements.max`. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import msgspec
+
+from benchctl.model.experiment import Dbms, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from benchctl.model.experiment import Experiment, Level, Value
+    from benchctl.model.role import RoleMeta, Scope
+
+Part = TypeVar("Part", Dbms, Workload)
+
+
+class Path(NamedTuple):
+    """A path in its parts; `entry` is the key inside a free-form mapping, or empty."""
+
+    section: str
+    key: str
+    entry: str
+
+
+class Parts(NamedTuple):
+    """What a treatment changes, as it stands under its levels."""
+
+    dbms: Dbms | None
+    workload: Workload
+
+
+def split(path: str) -> Path:
+    """Return the parts of a dotted path."""
+    section, _, rest = path.partition(".")
+    key, _, entry = rest.partition(".")
+    return Path(section, key, entry)
+
+
+def under(experiment: Experiment, levels: Iterable[Level]) -> Parts:
+    """Return the experiment's parts with all that these levels set."""
+    dbms, workload = experiment.dbms, experiment.workload
+    for level in levels:
+        for path, value in level.sets.items():
+            where = split(path)
+            if where.section == "workload":
+                workload = _with(workload, where, value)
+            elif dbms is not None:
+                dbms = _with(dbms, where, value)
+    return Parts(dbms, workload)
+
+
+def scope_of(path: str, roles: dict[str, RoleMeta]) -> Scope:
+    """Return what a changed value at a path costs; `roles` maps a section's name to its role."""
+    where = split(path)
+    meta = roles[where.section]
+    if where.key in meta.options:
+        return meta.options[where.key].scope
+    if where.section == "dbms" and where.key == "settings":
+        return meta.settings or "install"
+    return "run"  # the workload's own window
+
+
+def _with(part: Part, where: Path, value: Value) -> Part:
+    if where.key in part.__struct_fields__ and where.key != "options":
+        found: Any = getattr(part, where.key)
+        new = {**found, where.entry: value} if where.entry else value
+        return msgspec.structs.replace(part, **{where.key: new})
+    options: dict[str, Any] = dict(part.options)
+    options[where.key] = {**options.get(where.key, {}), where.entry: value} if where.entry else value
+    return msgspec.structs.replace(part, options=options)

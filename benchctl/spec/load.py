@@ -1,0 +1,187 @@
+"""From a file to a Spec: reads it, applies `--set`, walks it, fills defaults in, checks it.
+
+Owns the order of these steps and the table of what the design has but this version cannot execute.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from benchctl.errors import SpecError
+from benchctl.model.experiment import Experiment, Group, Metric
+from benchctl.spec.checks import Checks
+from benchctl.spec.factors import read_factors
+from benchctl.spec.nodes import MAX_BYTES, Entries, Text, compose_mapping, decode
+from benchctl.spec.overrides import override
+from benchctl.spec.problems import Place, Problems, did_you_mean
+from benchctl.spec.roles import read_role
+from benchctl.spec.shapes import experiment_shape
+from benchctl.spec.share import find_experiment, find_role, role_folders, roles_in
+from benchctl.spec.walk import Walker, join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from benchctl.model.role import RoleMeta
+    from benchctl.spec.levels import Part
+
+LATER = {
+    "": frozenset({"stages", "pipeline"}),
+    "hosts": frozenset(
+        {
+            "path",
+            "ssh",
+            "kind",
+            "image",
+            "cpus",
+            "memory",
+            "region",
+            "instance_type",
+            "spot",
+            "disks",
+            "location",
+            "size",
+        }
+    ),
+    "hosts.provider": frozenset({"inventory", "lab", "aws", "azure"}),
+    "tuning": frozenset({"groups"}),
+    "tuning.profile": frozenset({"repeatable", "peak", "/"}),
+    "dbms": frozenset({"address"}),
+    "dbms.source": frozenset({"package"}),
+}
+_DEFAULT_DELTA = 0.02
+
+
+class Spec(NamedTuple):
+    """One experiment, complete and checked, with where each value came from."""
+
+    experiment: Experiment
+    origins: dict[str, str]  # dotted path -> "file.yml:12:3", "--set" or "default"
+    text: str  # the file as it was read
+    path: Path
+    roles: dict[str, RoleMeta]  # by role name
+    sets: tuple[str, ...] = ()  # what --set was given, in order
+
+
+def load(source: Path | str, *, sets: Sequence[str] = (), roles_paths: Sequence[Path] = ()) -> Spec:
+    """Return the experiment of a file, or of a shipped experiment's name.
+
+    Args:
+        source: a path, or a name such as `quickstart`.
+        sets: `path=value` texts that win over the file, later ones over earlier ones.
+        roles_paths: more folders with roles, looked at before the shipped ones.
+
+    Raises:
+        SpecError: all that is wrong, a line each: file:line:column, path, what was found, what is allowed.
+    """
+    path = find_experiment(source)
+    text = decode(_read(path), str(path))
+    return parse(text, path, sets=sets, roles_paths=roles_paths)
+
+
+def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Sequence[Path] = ()) -> Spec:
+    """Return the experiment of a text that stands, or would stand, at `path`; raises as `load` does."""
+    problems = Problems()
+    root = compose_mapping(text, str(path), problems)
+    for option in sets:
+        root = override(root, option, problems)
+    roles = _read_roles(root, role_folders(path.parent, roles_paths), problems)
+    shape = experiment_shape(roles.get("dbms"), roles.get("workload"))
+    walker = Walker(problems, LATER, lambda node: read_factors(node, shape, walker))
+    plain = walker.convert(root, shape, "")
+    problems.raise_if_any()
+    experiment = _complete(msgspec.convert(plain, Experiment), roles)
+    Checks(experiment, roles, walker.places, problems).run()
+    problems.raise_if_any()
+    by_name = {meta.name: meta for meta in roles.values()}
+    return Spec(experiment, _origins(experiment, walker.places, path), text, path, by_name, tuple(sets))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror}", remedy="make the file readable") from error
+
+
+def _read_roles(root: Entries, folders: Sequence[Path], problems: Problems) -> dict[str, RoleMeta]:
+    roles: dict[str, RoleMeta] = {}
+    for section in ("dbms", "workload"):
+        part = root.get(section)
+        name = part.get("role") if isinstance(part, Entries) else None
+        if not isinstance(name, Text) or not name.text:
+            continue  # the walker says what is wrong with it
+        if find_role(name.text, folders) is not None:
+            roles[section] = read_role(name.text, folders)
+        elif name.text == "external" and section == "dbms":
+            problems.add(name.place, "dbms.role", "role external is not supported in this version")
+        else:
+            known = roles_in(folders)
+            hint = did_you_mean(name.text, known)
+            problems.add(
+                name.place, f"{section}.role", f"found no role {name.text!r}", f"{', '.join(known)}{hint}",
+                "put a role of your own beside the experiment, or name its folder by --roles-path",
+            )  # fmt: skip
+    return roles
+
+
+def _complete(experiment: Experiment, roles: dict[str, RoleMeta]) -> Experiment:
+    """Fill in what follows from the roles and from other keys."""
+    design = experiment.design
+    used = ("dbms", "loader") if experiment.dbms is not None else ("loader",)
+    groups = {**{name: Group() for name in used}, **experiment.hosts.groups}
+    replace = msgspec.structs.replace
+    return replace(
+        experiment,
+        hosts=replace(experiment.hosts, groups=groups),
+        dbms=None if experiment.dbms is None else _with_defaults(experiment.dbms, roles["dbms"]),
+        workload=_with_defaults(experiment.workload, roles["workload"]),
+        design=design if design.min_blocks is not None else replace(design, min_blocks=design.blocks),
+        metrics=experiment.metrics or _default_metrics(roles["workload"]),
+    )
+
+
+def _with_defaults(part: Part, meta: RoleMeta) -> Part:
+    defaults = {name: option.default for name, option in meta.options.items() if option.default is not None}
+    return msgspec.structs.replace(part, options={**defaults, **part.options})
+
+
+def _default_metrics(meta: RoleMeta) -> tuple[Metric, ...]:
+    """Return the metrics that the role compares by default: those with a delta, else its first."""
+    chosen = [metric for metric in meta.metrics if metric.delta is not None] or list(meta.metrics[:1])
+    return tuple(
+        Metric(name=metric.name, better=metric.better, delta=metric.delta or _DEFAULT_DELTA)
+        for metric in chosen
+    )
+
+
+def _origins(experiment: Experiment, places: dict[str, Place], path: Path) -> dict[str, str]:
+    origins = {}
+    for at, _ in _leaves(msgspec.to_builtins(experiment), ""):
+        place = places.get(at)
+        if place is None:
+            origins[at] = "default"
+        else:
+            origins[at] = f"{path.name}:{place.line}:{place.column}" if place.line else "--set"
+    return origins
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """Yield each leaf's path as a file spells it: options inline, factors by name, lists by index."""
+    if isinstance(value, dict) and value:
+        for key, child in value.items():
+            yield from _leaves(
+                child, path if key == "options" and path in {"dbms", "workload"} else join(path, key)
+            )
+    elif path == "factors":
+        for factor in value:
+            yield join(path, factor["name"]), factor
+    elif isinstance(value, list | tuple) and value:
+        for index, child in enumerate(value):
+            yield from _leaves(child, f"{path}.{index}")
+    else:
+        yield path, value

@@ -1,0 +1,152 @@
+"""The experiment file's JSON Schema (2020-12), made from the same shapes that the walker follows.
+
+Editors use it through the first line of each example. Must not hold facts of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from benchctl.model import units
+from benchctl.spec.roles import read_role
+from benchctl.spec.shapes import Field, Shape, experiment_shape, with_options
+from benchctl.spec.share import roles_in, shared
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PUBLISHED = "docs/reference/experiment.schema.json"
+_SCALARS = ["string", "number", "boolean"]
+_UNIT_PATTERNS = {
+    "duration": rf"^{units.NUMBER}\s*({'|'.join(units.DURATIONS)})$",
+    "size": rf"^{units.NUMBER}\s*({'|'.join(units.SIZES)})$",
+    "percent": rf"^{units.NUMBER}\s*%$",
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema of experiment files, with the options of the shipped roles."""
+    root = experiment_shape(None, None)
+    schema = _record(root)
+    schema["properties"]["factors"] = _factors(root.fields["factors"].shape)
+    search = (shared("roles"),)
+    metas = [read_role(name, search) for name in roles_in(search)]
+    for section, kind in (("dbms", "dbms"), ("workload", "loader")):
+        part = root.fields[section].shape
+        known = {meta.name: _record(with_options(part, meta)) for meta in metas if meta.kind == kind}
+        schema["properties"][section] = _by_role(part, known)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "benchctl experiment",
+        **schema,
+    }
+
+
+def render() -> str:
+    """Return the published file's text."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def publish(root: Path) -> Path:
+    """Write the schema below a checkout's root and return its path; the generator of the docs calls this."""
+    target = root / PUBLISHED
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(render(), encoding="utf-8")
+    return target
+
+
+def _by_role(part: Shape, known: dict[str, Any]) -> dict[str, Any]:
+    """A shipped role has its own options; a role of the user's may have any."""
+    return {
+        "description": part.doc,
+        "type": "object",
+        "required": ["role"],
+        "properties": {
+            "role": {
+                "type": "string",
+                "examples": sorted(known),
+                "description": part.fields["role"].shape.doc,
+            }
+        },
+        "allOf": [
+            {"if": {"properties": {"role": {"const": name}}, "required": ["role"]}, "then": schema}
+            for name, schema in known.items()
+        ],
+    }
+
+
+def _factors(shape: Shape) -> dict[str, Any]:
+    level = {"type": ["object", "null"], "description": "what this level sets: path -> value; empty for A/A"}
+    return {
+        "description": shape.doc,
+        "type": "object",
+        "additionalProperties": {
+            "oneOf": [
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "description": "levels of a path; the first is the baseline",
+                },
+                {"type": "object", "minProperties": 1, "additionalProperties": level},
+            ]
+        },
+    }
+
+
+def _record(shape: Shape) -> dict[str, Any]:
+    properties = {name: _field(field) for name, field in shape.fields.items()}
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if shape.doc:
+        schema["description"] = shape.doc
+    required = [name for name, field in shape.fields.items() if field.required]
+    return {**schema, "required": required} if required else schema
+
+
+def _field(field: Field) -> dict[str, Any]:
+    schema = _schema(field.shape)
+    if (
+        field.default is not msgspec.NODEFAULT
+        and field.default is not None
+        and field.shape.kind not in _UNIT_PATTERNS
+    ):
+        schema["default"] = msgspec.to_builtins(field.default)
+    return schema
+
+
+def _schema(shape: Shape) -> dict[str, Any]:
+    schema = _bare(shape)
+    if shape.doc:
+        schema["description"] = shape.doc
+    return schema
+
+
+def _bare(shape: Shape) -> dict[str, Any]:
+    schema: dict[str, Any]
+    match shape.kind:
+        case "record":
+            schema = _record(shape)
+        case "list":
+            schema = {"type": "array", "items": {} if shape.item is None else _schema(shape.item)}
+        case "mapping":
+            schema = {"type": "object", "additionalProperties": _schema(shape.item) if shape.item else True}
+        case "choice":
+            schema = {"enum": list(shape.choices)}
+        case "duration" | "size" | "percent":
+            schema = {"type": "string", "pattern": _UNIT_PATTERNS[shape.kind]}
+        case "integer" | "number" | "boolean":
+            schema = {"type": shape.kind, **_limits(shape)}
+        case "scalar":
+            schema = {"type": _SCALARS}
+        case "value" | "factors":
+            schema = {}
+        case _:
+            schema = {"type": "string", **({"pattern": shape.pattern} if shape.pattern else {})}
+    return schema
+
+
+def _limits(shape: Shape) -> dict[str, float]:
+    named = {"minimum": shape.minimum, "maximum": shape.maximum, "exclusiveMaximum": shape.below}
+    return {name: limit for name, limit in named.items() if limit is not None}

@@ -1,0 +1,64 @@
+"""Where the shipped playbooks, roles and experiments lie, and where a user's own are looked for first.
+
+The one place that knows the difference between a checkout and an installed wheel. Must not read the files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from benchctl.errors import SpecError
+from benchctl.spec.problems import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shared(kind: Literal["playbooks", "roles", "experiments"]) -> Path:
+    """Return the folder of the shipped playbooks, roles or experiments."""
+    installed = _PACKAGE / "_share"
+    return (installed if installed.is_dir() else _PACKAGE.parent) / kind
+
+
+def role_folders(beside: Path | None, roles_paths: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """Return the folders that may hold roles, in order: beside the experiment, --roles-path, shipped."""
+    own = () if beside is None else (beside, beside / "roles")
+    return (*own, *roles_paths, shared("roles"))
+
+
+def find_role(name: str, folders: Sequence[Path]) -> Path | None:
+    """Return the folder of a role that has a meta/bench.yml, or None."""
+    if Path(name).name != name:
+        return None
+    return next(
+        (folder / name for folder in folders if (folder / name / "meta" / "bench.yml").is_file()), None
+    )
+
+
+def roles_in(folders: Sequence[Path]) -> tuple[str, ...]:
+    """Return the names of all roles in these folders that benchctl can use."""
+    return tuple(
+        sorted({found.parent.parent.name for folder in folders for found in folder.glob("*/meta/bench.yml")})
+    )
+
+
+def find_experiment(source: Path | str) -> Path:
+    """Return the file for a path, or for the name of an experiment beside us or shipped. Raises SpecError."""
+    path = Path(source)
+    if path.is_dir():
+        raise SpecError(f"{path}: found a folder", remedy="name the experiment file in it")
+    if path.exists():
+        return path
+    if path.name == str(source) and not path.suffix:
+        for candidate in (Path(f"{source}.yml"), shared("experiments") / f"{source}.yml"):
+            if candidate.is_file():
+                return candidate
+    shipped = [found.stem for found in sorted(shared("experiments").glob("*.yml"))]
+    near = [str(found) for found in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
+    raise SpecError(
+        f"{source}: found no such file{did_you_mean(str(source), [*near, *shipped])}",
+        remedy=f"give a path, or a shipped experiment: {', '.join(shipped)}",
+    )

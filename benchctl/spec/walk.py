@@ -1,0 +1,276 @@
+"""The one walker: nodes along a shape to plain values, with every problem and every origin on the way.
+
+Must not know what single keys mean; checks that look at more than one place are in `checks`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from benchctl.model import units
+from benchctl.spec.nodes import Entries, Items, Node, Text, value_of
+from benchctl.spec.problems import Place, Problems, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from benchctl.spec.shapes import Shape
+
+_WHOLE_LIMIT = 2**63
+_BARE_PERCENT = re.compile(r"0?\.[0-9]+")
+_UNITS = {
+    "duration": (units.parse_duration, units.DURATION_WANTED, "s"),
+    "size": (units.parse_size, units.SIZE_WANTED, "MB"),
+    "percent": (units.parse_percent, units.PERCENT_WANTED, "%"),
+}
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_LATER = "not supported in this version"
+
+
+class _Bad:
+    """Stands for a value whose problem has been noted."""
+
+
+BAD: Final = _Bad()
+
+
+class Walker:
+    """Converts nodes; `places` maps each dotted path to where its value stands."""
+
+    def __init__(
+        self,
+        problems: Problems,
+        later: Mapping[str, frozenset[str]],
+        factors: Callable[[Node], Any] | None = None,
+    ) -> None:
+        """Take where problems go, what is not supported yet (path -> words), and what reads factors."""
+        self.problems = problems
+        self.places: dict[str, Place] = {}
+        self._later = later
+        self._factors = factors
+
+    def convert(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401  any shape the file may have
+        """Return the plain value of a node, or BAD after noting why not."""
+        self.places[path] = node.place
+        match shape.kind:
+            case "record":
+                return self._record(node, shape, path)
+            case "list":
+                return self._list(node, shape, path)
+            case "mapping":
+                return self._mapping(node, shape, path)
+            case "value":
+                return self._value(node, shape, path)
+            case "factors" if self._factors is not None:
+                return self._factors(node)
+            case _:
+                return self._scalar(node, shape, path)
+
+    def wrong(self, node: Node, path: str, allowed: str, remedy: str = "") -> _Bad:
+        """Note that a node is not what may stand there."""
+        self.problems.add(
+            node.place, path, f"found {describe(node)}", allowed, remedy or _secret_remedy(node)
+        )
+        return BAD
+
+    def entries(
+        self, node: Node, path: str, allowed: str = "a mapping of keys to values"
+    ) -> list[tuple[str, Node]]:
+        """Return a mapping's entries by name; notes a problem and returns none when it is no mapping."""
+        if not isinstance(node, Entries):
+            self.wrong(node, path, allowed)
+            return []
+        return [(key.text, child) for key, child in node.entries]
+
+    def _record(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        if not isinstance(node, Entries):
+            return self.wrong(node, path, f"a mapping with the keys {', '.join(shape.fields)}")
+        found: dict[str, Any] = {}
+        inline: dict[str, Any] = {}
+        for key, child in node.entries:
+            at = join(path, key.text)
+            field = shape.fields.get(key.text)
+            if field is None:
+                self._unknown(key, path, shape)
+                continue
+            value = self.convert(child, field.shape, at)
+            if value is not BAD:
+                (inline if field.inline else found)[key.text] = value
+        self._missing(node, shape, path)
+        if any(field.inline for field in shape.fields.values()):
+            found["options"] = inline
+        return found
+
+    def _unknown(self, key: Text, path: str, shape: Shape) -> None:
+        if key.text in self._later.get(path, frozenset()):
+            self.problems.add(key.place, join(path, key.text), _LATER, "", "remove this key")
+        elif not shape.open:
+            known = ", ".join(shape.fields)
+            remedy = did_you_mean(key.text, shape.fields).strip()
+            self.problems.add(
+                key.place, join(path, key.text), "found an unknown key", f"{known} {remedy}".strip()
+            )
+
+    def _missing(self, node: Entries, shape: Shape, path: str) -> None:
+        given = {key.text for key, _ in node.entries}
+        for name, field in shape.fields.items():
+            if field.required and name not in given:
+                self.problems.add(
+                    node.place, join(path, name), "found no such key", allowed(field.shape), f"add {name}"
+                )
+
+    def _list(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        if not isinstance(node, Items) or shape.item is None:
+            return self.wrong(node, path, "a list")
+        values = [
+            self.convert(child, shape.item, f"{path}.{index}") for index, child in enumerate(node.items)
+        ]
+        return BAD if BAD in values else values
+
+    def _mapping(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        if not isinstance(node, Entries) or shape.item is None:
+            return self.wrong(node, path, "a mapping of names to values")
+        values = {}
+        for key, child in node.entries:
+            if not key.text or _CONTROL.search(key.text) or "\n" in key.text:
+                self.problems.add(
+                    key.place, path, "found an empty key, or one with control characters", "a name"
+                )
+            values[key.text] = self.convert(child, shape.item, join(path, key.text))
+        return BAD if BAD in values.values() else values
+
+    def _value(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        if isinstance(node, Text):
+            return self._scalar(node, shape._replace(kind="scalar"), path)
+        scalar = shape._replace(kind="scalar")
+        if isinstance(node, Items):
+            return self._list(node, shape._replace(item=scalar), path)
+        return self._mapping(node, shape._replace(item=scalar), path)
+
+    def _scalar(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        if not isinstance(node, Text):
+            return self.wrong(node, path, allowed(shape))
+        value = value_of(node)
+        if value is None or (isinstance(value, str) and _CONTROL.search(value)):
+            return self.wrong(node, path, allowed(shape))
+        readers = {"choice": self._choice, "string": self._string, "version": self._string}
+        reader = self._with_unit if shape.kind in _UNITS else readers.get(shape.kind, self._plain)
+        return reader(node, shape, path)
+
+    def _plain(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        value = value_of(node)
+        fits = {
+            "boolean": (bool,),
+            "integer": (int,),
+            "number": (int, float),
+            "scalar": (str, int, float, bool),
+        }[shape.kind]
+        if not isinstance(value, fits) or (isinstance(value, bool) and bool not in fits):
+            return self.wrong(node, path, allowed(shape), _unquote(node, shape))
+        if isinstance(value, int | float) and not _inside(value, shape):
+            return self.wrong(node, path, allowed(shape))
+        return value
+
+    def _with_unit(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        parse, wanted, unit = _UNITS[shape.kind]
+        try:
+            value = parse(node.text)
+        except ValueError:
+            bare = isinstance(value_of(node), int | float) and not isinstance(value_of(node), bool)
+            return self.wrong(node, path, wanted, f"write {_suggest(node.text, unit)}" if bare else "")
+        return value if _inside(value, shape) else self.wrong(node, path, allowed(shape))
+
+    def _choice(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        if node.text in shape.choices:
+            return node.text
+        later = self._later.get(path, frozenset())
+        if node.text in later or ("/" in later and "/" in node.text):
+            return self.wrong(node, path, allowed(shape), f"{node.text!r} is {_LATER}")
+        return self.wrong(node, path, f"{allowed(shape)}{did_you_mean(node.text, shape.choices)}")
+
+    def _string(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        if not isinstance(value_of(node), str):
+            reason = "a bare 10.10 would become 10.1; " if shape.kind == "version" else ""
+            return self.wrong(node, path, allowed(shape), f'{reason}write it in quotes: "{node.text}"')
+        if (shape.pattern and re.search(shape.pattern, node.text) is None) or not node.text:
+            return self.wrong(node, path, allowed(shape))
+        return node.text
+
+
+def join(path: str, key: str) -> str:
+    """Return the dotted path of a key below a path."""
+    return f"{path}.{key}" if path else key
+
+
+def describe(node: Node) -> str:
+    """Return what a reader would call a node."""
+    if isinstance(node, Items):
+        return "a list"
+    if isinstance(node, Entries):
+        return "a mapping"
+    value = value_of(node)
+    shown = node.text if len(node.text) <= 60 else node.text[:57] + "…"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the truth value {shown}"
+    if isinstance(value, int | float):
+        return f"the number {shown}"
+    return f"the text {shown!r}"
+
+
+def allowed(shape: Shape) -> str:
+    """Return what may stand at a place of this shape, for people."""
+    if shape.kind in _UNITS:
+        return _UNITS[shape.kind][1] + _bounds(shape)
+    if shape.kind == "choice":
+        return " or ".join(
+            [", ".join(shape.choices[:-1]), shape.choices[-1]] if shape.choices[1:] else shape.choices
+        )
+    if shape.pattern:
+        return f"a text that matches {shape.pattern}"
+    names = {
+        "string": "a text", "version": 'a version in quotes, such as "18"', "integer": "a whole number",
+        "number": "a number", "boolean": "true or false", "scalar": "a text, a number, true or false",
+        "value": "a text, a number, true, false, or a list or mapping of these", "list": "a list",
+        "mapping": "a mapping of names to values", "record": "a mapping", "factors": "a mapping",
+    }  # fmt: skip
+    return names[shape.kind] + _bounds(shape)
+
+
+def _bounds(shape: Shape) -> str:
+    unit = {"duration": "s", "percent": "%"}.get(shape.kind, "")
+    factor = 100 if shape.kind == "percent" else 1
+    words = (("from", shape.minimum), ("to", shape.maximum), ("below", shape.below))
+    parts = [f"{word} {limit * factor:.12g}{unit}" for word, limit in words if limit is not None]
+    return f" {' '.join(parts)}" if parts else ""
+
+
+def _inside(value: float, shape: Shape) -> bool:
+    if not math.isfinite(value) or (isinstance(value, int) and abs(value) >= _WHOLE_LIMIT):
+        return False
+    return (
+        (shape.minimum is None or value >= shape.minimum)
+        and (shape.maximum is None or value <= shape.maximum)
+        and (shape.below is None or value < shape.below)
+    )
+
+
+def _suggest(text: str, unit: str) -> str:
+    if unit == "%" and _BARE_PERCENT.fullmatch(text):
+        return f"{float(text) * 100:g}%"
+    return f"{text}{unit}"
+
+
+def _unquote(node: Text, shape: Shape) -> str:
+    if not node.plain and shape.kind in {"integer", "number", "boolean"}:
+        return f"write it without quotes: {node.text}"
+    return ""
+
+
+def _secret_remedy(node: Node) -> str:
+    if isinstance(node, Entries) and {key.text for key, _ in node.entries} & {"env", "keyring"}:
+        return f"secrets by name are {_LATER}"
+    return ""
