@@ -17,12 +17,15 @@ from benchctl.model.record import Record
 Scope = Literal["install", "prepare", "start", "run"]
 Kind = Literal["dbms", "loader", "tuning"]
 OptionType = Literal[
-    "string", "version", "integer", "number", "boolean", "duration", "size", "choice", "list", "mapping"
-]
+    "string", "version", "integer", "number", "boolean", "duration", "size", "choice", "file", "list", "mapping",
+]  # fmt: skip
 
 
 class Option(Record, frozen=True, kw_only=True):
-    """One key that the experiment may give to this role."""
+    """One key that the experiment may give to this role.
+
+    A `file` is a path from the experiment's folder, absolute once read; its choices are words for no file.
+    """
 
     type: OptionType
     scope: Scope

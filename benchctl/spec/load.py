@@ -5,6 +5,7 @@ Owns the order of these steps and the table of what the design has but this vers
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -22,7 +23,7 @@ from benchctl.spec.share import find_experiment, find_role, role_folders, roles_
 from benchctl.spec.walk import Walker, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchctl.model.role import RoleMeta
@@ -64,6 +65,7 @@ class Spec(NamedTuple):
     path: Path
     roles: dict[str, RoleMeta]  # by role name
     sets: tuple[str, ...] = ()  # what --set was given, in order
+    files: Mapping[str, str] = MappingProxyType({})  # what options name: absolute path -> SHA-256
 
 
 def load(source: Path | str, *, sets: Sequence[str] = (), roles_paths: Sequence[Path] = ()) -> Spec:
@@ -90,14 +92,15 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
         root = override(root, option, problems)
     roles = _read_roles(root, role_folders(path.parent, roles_paths), problems)
     shape = experiment_shape(roles.get("dbms"), roles.get("workload"))
-    walker = Walker(problems, LATER, lambda node: read_factors(node, shape, walker))
+    walker = Walker(problems, LATER, lambda node: read_factors(node, shape, walker), path.parent)
     plain = walker.convert(root, shape, "")
     problems.raise_if_any()
     experiment = _complete(msgspec.convert(plain, Experiment), roles)
     Checks(experiment, roles, walker.places, problems).run()
     problems.raise_if_any()
     by_name = {meta.name: meta for meta in roles.values()}
-    return Spec(experiment, _origins(experiment, walker.places, path), text, path, by_name, tuple(sets))
+    origins = _origins(experiment, walker.places, path)
+    return Spec(experiment, origins, text, path, by_name, tuple(sets), walker.files)
 
 
 def _read(path: Path) -> bytes:

@@ -92,7 +92,7 @@ def decode(data: bytes, source: str) -> str:
             f"found the byte 0x{data[error.start]:02x}, which is not UTF-8",
             "UTF-8",
             "save the file as UTF-8",
-        )
+        ) from error
 
 
 def compose(text: str, source: str, problems: Problems, *, place: Place | None = None) -> Node:
@@ -221,9 +221,7 @@ class _Composer:
     def _add(self, built: _Built, anchor: str | None, place: Place) -> None:
         self._nodes += built.size
         if self._nodes > MAX_NODES:
-            raise refusal(
-                place, f"found more than {MAX_NODES} values, aliases counted each time", "a smaller file"
-            )
+            raise refusal(place, f"found more than {MAX_NODES} values, counting aliases", "a smaller file")
         if len(self._open) + built.height > MAX_DEPTH + 1:
             raise refusal(place, f"found more than {MAX_DEPTH} levels of nesting", "a flatter file")
         if anchor is not None:
@@ -266,16 +264,18 @@ def _events(text: str, mark: Callable[[Any], Place]) -> Iterator[Any]:
     except MarkedYAMLError as error:
         place = mark(error.problem_mark or error.context_mark)
         found, remedy = _explain(" ".join(filter(None, (error.context, error.problem))))
-        raise refusal(place, found, "", remedy)
+        raise refusal(place, found, "", remedy) from error
     except YAMLError as error:
         raise refusal(
             mark(None),
             f"not YAML: {str(error).splitlines()[0]}",
             "",
             "remove control characters from the file",
-        )
+        ) from error
     except (ValueError, OverflowError) as error:  # ruamel lets "\UFFFFFFFF" reach chr()
-        raise refusal(mark(None), f"not YAML: {error}", "", "look for a wrong escape such as \\UFFFFFFFF")
+        raise refusal(
+            mark(None), f"not YAML: {error}", "", "look for a wrong escape such as \\UFFFFFFFF"
+        ) from error
 
 
 def _explain(problem: str) -> tuple[str, str]:

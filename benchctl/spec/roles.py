@@ -97,11 +97,11 @@ def _check(meta: RoleMeta, name: str, top: Place, walker: Walker) -> None:
                 "",
                 "use another name",
             )
-        if (spec.type == "choice") != bool(spec.choices):
+        if spec.type != "file" and (spec.type == "choice") != bool(spec.choices):
             problems.add(
                 place,
                 f"options.{option}.choices",
-                "choices belong to the type choice",
+                "choices belong to the type choice, or to file",
                 "",
                 "add or remove them",
             )

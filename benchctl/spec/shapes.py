@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchctl.model.role import Option
 
 Kind = Literal[
-    "string", "version", "integer", "number", "boolean", "duration", "size", "percent", "choice",
+    "string", "version", "integer", "number", "boolean", "duration", "size", "percent", "choice", "file",
     "scalar", "value", "list", "mapping", "record", "factors",
 ]  # fmt: skip
 

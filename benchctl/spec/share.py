@@ -45,6 +45,17 @@ def roles_in(folders: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
+def neighbours(folder: Path, name: str) -> tuple[str, ...]:
+    """Return the files in the folder where `name` was looked for, spelled like it; none when there is none."""
+    parent = Path(name).parent
+    try:
+        return tuple(
+            sorted(str(parent / found.name) for found in (folder / parent).iterdir() if found.is_file())
+        )
+    except (OSError, ValueError):
+        return ()
+
+
 def find_experiment(source: Path | str) -> Path:
     """Return the file for a path, or for the name of an experiment beside us or shipped. Raises SpecError."""
     path = Path(source)
@@ -57,7 +68,7 @@ def find_experiment(source: Path | str) -> Path:
             if candidate.is_file():
                 return candidate
     shipped = [found.stem for found in sorted(shared("experiments").glob("*.yml"))]
-    near = [str(found) for found in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
+    near = [found for found in neighbours(Path(), str(source)) if found.endswith((".yml", ".yaml"))]
     raise SpecError(
         f"{source}: found no such file{did_you_mean(str(source), [*near, *shipped])}",
         remedy=f"give a path, or a shipped experiment: {', '.join(shipped)}",

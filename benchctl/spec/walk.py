@@ -5,6 +5,7 @@ Must not know what single keys mean; checks that look at more than one place are
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from benchctl.model import units
 from benchctl.spec.nodes import Entries, Items, Node, Text, value_of
 from benchctl.spec.problems import Place, Problems, did_you_mean
+from benchctl.spec.share import neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from benchctl.spec.shapes import Shape
 
@@ -44,8 +47,14 @@ class Walker:
         problems: Problems,
         later: Mapping[str, frozenset[str]],
         factors: Callable[[Node], Any] | None = None,
+        beside: Path | None = None,
     ) -> None:
-        """Take where problems go, what is not supported yet (path -> words), and what reads factors."""
+        """Take where problems go, what is not supported yet (path -> words), and what reads factors.
+
+        `beside` is the folder that paths of files start from; without it files are not looked at.
+        """
+        self.files: dict[str, str] = {}  # absolute path -> SHA-256
+        self._beside = beside
         self.problems = problems
         self.places: dict[str, Place] = {}
         self._later = later
@@ -155,7 +164,12 @@ class Walker:
         value = value_of(node)
         if value is None or (isinstance(value, str) and _CONTROL.search(value)):
             return self.wrong(node, path, allowed(shape))
-        readers = {"choice": self._choice, "string": self._string, "version": self._string}
+        readers = {
+            "choice": self._choice,
+            "file": self._file,
+            "string": self._string,
+            "version": self._string,
+        }
         reader = self._with_unit if shape.kind in _UNITS else readers.get(shape.kind, self._plain)
         return reader(node, shape, path)
 
@@ -189,6 +203,20 @@ class Walker:
         if node.text in later or ("/" in later and "/" in node.text):
             return self.wrong(node, path, allowed(shape), f"{node.text!r} is {_LATER}")
         return self.wrong(node, path, f"{allowed(shape)}{did_you_mean(node.text, shape.choices)}")
+
+    def _file(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        if node.text in shape.choices or self._beside is None:
+            return node.text
+        found = self._beside.resolve() / node.text
+        try:
+            content = found.read_bytes() if found.is_file() else None
+        except (OSError, ValueError):  # unreadable, or a name that no file can have
+            content = None
+        if content is None:
+            hint = did_you_mean(node.text, [*shape.choices, *neighbours(self._beside, node.text)])
+            return self.wrong(node, path, f"{allowed(shape)}{hint}", f"there is no readable file {found}")
+        self.files[str(found)] = hashlib.sha256(content).hexdigest()
+        return str(found)
 
     def _string(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
         if not isinstance(value_of(node), str):
@@ -229,6 +257,8 @@ def allowed(shape: Shape) -> str:
         return " or ".join(
             [", ".join(shape.choices[:-1]), shape.choices[-1]] if shape.choices[1:] else shape.choices
         )
+    if shape.kind == "file":
+        return ", ".join([*shape.choices, "or the path of a file, from the experiment's folder"])
     if shape.pattern:
         return f"a text that matches {shape.pattern}"
     names = {
