@@ -17,8 +17,18 @@ from benchctl.model.record import Record
 Scope = Literal["install", "prepare", "start", "run"]
 Kind = Literal["dbms", "loader", "tuning"]
 OptionType = Literal[
-    "string", "version", "integer", "number", "boolean", "duration", "size", "choice", "file", "list", "mapping",
-]  # fmt: skip
+    "string",
+    "version",
+    "integer",
+    "number",
+    "boolean",
+    "duration",
+    "size",
+    "choice",
+    "file",
+    "list",
+    "mapping",
+]
 
 
 class Option(Record, frozen=True, kw_only=True):

@@ -9,11 +9,11 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from benchctl.model.units import format_duration
-from benchctl.spec.levels import Parts, split, under
+from benchctl.spec.levels import split, under
 from benchctl.spec.problems import Place, Problems, did_you_mean
 
 if TYPE_CHECKING:
-    from benchctl.model.experiment import Dbms, Experiment, Level, Workload
+    from benchctl.model.experiment import Dbms, Experiment, Workload
     from benchctl.model.role import RoleMeta
 
 MAX_TREATMENTS = 1_000
@@ -31,6 +31,7 @@ class Checks:
         self._roles = roles
         self._places = places
         self._problems = problems
+        self._reported: set[str] = set()
 
     def run(self) -> None:
         """Note everything that does not hold."""
@@ -162,35 +163,33 @@ class Checks:
         return True
 
     def _check_treatments(self) -> None:
+        """Check every combination of levels; each place complains once, with the first that is wrong."""
         for levels in product(*(factor.levels for factor in self._experiment.factors)):
             parts = under(self._experiment, levels)
-            label = self._label(levels)
+            pairs = zip(self._experiment.factors, levels, strict=True)
+            label = ", ".join(f"{factor.name}={level.label}" for factor, level in pairs)
             self._check_window(parts.workload, label)
-            self._check_required("workload", parts, label)
-            self._check_required("dbms", parts, label)
+            self._check_required("workload", parts.workload, label)
+            self._check_required("dbms", parts.dbms, label)
 
-    def _label(self, levels: tuple[Level, ...]) -> str:
-        pairs = zip(self._experiment.factors, levels, strict=True)
-        return ", ".join(f"{factor.name}={level.label}" for factor, level in pairs)
+    def _add_once(self, path: str, found: str, label: str, allowed: str, remedy: str) -> None:
+        if path not in self._reported:
+            self._reported.add(path)
+            self._add(path, f"{found} (with {label})" if label else found, allowed, remedy)
 
     def _check_window(self, workload: Workload, label: str) -> None:
-        under_label = f" (with {label})" if label else ""
         if workload.duration <= 0:
-            self._add("workload.duration", f"found 0s{under_label}", "a window longer than 0s, such as 60s")
+            self._add_once("workload.duration", "found 0s", label, "longer than 0s", "write 60s, for example")
         window = workload.warmup + workload.duration
         limit = self._experiment.limits.trial
         if window >= limit:
-            self._add(
-                "limits.trial", f"found {format_duration(limit)}{under_label}",
-                f"more than warmup and duration together, {format_duration(window)}", "raise limits.trial",
-            )  # fmt: skip
+            needed = f"more than warmup and duration together, {format_duration(window)}"
+            self._add_once("limits.trial", f"found {format_duration(limit)}", label, needed, "raise it")
 
-    def _check_required(self, section: str, parts: Parts, label: str) -> None:
-        part: Dbms | Workload | None = getattr(parts, section)
+    def _check_required(self, section: str, part: Dbms | Workload | None, label: str) -> None:
         meta = self._roles.get(section)
         if part is None or meta is None:
             return
-        under_label = f" (with {label})" if label else ""
         for name, option in meta.options.items():
             conditions = option.needed_with.items()
             needed = bool(conditions) and all(part.options.get(other) == value for other, value in conditions)
@@ -200,9 +199,7 @@ class Checks:
                     if option.required
                     else " with " + ", ".join(f"{key}: {value}" for key, value in conditions)
                 )
-                self._add(
-                    f"{section}.{name}",
-                    f"found no such key{under_label}",
-                    option.doc,
-                    f"{meta.name} needs it{why}",
+                remedy = f"add it, {meta.name} needs it{why}"
+                self._add_once(
+                    f"{section}.{name}", "found no such key", label, option.doc.rstrip("."), remedy
                 )

@@ -46,14 +46,13 @@ def roles_in(folders: Sequence[Path]) -> tuple[str, ...]:
 
 
 def neighbours(folder: Path, name: str) -> tuple[str, ...]:
-    """Return the files in the folder where `name` was looked for, spelled like it; none when there is none."""
+    """Return the files in the folder where `name` was looked for, spelled like it."""
     parent = Path(name).parent
     try:
-        return tuple(
-            sorted(str(parent / found.name) for found in (folder / parent).iterdir() if found.is_file())
-        )
+        files = [found.name for found in (folder / parent).iterdir() if found.is_file()]
     except (OSError, ValueError):
         return ()
+    return tuple(str(parent / file) for file in sorted(files))
 
 
 def find_experiment(source: Path | str) -> Path:

@@ -221,7 +221,8 @@ class Walker:
     def _string(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
         if not isinstance(value_of(node), str):
             reason = "a bare 10.10 would become 10.1; " if shape.kind == "version" else ""
-            return self.wrong(node, path, allowed(shape), f'{reason}write it in quotes: "{node.text}"')
+            quoted = f'"{node.text}"' if node.place.line else f"--set '{path}=\"{node.text}\"'"
+            return self.wrong(node, path, allowed(shape), f"{reason}write it in quotes: {quoted}")
         if (shape.pattern and re.search(shape.pattern, node.text) is None) or not node.text:
             return self.wrong(node, path, allowed(shape))
         return node.text
