@@ -79,7 +79,7 @@ class LoaderResult(Record, frozen=True, kw_only=True):
     metrics: dict[str, Quantity]
     errors: int
     requests: int
-    series: dict[str, tuple[float, ...]] = field(default_factory=dict)  # one value per second of the window
+    series: dict[str, tuple[float | None, ...]] = field(default_factory=dict)  # one value per full second
     percentile_source: str = ""  # "log", "histogram", "loader"
 
 

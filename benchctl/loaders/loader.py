@@ -1,0 +1,76 @@
+"""What every load generator's module offers, and the table that finds it by the role's name.
+
+A module here has four functions: `prepare` and `command` say what to execute, `parse` and `samples` read
+the raw folder of a finished trial. Numbers come from the raw files and the given window alone, so that they
+can be derived again at any time, offline.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+from benchctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from benchctl.model.experiment import Value, Workload
+    from benchctl.model.measurement import LoaderResult, TaskResult, Window
+
+Descriptor = dict[str, Any]
+Target = dict[str, Any]
+LOADERS = {"pgbench": "benchctl.loaders.pgbench", "command": "benchctl.loaders.command"}
+
+
+class Command(NamedTuple):
+    """What the agent executes, never through a shell; no secret ever stands in it."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+
+
+class Loader(Protocol):
+    """The boundary between a load generator and the rest of the program."""
+
+    def prepare(
+        self, options: Mapping[str, Value], descriptor: Descriptor, target: Target | None, seed: int
+    ) -> Command | None:
+        """The command that fills a fresh data image, run while it is built; None when nothing is needed."""
+
+    def command(
+        self, workload: Workload, descriptor: Descriptor, target: Target | None, seed: int
+    ) -> Command:
+        """The command of one trial: one process that runs through warm-up and window.
+
+        Its working folder is an empty folder of the trial's own; all that it writes there becomes raw files.
+        Raises SpecError for options that this load generator cannot have.
+        """
+
+    def parse(
+        self, raw: Path, window: Window, workload: Workload, task: TaskResult | None = None
+    ) -> LoaderResult:
+        """The common form of the raw files, limited to the window.
+
+        Raises ParseError, with file and line, for anything that is not known or does not add up.
+        """
+
+    def samples(self, raw: Path, window: Window) -> pa.Table | None:
+        """Every successful request inside the window, in the order of completion; None when it keeps none.
+
+        Columns: `completed` (seconds from the window's start), `latency_ms`, and where the load generator
+        knows them `schedule_lag_ms` and `retries`. Raises ParseError as `parse` does.
+        """
+
+
+def get(role: str) -> Loader:
+    """Find a load generator by its role's name. Raises UsageError with the known ones."""
+    if role not in LOADERS:
+        raise UsageError(
+            f"workload.role: there is no load generator {role!r}",
+            remedy=f"known: {', '.join(sorted(LOADERS))}",
+        )
+    return cast("Loader", import_module(LOADERS[role]))
