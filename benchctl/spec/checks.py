@@ -194,12 +194,7 @@ class Checks:
             conditions = option.needed_with.items()
             needed = bool(conditions) and all(part.options.get(other) == value for other, value in conditions)
             if (option.required or needed) and name not in part.options:
-                why = (
-                    ""
-                    if option.required
-                    else " with " + ", ".join(f"{key}: {value}" for key, value in conditions)
-                )
-                remedy = f"add it, {meta.name} needs it{why}"
-                self._add_once(
-                    f"{section}.{name}", "found no such key", label, option.doc.rstrip("."), remedy
-                )
+                given = ", ".join(f"{key}: {value}" for key, value in conditions)
+                remedy = f"add it, {meta.name} needs it" + (f" with {given}" if needed else "")
+                doc = option.doc.rstrip(".")
+                self._add_once(f"{section}.{name}", "found no such key", label, doc, remedy)

@@ -13,7 +13,7 @@ import msgspec
 from benchctl.model.experiment import Dbms, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from benchctl.model.experiment import Experiment, Level, Value
     from benchctl.model.role import RoleMeta, Scope
@@ -56,7 +56,7 @@ def under(experiment: Experiment, levels: Iterable[Level]) -> Parts:
     return Parts(dbms, workload)
 
 
-def scope_of(path: str, roles: dict[str, RoleMeta]) -> Scope:
+def scope_of(path: str, roles: Mapping[str, RoleMeta]) -> Scope:
     """Return what a changed value at a path costs; `roles` maps a section's name to its role."""
     where = split(path)
     meta = roles[where.section]

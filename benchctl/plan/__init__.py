@@ -1,0 +1,9 @@
+"""From a checked experiment to every trial of a run in its order, with what must exist before the first.
+
+Pure and seeded: the same spec gives the same plan on every machine and every Python. Must not touch hosts
+or files.
+"""
+
+from benchctl.plan.make import make
+
+__all__ = ["make"]

@@ -1,0 +1,100 @@
+"""Puts the plan together: treatments, order, stages, how long it takes and what it can find.
+
+Must not read or write anything.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from benchctl.model.plan import Detectable, Plan
+from benchctl.plan.order import trials
+from benchctl.plan.placement import Placement, digest, place
+from benchctl.plan.stages import factor_plans, stages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from benchctl.model.experiment import Experiment
+    from benchctl.model.plan import PlannedTrial, Treatment
+    from benchctl.spec import Spec
+
+DEFAULT_CVS = (0.01, 0.03, 0.05)  # trials of a quiet host, an ordinary one, a shared one
+# Seconds, as seen on two shared cores (docs of the test bed): enough for a plan, no promise.
+INSTALL_SECONDS = 6.0  # one Ansible play for each distinct installation, a second one for the load generator
+IMAGE_SECONDS = 4.0  # initdb 0.6, first start, the loader's prepare, checkpoint, sync
+SERVER_SECONDS = 1.0  # clone 262 MB 0.3, start 0.2, read back, counters, stop 0.3
+FETCH_SECONDS = 0.5  # raw files copied, hashed, parsed, synced
+
+
+def make(spec: Spec, *, cvs: Sequence[float] = ()) -> Plan:
+    """Return the plan of an experiment: the same spec gives the same plan, byte for byte.
+
+    Args:
+        spec: a checked experiment.
+        cvs: coefficients of variation between trials, as fractions, for what can be found; 1, 3, 5 %.
+    """
+    experiment = spec.experiment
+    placement = place(experiment, spec.roles)
+    order = trials([treatment.id for treatment in placement.treatments], experiment.design)
+    return Plan(
+        experiment=experiment,
+        origins=spec.origins,
+        factors=factor_plans(experiment, spec.roles),
+        instances=placement.instances,
+        images=placement.images,
+        treatments=placement.treatments,
+        stages=stages(experiment, spec.roles),
+        trials=order,
+        expected_seconds=expected_seconds(placement, order),
+        detectable=_detectable(experiment, tuple(cvs) or DEFAULT_CVS),
+        design_hash=design_hash(experiment, spec.files),
+    )
+
+
+def expected_seconds(placement: Placement, order: Sequence[PlannedTrial]) -> float:
+    """Return how long a run takes on a host that has nothing yet: setting up, then every trial."""
+    by_id = {treatment.id: trial_seconds(treatment) for treatment in placement.treatments}
+    setup = INSTALL_SECONDS * (len(placement.instances) + 1) + IMAGE_SECONDS * len(placement.images)
+    return setup + sum(by_id[trial.treatment] for trial in order)
+
+
+def trial_seconds(treatment: Treatment) -> float:
+    """Return how long one trial of a treatment takes, its server's restart included."""
+    workload = treatment.workload
+    server = SERVER_SECONDS if treatment.dbms is not None else 0.0
+    return workload.warmup + workload.duration + server + FETCH_SECONDS
+
+
+def design_hash(experiment: Experiment, files: Mapping[str, str]) -> str:
+    """Return the SHA-256 of what shapes the trials; files count by content, wherever they lie."""
+    design = experiment.design
+    shape = {
+        "dbms": experiment.dbms,
+        "workload": experiment.workload,
+        "factors": experiment.factors,
+        "tuning": experiment.tuning,
+        "design": [design.blocks, design.order, design.seed],
+    }
+    return digest(_by_content(msgspec.to_builtins(shape), files))
+
+
+def _by_content(value: Any, files: Mapping[str, str]) -> Any:  # noqa: ANN401  any JSON
+    if isinstance(value, dict):
+        return {key: _by_content(child, files) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_by_content(child, files) for child in value]
+    return f"sha256:{files[value]}" if isinstance(value, str) and value in files else value
+
+
+def _detectable(experiment: Experiment, cvs: Sequence[float]) -> tuple[Detectable, ...]:
+    """Each comparison has one pair for each block; without two levels and two blocks there is none."""
+    if experiment.design.blocks < 2 or all(len(factor.levels) < 2 for factor in experiment.factors):
+        return ()
+    from benchctl.statistics.power import detectable_effect
+
+    effects = ((cv, detectable_effect(experiment.design.blocks, cv)) for cv in cvs)
+    return tuple(Detectable(cv=cv, effect=effect) for cv, effect in effects if math.isfinite(effect))
