@@ -1,0 +1,51 @@
+"""The report of a run as a document: which sections there are, and in which order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchctl.model.units import format_duration
+from benchctl.report import findings, surroundings, words
+from benchctl.report.document import Document
+from benchctl.report.text import clean, moment
+from benchctl.report.words import Names
+
+if TYPE_CHECKING:
+    from benchctl.results.view import RunView
+
+
+def build(view: RunView) -> Document:
+    """Say everything that the run's records say, verdicts first."""
+    names = Names(view)
+    return Document(
+        title=clean(view.summary.name),
+        validity=view.summary.validity,
+        facts=tuple(_facts(view)),
+        sections=(
+            findings.verdicts(view, names),
+            findings.intervals(view, names),
+            findings.distributions(view, names),
+            findings.series(view, names),
+            findings.order(view, names),
+            findings.gates(view),
+            surroundings.environment(view, names),
+            surroundings.failures(view, names),
+            surroundings.reproduce(view, names),
+        ),
+    )
+
+
+def _facts(view: RunView) -> list[tuple[str, str]]:
+    return [
+        ("run", clean(view.summary.run)),
+        ("state", view.summary.state),
+        ("grade", words.grade(view)),
+        ("trials", words.counts(view)),
+        ("time", _time(view)),
+    ]
+
+
+def _time(view: RunView) -> str:
+    if view.ended is None:
+        return f"since {moment(view.started)}, not ended"
+    return f"{moment(view.started)}, took {format_duration(view.ended - view.started)}"

@@ -1,0 +1,118 @@
+"""Figures made of characters: intervals on a scale, values as small bars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from benchctl.report import words
+from benchctl.report.findings import series_shown, unit, value
+from benchctl.report.text import number, percent, probability, suffix
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from benchctl.model.comparison import Comparison
+    from benchctl.report.words import Names
+    from benchctl.results.view import RunView
+
+_BARS = "▁▂▃▄▅▆▇█"
+_COLORS = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "yellow"}
+_FIGURES = 52  # columns that the figures beside an interval take
+
+
+def forest(view: RunView, names: Names, width: int) -> RenderableType:
+    """Each comparison as an interval on one scale: `│` is no difference, `┊` the limits of equivalence."""
+    comparisons = view.summary.comparisons
+    scale = _Scale(
+        [x for c in comparisons for x in (c.low, c.high, c.delta, -c.delta) if x is not None],
+        max(20, min(60, width - _FIGURES)),
+    )
+    lines: list[RenderableType] = [Text(scale.caption(), style="dim")]
+    for comparison in comparisons:
+        head = Text.assemble((names.metric(comparison.metric), "bold"), ": ", names.sides(comparison))
+        lines += [head, _interval(comparison, scale).append(f"  {_figures(comparison)}")]
+    return Padding(Group(*lines), (0, 0, 0, 2))
+
+
+def _figures(comparison: Comparison) -> str:
+    p = probability(comparison.p if comparison.p_adjusted is None else comparison.p_adjusted)
+    return f"{words.effect(comparison)} [{words.interval(comparison)}]  n {comparison.n}  p {p}"
+
+
+class _Scale:
+    """Positions in a line of characters for ratios between the smallest and the largest one shown."""
+
+    def __init__(self, ratios: Sequence[float], room: int) -> None:
+        self.low, self.high, self.room = min(0.0, *ratios), max(0.0, *ratios), room
+
+    def at(self, ratio: float) -> int:
+        share = (ratio - self.low) / ((self.high - self.low) or 1)
+        return round(share * (self.room - 1))
+
+    def caption(self) -> str:
+        left, right = percent(self.low, signed=True), percent(self.high, signed=True)
+        return left + right.rjust(max(self.room - len(left), len(right) + 1))
+
+
+def _interval(comparison: Comparison, scale: _Scale) -> Text:
+    cells = [" "] * scale.room
+    for ratio, mark in ((-comparison.delta, "┊"), (comparison.delta, "┊"), (0.0, "│")):
+        cells[scale.at(ratio)] = mark
+    line = Text("".join(cells), style="dim")
+    if comparison.low is None or comparison.high is None or comparison.effect is None:
+        return line
+    low, high, middle = (scale.at(x) for x in (comparison.low, comparison.high, comparison.effect))
+    cells[low : high + 1] = "━" * (high - low + 1)
+    cells[middle] = "●"
+    drawn = Text("".join(cells), style="dim")
+    drawn.stylize(_COLORS[comparison.verdict], low, high + 1)
+    return drawn
+
+
+def seconds(view: RunView, names: Names, width: int) -> RenderableType:
+    """The one-second values of the first trial of each treatment."""
+    name, trials, _step = series_shown(view)
+    first = {trial.treatment: trial for trial in reversed(trials)}
+    rows = {
+        names.levels(first[t.id].levels): list(first[t.id].result.series[name or ""])
+        for t in view.plan.treatments
+        if t.id in first
+    }
+    return _bars(rows, unit(view, name or ""), width)
+
+
+def blocks(view: RunView, names: Names, width: int, metric: str) -> RenderableType:
+    """A metric of each trial by treatment, from the first block to the last; a gap where one is missing."""
+    planned = max((trial.block for trial in view.plan.trials), default=0)
+    rows: dict[str, list[float | None]] = {}
+    for treatment in view.plan.treatments:
+        found = {
+            trial.block: value(trial, metric) for trial in view.trials if trial.treatment == treatment.id
+        }
+        rows[names.levels(treatment.levels)] = [found.get(block) for block in range(1, planned + 1)]
+    return _bars(rows, unit(view, metric), width)
+
+
+def _bars(rows: Mapping[str, Sequence[float | None]], unit_name: str, width: int) -> RenderableType:
+    """Each row on a scale of its own, told beside it: what matters here is its course."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(max_width=40)
+    room = max(10, width - min(40, max(map(len, rows), default=0)) - 34)
+    for label, row in rows.items():
+        known = [x for x in row if x is not None]
+        if known:
+            low, high = min(known), max(known)
+            marks = "".join(" " if x is None else _BARS[_step(x, low, high)] for x in row)
+            folded = "\n".join(marks[i : i + room] for i in range(0, len(marks), room))
+            ends = f"{number(low)} … {number(high)}{suffix(unit_name)}"
+            table.add_row(Text(label), Text(folded), Text(ends, style="dim"))
+    return Padding(table, (0, 0, 0, 2))
+
+
+def _step(figure: float, low: float, high: float) -> int:
+    return round((figure - low) / ((high - low) or 1) * (len(_BARS) - 1))

@@ -1,0 +1,184 @@
+"""The sections on what it was measured with: environment, failures, how to do it again."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from benchctl.report import words
+from benchctl.report.document import Code, Section, Table, columns
+from benchctl.report.text import NOTHING, clean, redact, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchctl.model.measurement import ServerFacts, Trial
+    from benchctl.report.words import Names
+    from benchctl.results.view import RunView
+
+
+def environment(view: RunView, names: Names) -> Section:
+    """Hosts, server and load generator as they were found, not as they were asked for."""
+    first = _first_of_each(view)
+    tables = [_versions(view), *_settings(first, names), *_host_tables(view)]
+    return Section(
+        "environment",
+        "Environment",
+        (f"Grade {words.grade(view)}.",),
+        tables=tuple(table for table in tables if table.rows),
+        code=tuple(_commands(first, names)),
+    )
+
+
+def _first_of_each(view: RunView) -> dict[str, Trial]:
+    """The first finished trial of each treatment, in the plan's order of treatments."""
+    found = {trial.treatment: trial for trial in reversed(view.trials)}
+    return {treatment.id: found[treatment.id] for treatment in view.plan.treatments if treatment.id in found}
+
+
+def _versions(view: RunView) -> Table:
+    servers = [trial.server for trial in view.trials if trial.server]
+    rows = [("benchctl", clean(view.benchctl_version))]
+    for instance in dict.fromkeys(server.instance for server in servers):
+        versions = dict.fromkeys(server.version for server in servers if server.instance == instance)
+        rows.append((clean(instance), clean(", ".join(versions))))
+    loaders = dict.fromkeys(f"{t.result.loader} {t.result.version}".strip() for t in view.trials)
+    rows += [("load generator", clean(loader)) for loader in loaders]
+    return Table("Versions, as the programs told them", columns("program", "version"), tuple(rows))
+
+
+def _settings(first: dict[str, Trial], names: Names) -> Iterator[Table]:
+    """Settings read back from the running server: what was asked for or differs, then all others."""
+    servers = {tid: trial.server for tid, trial in first.items() if trial.server}
+    if not servers:
+        return
+    titles = [names.levels(first[tid].levels) for tid in servers]
+    known = sorted({name for server in servers.values() for name in (*server.settings, *server.wanted)})
+    chosen = [name for name in known if _matters(name, list(servers.values()))]
+    for title, these, detail in (
+        ("Server settings, read back: asked for or different", chosen, False),
+        ("Other server settings", [name for name in known if name not in chosen], True),
+    ):
+        rows = tuple(
+            (clean(name), *(_read_back(name, server) for server in servers.values())) for name in these
+        )
+        yield Table(title, columns("setting", *titles), rows, detail)
+
+
+def _matters(name: str, servers: list[ServerFacts]) -> bool:
+    values = {server.settings.get(name) for server in servers}
+    return len(values) > 1 or any(name in server.wanted for server in servers)
+
+
+def _read_back(name: str, server: ServerFacts) -> str:
+    found = setting(name, server.settings.get(name, NOTHING))
+    if name not in server.differing:
+        return found
+    return f"{found} (asked for {setting(name, server.differing[name][0])})"
+
+
+def _host_tables(view: RunView) -> Iterator[Table]:
+    """The facts of each host: a group for each mapping, and one for what stands alone."""
+    for host, facts in view.fingerprints.items():
+        alone = tuple((clean(k), setting(k, _plain(v))) for k, v in facts.items() if not isinstance(v, dict))
+        yield Table(f"Host {clean(host)}", columns("fact", "value"), alone)
+        for group, inner in facts.items():
+            if isinstance(inner, dict):
+                rows = tuple((clean(k), setting(k, v)) for k, v in _flat(inner))
+                title = f"Host {clean(host)}: {clean(group)}"
+                yield Table(title, columns("fact", "value"), rows, group not in _SHORT)
+
+
+_SHORT = frozenset({"cpu", "memory", "os"})
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, fact in facts.items():
+        if isinstance(fact, dict):
+            yield from _flat(fact, f"{prefix}{name}.")
+        else:
+            yield (f"{prefix}{name}", _plain(fact))
+
+
+def _plain(fact: object) -> str:
+    if fact is None:
+        return NOTHING
+    if isinstance(fact, bool):
+        return "yes" if fact else "no"
+    if isinstance(fact, list | tuple):
+        return ", ".join(_plain(part) for part in fact) or NOTHING
+    if isinstance(fact, dict):
+        return ", ".join(f"{name}={_plain(part)}" for name, part in fact.items()) or NOTHING
+    return str(fact)
+
+
+def _commands(first: dict[str, Trial], names: Names) -> Iterator[Code]:
+    lines = [f"# {names.levels(trial.levels)}\n{_command(trial.load.argv)}" for trial in first.values()]
+    if lines:
+        yield Code("Load generator, first trial of each treatment", "\n".join(lines), detail=True)
+
+
+def _command(argv: tuple[str, ...]) -> str:
+    return redact(clean(shlex.join(argv)))
+
+
+def failures(view: RunView, names: Names) -> Section:
+    """Trials that did not finish, and why."""
+    treatments = {trial.ordinal: trial.treatment for trial in view.plan.trials}
+    levels = {treatment.id: treatment.levels for treatment in view.plan.treatments}
+    rows = tuple(
+        (
+            str(failure.ordinal),
+            names.levels(levels.get(treatments.get(failure.ordinal, ""), {})),
+            redact(clean(failure.reason)),
+        )
+        for failure in view.failures
+    )
+    if rows:
+        table = Table("", columns("trial", "treatment", "reason", numbers="trial"), rows)
+        return Section("failures", "Failures", tables=(table,))
+    whole = len(view.trials) >= view.summary.trials.planned
+    lead = "Every planned trial finished." if whole else "No trial failed, but not every planned one has run."
+    return Section("failures", "Failures", (lead,))
+
+
+def reproduce(view: RunView, names: Names) -> Section:
+    """What someone needs to run the same thing again and check that it is the same."""
+    design = view.plan.experiment.design
+    folder = f"runs/{view.path.name}"  # not where it lies today: the report stays the same when it is moved
+    rows = [
+        ("benchctl", clean(view.benchctl_version)),
+        ("seed", str(design.seed)),
+        ("order", design.order),
+        ("design hash", clean(view.plan.design_hash) or NOTHING),
+        *((f"instance {clean(i.id)}", _options(i.options)) for i in view.plan.instances),
+        *((f"data image {clean(i.id)}", _options(i.prepare)) for i in view.plan.images),
+        ("checksums of all raw files", clean(f"{folder}/MANIFEST.sha256")),
+    ]
+    changed = sorted(path for path, origin in view.plan.origins.items() if origin == "--set")
+    rows += [("changed by --set", clean(path)) for path in changed]
+    return Section(
+        "reproduce",
+        "How to reproduce",
+        tables=(Table("", columns("what", "value", code="value"), tuple(rows)),),
+        code=(
+            Code("Command", f"benchctl run {clean(shlex.quote(f'{folder}/experiment.yml'))}"),
+            Code("Order of treatments, by block", order_grid(view, names), detail=True),
+            Code("Experiment file", redact(clean(view.experiment_text, lines=True)), detail=True),
+        ),
+    )
+
+
+def order_grid(view: RunView, names: Names) -> str:
+    """The planned order, one line for each block, with a key to the treatments."""
+    blocks: dict[int, list[str]] = {}
+    for trial in view.plan.trials:
+        blocks.setdefault(trial.block, []).append(trial.treatment)
+    lines = [f"{clean(t.id)}: {names.levels(t.levels)}" for t in view.plan.treatments]
+    lines += [f"{block:>4}  {clean(' '.join(ids))}" for block, ids in blocks.items()]
+    return "\n".join(lines)
+
+
+def _options(options: dict[str, Any]) -> str:
+    shown = (f"{clean(name)}={setting(name, _plain(option))}" for name, option in options.items())
+    return ", ".join(shown) or NOTHING

@@ -1,0 +1,134 @@
+"""What a run's findings are called and said in plain sentences.
+
+Must not compute: every figure in a sentence stands in the records already.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from benchctl.report.text import NOTHING, clean, decimals_for, join_words, percent, probability
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchctl.model.comparison import Comparison
+    from benchctl.results.view import RunView
+
+GRADES = {
+    "A": "bare metal, every knob applied",
+    "B": "bare metal, some knobs not applied",
+    "C": "dedicated virtual machine",
+    "D": "shared virtual machine or container: compare inside this run, not across machines",
+}
+_SPEED = re.compile(r"throughput|latency|duration|time|rate$|per_second")
+_PERCENTILE = re.compile(r"p(\d{2})(\d*)")
+
+
+class Names:
+    """The names of metrics, factors and treatments in one run."""
+
+    def __init__(self, view: RunView) -> None:
+        """Work out from the trials whether latency means service time here."""
+        loops = {trial.result.open_loop for trial in view.trials}
+        self.latency = "service time" if loops == {False} else "latency"
+        self.mixed = len(loops) > 1
+        names = [factor.name for factor in view.plan.factors]
+        short = {name: name.rpartition(".")[2] for name in names}
+        unique = len(set(short.values())) == len(names)
+        self._factors = short if unique else {name: name for name in names}
+
+    def metric(self, name: str) -> str:
+        """`latency_p999` -> `service time p99.9` in a closed loop."""
+        words = [self.latency if word == "latency" else _percentile(word) for word in name.split("_")]
+        return clean(" ".join(words))
+
+    def factor(self, name: str) -> str:
+        return clean(self._factors.get(name, name))
+
+    def levels(self, levels: Mapping[str, str]) -> str:
+        """`clients=8, work_mem=64MB`; a dash where nothing varies."""
+        return ", ".join(f"{self.factor(name)}={clean(label)}" for name, label in levels.items()) or NOTHING
+
+    def sides(self, comparison: Comparison) -> str:
+        factor = self.factor(comparison.factor)
+        at = f" at {self.levels(comparison.at)}" if comparison.at else ""
+        return f"{factor}={clean(comparison.contender)} against {clean(comparison.baseline)}{at}"
+
+
+def _percentile(word: str) -> str:
+    match = _PERCENTILE.fullmatch(word)
+    if match is None:
+        return word
+    return f"p{match[1]}.{match[2]}" if match[2] else word
+
+
+def verdict(comparison: Comparison, names: Names) -> str:
+    """One sentence that says what was found, with its interval, number of pairs and p."""
+    if comparison.effect is None:
+        return (
+            f"No verdict on {names.sides(comparison)}: {names.metric(comparison.metric)} has no valid pairs."
+        )
+    claim = {
+        "faster": _claim(comparison, names, ("faster", "better")),
+        "slower": _claim(comparison, names, ("slower", "worse")),
+        "equivalent": f"{_subject(comparison, names)} and {clean(comparison.baseline)} are equivalent"
+        f" within ± {percent(comparison.delta)}",
+        "inconclusive": f"No verdict on {names.sides(comparison)}",
+    }[comparison.verdict]
+    return f"{claim}: {names.metric(comparison.metric)} {evidence(comparison)}."
+
+
+def advice(comparison: Comparison) -> str:
+    """What an inconclusive comparison would need; empty for the other verdicts."""
+    if comparison.verdict != "inconclusive":
+        return ""
+    if comparison.detectable is None:
+        return "Too few valid pairs to say what could be found: run more blocks."
+    return (
+        f"As noisy as it was, this run can find a difference of {percent(comparison.detectable)} or more, and"
+        f" the interval is too wide to show equivalence within ± {percent(comparison.delta)}."
+        " More blocks, longer trials or a quieter host narrow it."
+    )
+
+
+def evidence(comparison: Comparison) -> str:
+    """`+85.2 % [95 % CI +79.9 %, +90.7 %], n = 6 pairs, p < 0.001`."""
+    p = probability(comparison.p if comparison.p_adjusted is None else comparison.p_adjusted)
+    sign = "" if p.startswith("<") else "= "
+    kind = "pairs" if comparison.paired else "trials, unpaired"
+    return f"{effect(comparison)} [95 % CI {interval(comparison)}], n = {comparison.n} {kind}, p {sign}{p}"
+
+
+def effect(comparison: Comparison) -> str:
+    return percent(comparison.effect, decimals=decimals_for(comparison.low, comparison.high), signed=True)
+
+
+def interval(comparison: Comparison) -> str:
+    places = decimals_for(comparison.low, comparison.high)
+    low, high = (percent(x, decimals=places, signed=True) for x in (comparison.low, comparison.high))
+    return f"{low}, {high}"
+
+
+def counts(view: RunView) -> str:
+    """How many trials were planned, and how they ended."""
+    trials = view.summary.trials
+    shown = {"ok": trials.ok, "suspect": trials.suspect, "invalid": trials.invalid, "failed": trials.failed}
+    parts = [f"{count} {name}" for name, count in shown.items() if count]
+    return f"{trials.planned} trials planned: {join_words(parts) if parts else 'none finished'}"
+
+
+def grade(view: RunView) -> str:
+    letter = clean(view.summary.grade)
+    return f"{letter} ({GRADES[letter]})" if letter in GRADES else letter
+
+
+def _subject(comparison: Comparison, names: Names) -> str:
+    at = f"At {names.levels(comparison.at)}: " if comparison.at else ""
+    return f"{at}{names.factor(comparison.factor)}={clean(comparison.contender)}"
+
+
+def _claim(comparison: Comparison, names: Names, words: tuple[str, str]) -> str:
+    word = words[0] if _SPEED.search(comparison.metric) else words[1]
+    return f"{_subject(comparison, names)} is {word} than {clean(comparison.baseline)}"
