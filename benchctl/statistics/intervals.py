@@ -1,8 +1,8 @@
 """Intervals on the log scale: of a centre, of paired ratios, of two unpaired sides.
 
 Effects are ratios minus one, contender against baseline. Log-ratio t intervals keep their coverage at n = 5
-to 20 (simulated: 94.5-95.4 %), where bootstrap intervals do not (88-91 %). Sums are math.fsum's, so that equal
-input gives equal bits anywhere.
+to 20 (simulated: 94.5-95.4 %), where bootstrap intervals do not (88-91 %). Sums are math.fsum's, so that
+equal input gives equal bits anywhere.
 """
 
 from __future__ import annotations
