@@ -1,7 +1,7 @@
 """The order of trials: randomised complete blocks, and the seed that each trial hands to its load generator.
 
 All trials of a block share one seed (common random numbers): both sides of a pair then see the same keys in
-the same order, so what differs inside a pair is the treatment; each block has a seed of its own, so pairs stay
+the same order, so what differs inside a pair is the treatment; each block has its own seed, so pairs stay
 independent.
 
 Only `Random.random` is used: it is the one method whose sequence Python promises to keep for a seed

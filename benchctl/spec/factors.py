@@ -13,16 +13,22 @@ from benchctl.spec.problems import did_you_mean
 from benchctl.spec.walk import BAD, Walker, join
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from benchctl.spec.problems import Place
-    from benchctl.spec.shapes import Shape
+    from benchctl.spec.shapes import Field, Shape
 
 _NAMED = "a mapping of paths to values, such as {dbms.settings.work_mem: 4MB}; {} sets nothing"
 _FORM = "a list of levels below a path, or a mapping of labels to what each sets"
+_SECTIONS = ("dbms", "workload")
 _LATER_SECTIONS = ("hosts", "tuning")
 
 
-def read_factors(node: Node, root: Shape, walker: Walker) -> Any:  # noqa: ANN401  BAD or a list for msgspec
-    """Return the factors as plain values for the record, or BAD after noting every problem."""
+def read_factors(node: Node, targets: Mapping[str, Field], walker: Walker) -> Any:  # noqa: ANN401  BAD or a list for msgspec
+    """Return the factors as plain values for the record, or BAD after noting every problem.
+
+    `targets` are the sections that this experiment has, by name.
+    """
     walker.places["factors"] = node.place
     found: list[Any] = []
     setters: dict[str, str] = {}
@@ -31,9 +37,9 @@ def read_factors(node: Node, root: Shape, walker: Walker) -> Any:  # noqa: ANN40
         walker.places[path] = child.place
         before = len(found)
         if isinstance(child, Items):
-            found.append(_by_path(name, child, root, walker))
+            found.append(_by_path(name, child, targets, walker))
         elif isinstance(child, Entries):
-            found.append(_by_name(name, child, root, walker))
+            found.append(_by_name(name, child, targets, walker))
         else:
             walker.wrong(child, path, _FORM)
         for factor in found[before:]:
@@ -41,19 +47,20 @@ def read_factors(node: Node, root: Shape, walker: Walker) -> Any:  # noqa: ANN40
     return found
 
 
-def locate(path: str, root: Shape, place: Place, at: str, walker: Walker) -> Shape | None:
+def locate(path: str, targets: Mapping[str, Field], place: Place, at: str, walker: Walker) -> Shape | None:
     """Return the shape of what a factor's path names, or None after noting why there is none."""
     where = split(path)
-    section = root.fields.get(where.section)
-    known = ", ".join(name for name in ("dbms", "workload") if name in root.fields)
+    section = targets.get(where.section)
     if where.section in _LATER_SECTIONS:
         walker.problems.add(place, at, f"factors over {where.section} are not supported in this version")
         return None
-    if section is None or where.section not in {"dbms", "workload"}:
-        remedy = did_you_mean(where.section, ("dbms", "workload")).strip()
-        walker.problems.add(
-            place, at, "found a path to nothing that a factor may set", f"paths below {known}", remedy
-        )
+    if section is None or where.section not in _SECTIONS:
+        found = "found a path to nothing that a factor may set"
+        if where.section in _SECTIONS:
+            found = f"found a path below {where.section}, which this experiment does not have"
+        known = ", ".join(name for name in _SECTIONS if name in targets)
+        hint = did_you_mean(where.section, _SECTIONS) if where.section not in _SECTIONS else ""
+        walker.problems.add(place, at, found, f"paths below {known}{hint}")
         return None
     fields = {name: field for name, field in section.shape.fields.items() if name != "role"}
     field = fields.get(where.key)
@@ -79,9 +86,9 @@ def _inside(shape: Shape, path: str, place: Place, at: str, walker: Walker) -> S
     return shape
 
 
-def _by_path(path: str, node: Items, root: Shape, walker: Walker) -> dict[str, Any]:
+def _by_path(path: str, node: Items, targets: Mapping[str, Field], walker: Walker) -> dict[str, Any]:
     at = join("factors", path)
-    shape = locate(path, root, node.place, at, walker)
+    shape = locate(path, targets, node.place, at, walker)
     if not node.items:
         walker.problems.add(node.place, at, "found no levels", "one level or more; the first is the baseline")
     levels: list[dict[str, Any]] = []
@@ -100,7 +107,7 @@ def _by_path(path: str, node: Items, root: Shape, walker: Walker) -> dict[str, A
     return {"name": path, "levels": levels}
 
 
-def _by_name(name: str, node: Entries, root: Shape, walker: Walker) -> dict[str, Any]:
+def _by_name(name: str, node: Entries, targets: Mapping[str, Field], walker: Walker) -> dict[str, Any]:
     at = join("factors", name)
     levels: list[dict[str, Any]] = []
     if not node.entries or not name:
@@ -113,15 +120,15 @@ def _by_name(name: str, node: Entries, root: Shape, walker: Walker) -> dict[str,
         if not label:
             walker.problems.add(child.place, where, "found an empty label", "a name for the level")
         empty = isinstance(child, Text) and value_of(child) is None
-        sets = {} if empty else _sets(child, where, root, walker)
+        sets = {} if empty else _sets(child, where, targets, walker)
         levels.append({"label": label, "sets": sets})
     return {"name": name, "levels": levels}
 
 
-def _sets(node: Node, at: str, root: Shape, walker: Walker) -> dict[str, Any]:
+def _sets(node: Node, at: str, targets: Mapping[str, Field], walker: Walker) -> dict[str, Any]:
     sets: dict[str, Any] = {}
     for path, child in walker.entries(node, at, _NAMED):
-        shape = locate(path, root, child.place, at, walker)
+        shape = locate(path, targets, child.place, at, walker)
         value = BAD if shape is None else walker.convert(child, shape, join(at, path))
         if value is not BAD:
             sets[path] = value

@@ -5,6 +5,7 @@ Owns the order of these steps and the table of what the design has but this vers
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from benchctl.model.role import RoleMeta
+    from benchctl.model.role import Kind, RoleMeta
     from benchctl.spec.levels import Part
 
 LATER = {
@@ -92,7 +93,9 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
         root = override(root, option, problems)
     roles = _read_roles(root, role_folders(path.parent, roles_paths), problems)
     shape = experiment_shape(roles.get("dbms"), roles.get("workload"))
-    walker = Walker(problems, LATER, lambda node: read_factors(node, shape, walker), path.parent)
+    given = {key.text for key, _ in root.entries}
+    targets = {key: field for key, field in shape.fields.items() if key in given}
+    walker = Walker(problems, LATER, lambda node: read_factors(node, targets, walker), path.parent)
     plain = walker.convert(root, shape, "")
     problems.raise_if_any()
     experiment = _complete(msgspec.convert(plain, Experiment), roles)
@@ -123,13 +126,22 @@ def _read_roles(root: Entries, folders: Sequence[Path], problems: Problems) -> d
         elif name.text == "external" and section == "dbms":
             problems.add(name.place, "dbms.role", "role external is not supported in this version")
         else:
-            known = roles_in(folders)
+            known = _roles_of("dbms" if section == "dbms" else "loader", folders)
             hint = did_you_mean(name.text, known)
             problems.add(
                 name.place, f"{section}.role", f"found no role {name.text!r}", f"{', '.join(known)}{hint}",
                 "put a role of your own beside the experiment, or name its folder by --roles-path",
             )  # fmt: skip
     return roles
+
+
+def _roles_of(kind: Kind, folders: Sequence[Path]) -> list[str]:
+    known = []
+    for name in roles_in(folders):
+        with suppress(SpecError):  # another role that is broken is not what this is about
+            if read_role(name, folders).kind == kind:
+                known.append(name)
+    return known
 
 
 def _complete(experiment: Experiment, roles: dict[str, RoleMeta]) -> Experiment:

@@ -252,7 +252,12 @@ class _Composer:
                 )
             else:
                 seen[name.text] = name.place
-                yield name, value.node
+                child = value.node
+                if isinstance(child, Text) and child.plain and not child.text:
+                    child = child._replace(
+                        place=name.place
+                    )  # nothing stands there: ruamel marks what follows
+                yield name, child
 
 
 def _events(text: str, mark: Callable[[Any], Place]) -> Iterator[Any]:
@@ -272,9 +277,9 @@ def _events(text: str, mark: Callable[[Any], Place]) -> Iterator[Any]:
             "",
             "remove control characters from the file",
         ) from error
-    except (ValueError, OverflowError) as error:  # ruamel lets "\UFFFFFFFF" reach chr()
+    except (ValueError, OverflowError) as error:  # ruamel hands the number of an escape to chr() as it is
         raise refusal(
-            mark(None), f"not YAML: {error}", "", "look for a wrong escape such as \\UFFFFFFFF"
+            mark(None), "not YAML: found an escape that is no character", "", "look for \\U and \\x"
         ) from error
 
 

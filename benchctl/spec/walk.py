@@ -184,7 +184,8 @@ class Walker:
         if not isinstance(value, fits) or (isinstance(value, bool) and bool not in fits):
             return self.wrong(node, path, allowed(shape), _unquote(node, shape))
         if isinstance(value, int | float) and not _inside(value, shape):
-            return self.wrong(node, path, allowed(shape))
+            huge = not math.isfinite(value) or abs(value) >= _WHOLE_LIMIT
+            return self.wrong(node, path, allowed(shape), "write a smaller number" if huge else "")
         return value
 
     def _with_unit(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
@@ -214,7 +215,9 @@ class Walker:
             content = None
         if content is None:
             hint = did_you_mean(node.text, [*shape.choices, *neighbours(self._beside, node.text)])
-            return self.wrong(node, path, f"{allowed(shape)}{hint}", f"there is no readable file {found}")
+            return self.wrong(
+                node, path, f"{allowed(shape)}{hint}", f"there is no readable file {self._beside / node.text}"
+            )
         self.files[str(found)] = hashlib.sha256(content).hexdigest()
         return str(found)
 
@@ -253,7 +256,7 @@ def describe(node: Node) -> str:
 def allowed(shape: Shape) -> str:
     """Return what may stand at a place of this shape, for people."""
     if shape.kind in _UNITS:
-        return _UNITS[shape.kind][1] + _bounds(shape)
+        return f"{_UNITS[shape.kind][1]}{',' if _bounds(shape) else ''}{_bounds(shape)}"
     if shape.kind == "choice":
         return " or ".join(
             [", ".join(shape.choices[:-1]), shape.choices[-1]] if shape.choices[1:] else shape.choices
