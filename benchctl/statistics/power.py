@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 POWER = 0.8
-MAX_PAIRS = 1_000_000
+MAX_PAIRS = 2**20
+MAX_LOG = 700.0  # of a float
 POINTS = 4000
 
 
@@ -36,7 +37,8 @@ def detectable_from_sd(pairs: int, sd: float, *, alpha: float = ALPHA, power: fl
     """As detectable_effect, from the standard deviation of the log ratios themselves."""
     if pairs < 2:
         raise ValueError("an effect needs at least two pairs to be detected")
-    return math.expm1(_noncentrality(pairs - 1, alpha, power) * sd / math.sqrt(pairs))
+    ratio = _noncentrality(pairs - 1, alpha, power) * sd / math.sqrt(pairs)
+    return math.expm1(ratio) if ratio < MAX_LOG else math.inf
 
 
 def pairs_needed(effect: float, cv: float, *, alpha: float = ALPHA, power: float = POWER) -> int:
