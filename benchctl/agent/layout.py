@@ -11,6 +11,7 @@ from pathlib import Path
 SOCKET_LIMIT = 107  # bytes of a Unix socket's path that Linux takes
 ROOM_FOR_SOCKETS = 24  # a server's socket stands in the same folder: .s.PGSQL.54321.lock
 LINE_LIMIT = 64 * 1024  # bytes of one request or reply
+NOBODY = 65534  # the user and group that a server runs as where it refuses root
 MARKER = "BENCHCTL_RUN"  # in the environment of everything that a run starts
 OWNER_TAG = "BENCHCTL_OWNER"  # the task or instance that a process belongs to
 

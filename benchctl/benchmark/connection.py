@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import os
+import platform
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -146,12 +147,12 @@ class AgentConnection:
 
         Raises LeaseError when another run holds the host.
         """
-        self.call("lease", timeout=CONNECT_TIMEOUT, owner=owner, ttl=ttl)
-        threading.Thread(
-            target=self._renew, args=(owner, ttl), name=f"lease-{self.host}", daemon=True
-        ).start()
+        record = {"user": owner, "pid": os.getpid(), "host": platform.node()}
+        self.call("lease", timeout=CONNECT_TIMEOUT, owner=record, ttl=ttl)
+        name = f"lease-{self.host}"
+        threading.Thread(target=self._renew, args=(record, ttl), name=name, daemon=True).start()
 
-    def _renew(self, owner: str, ttl: float) -> None:
+    def _renew(self, owner: dict[str, Any], ttl: float) -> None:
         while not self._closing.wait(ttl / 3):
             try:
                 self.call("lease", timeout=ttl, owner=owner, ttl=ttl)
@@ -289,8 +290,8 @@ def connect(host: Host, run: str, *, owner: str, ttl: float) -> AgentConnection:
     """
     program = build.zipapp(layout.cache_folder())
     transport = PipeTransport(host.name)
-    argv = [transport.python, "-ISB", str(program), "attach", "--run", run]
-    connection = AgentConnection(host.name, transport, [*argv, "--owner", owner, "--ttl", f"{ttl:g}"])
+    argv = [transport.python, "-ISB", str(program), "attach", "--run", run, "--ttl", f"{ttl:g}"]
+    connection = AgentConnection(host.name, transport, argv)
     try:
         _greet(connection, run, program.stem)
         _take_lease(connection, owner, ttl)

@@ -1,0 +1,99 @@
+"""The attacher: hands its own stdin and stdout to the run's supervisor, starting that first if need be.
+
+It then only waits, so that its exit status says how the connection ended: 0 when either side closed it, 1
+when the supervisor died. Loads as little as it can: a connection is opened while somebody waits.
+"""
+
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+from benchctl.agent import layout
+
+START_LIMIT = 20.0  # seconds for a supervisor to come up on a busy host
+_PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME")
+
+
+def attach(run: str, ttl: float, *, files: bool) -> int:
+    """Connect this process's stdin and stdout with the supervisor. Returns the exit status."""
+    try:
+        folder = layout.runtime_folder(layout.check_name(run, "run"))
+        layout.private_folder(folder.parent)
+        layout.private_folder(folder)
+        link = _reach(folder, run, ttl)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"the agent of run {run} cannot be reached: {error}\n")
+        return 1
+    header = json.dumps({"files": files}).encode()
+    socket.send_fds(link, [header], [0, 1])
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)  # an end held open here would hide the other side's end
+    os.dup2(null, 1)
+    if link.recv(1):
+        return 0
+    sys.stderr.write(f"the supervisor of run {run} died\n{_log(folder)}")
+    return 1
+
+
+def _reach(folder: Path, run: str, ttl: float) -> socket.socket:
+    deadline = time.monotonic() + START_LIMIT
+    place = str(folder / "sock")
+    started = False
+    while True:
+        link = socket.socket(socket.AF_UNIX)
+        try:
+            link.connect(place)
+        except OSError:
+            link.close()
+        else:
+            return link
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"its supervisor did not come up in {START_LIMIT:g} s\n{_log(folder)}")
+        if started:
+            time.sleep(0.005)  # another attacher's supervisor is on its way, or ours just failed
+        _start(folder, run, ttl)
+        started = True
+
+
+def _start(folder: Path, run: str, ttl: float) -> None:
+    """Start a supervisor that belongs to nobody; return when it listens or has ended."""
+    waiting, ready = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if os.fork() == 0:
+            _become_supervisor(folder, run, ttl, ready)
+        os._exit(0)
+    os.close(ready)
+    os.waitpid(child, 0)
+    os.read(waiting, 1)
+    os.close(waiting)
+
+
+def _become_supervisor(folder: Path, run: str, ttl: float, ready: int) -> None:
+    try:
+        log = os.open(folder / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        os.set_inheritable(ready, True)  # noqa: FBT003 - the library's own form
+        words = ["supervise", "--run", run, "--ttl", f"{ttl:g}", "--ready-fd", str(ready)]
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name in _PASSED_ON
+            or (name.startswith("BENCHCTL_") and name not in {layout.MARKER, layout.OWNER_TAG})
+        }
+        os.execve(sys.executable, [sys.executable, "-ISB", sys.argv[0], *words], kept)  # noqa: S606 - no shell
+    finally:
+        os._exit(127)
+
+
+def _log(folder: Path) -> str:
+    try:
+        return (folder / "supervisor.log").read_text(errors="replace")[-2000:]
+    except OSError:
+        return ""

@@ -1,0 +1,86 @@
+"""What every operation needs: which run, which folders, which processes.
+
+Owns the state of a run on this host in memory: the supervisor's for its life, a direct verb's for one act.
+"""
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
+
+from benchctl.agent import layout, process
+from benchctl.agent.process import Foreign, Process, Reaper
+from benchctl.agent.refusal import RefusalError
+
+if TYPE_CHECKING:
+    from benchctl.agent.lease import Lease
+    from benchctl.agent.task import Task
+
+Json = Dict[str, Any]
+Handle = Union[Process, Foreign]
+
+
+class Context:
+    """One run on one host."""
+
+    def __init__(self, run: str, *, supervised: bool) -> None:
+        """Work out the folders; nothing is made yet. Raises ValueError for a run's name that is no name."""
+        self.run = layout.check_name(run, "run")
+        self.cache = layout.cache_folder()
+        self.work = self.cache / "runs" / run
+        self.runtime = layout.runtime_folder(run)
+        self.supervised = supervised
+        self.reaper = Reaper(run)
+        self.lock = threading.Lock()
+        self.services: Dict[str, Handle] = {}  # instance -> its process, in the order of starts
+        self.descriptors: Dict[str, str] = {}  # instance -> descriptor, to stop it at the end
+        self.tasks: Dict[str, "Task"] = {}
+        self.lease: Optional["Lease"] = None
+
+    def stragglers(self, owner: str) -> List[int]:
+        """Return what a task or instance left behind after its own process ended.
+
+        A server's children may have overwritten their environment: those without any tag are a server's.
+        """
+        if not self.supervised:
+            return process.marked(self.run, owner)
+        mine = {owner, None} if owner in self.services else {owner}
+        return [pid for pid in self.reaper.orphans() if process.owner_of(pid) in mine]
+
+    def kill_tree(self, handle: Optional[Handle], owner: str, known: Optional[List[int]] = None) -> None:
+        """Kill a process, all below it and all that left it; `known` are descendants seen earlier.
+
+        Raises RefusalError when something does not die.
+        """
+        left = set(known or ())
+        for _ in range(100):  # a tree may grow while it is cut down
+            targets = set(left)
+            if handle is not None and not handle.wait(0):
+                targets |= {handle.pid, *process.descendants(handle.pid)}
+            targets |= set(self.stragglers(owner))
+            for pid in list(targets):
+                targets.update(process.descendants(pid))
+            reached = process.kill_all(targets)
+            left = process.await_gone(reached)
+            if left:
+                break
+            if not reached:
+                return
+        raise RefusalError(f"{owner}: processes {sorted(left)} do not end after SIGKILL", "internal")
+
+    def make_folders(self) -> None:
+        """Make the run's folders, private to this user."""
+        layout.private_folder(self.runtime)
+        with contextlib.suppress(FileExistsError):
+            self.work.mkdir(parents=True)
+
+
+def boot_id() -> str:
+    """Return the kernel's name for this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def state_of(pid: int) -> Json:
+    """Return what identifies a process for good: number, birth and boot."""
+    return {"pid": pid, "birth": process.birth_of(pid), "boot_id": boot_id(), "uid": os.getuid()}

@@ -1,0 +1,121 @@
+"""The descriptor of an instance: read, checked, its placeholders filled in, its settings file rendered.
+
+Owns the descriptor's form on the host (schema 1). Must not start anything.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Dict, List
+
+from benchctl.agent.context import Context, Json
+from benchctl.agent.layout import NOBODY, check_name
+from benchctl.agent.process import Setting
+from benchctl.agent.refusal import RefusalError
+
+SCHEMA = 1
+_RUN_AS = ("self", "userns", "nobody")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+
+
+class Descriptor:
+    """One instance as this run sees it: paths are real ones."""
+
+    def __init__(self, path: str, context: Context) -> None:
+        """Read the file. Raises RefusalError when it is missing, malformed or of another schema."""
+        self.path = path
+        raw = _read(path)
+        self.instance = check_name(self._text(raw, "instance"), "instance")
+        self.run_as = raw.get("run_as", "self")
+        if self.run_as not in _RUN_AS:
+            raise RefusalError(f"descriptor {path}: run_as is {self.run_as!r}, not one of {_RUN_AS}")
+        self.work = context.work / self.instance
+        self.data = self.work / "data"
+        places = {
+            "{data}": str(self.data),
+            "{work}": str(self.work),
+            "{runtime}": str(context.runtime),
+            "{instance}": self.instance,
+        }
+        if raw.get("settings"):
+            places["{conf}"] = fill(raw["settings"]["file"], places)
+        self.places = places
+        self.conf = Path(places.get("{conf}", ""))
+        self.parts: Json = fill(raw, places)
+        self.log = self.work / "server.log"
+
+    def part(self, name: str) -> Json:
+        """Return one part, such as `start`. Raises RefusalError when the descriptor has none."""
+        part = self.parts.get(name)
+        if not isinstance(part, dict):
+            raise RefusalError(f"descriptor {self.path} has no part {name!r}")
+        return part
+
+    def argv(self, name: str, part: Json) -> List[str]:
+        """Return the command of a part. Raises RefusalError when it is no list of strings."""
+        argv = part.get("argv")
+        if not argv or not isinstance(argv, list) or not all(isinstance(word, str) for word in argv):
+            raise RefusalError(f"descriptor {self.path}: {name}.argv is no list of strings")
+        return argv
+
+    def setting(self, *, server: bool) -> Setting:
+        """Return how its programs start: the server with user, limits and CPUs, the others as the caller."""
+        env = {str(name): str(value) for name, value in (self.parts.get("env") or {}).items()}
+        if not server:
+            return Setting(env, str(self.work))
+        limits, cpus = self.parts.get("limits"), self.parts.get("cpus")
+        return Setting(env, str(self.work), self.run_as, limits, cpus)
+
+    def write_settings(self, given: Json) -> None:
+        """Render base and given settings, the given ones last. Raises RefusalError for what has no form."""
+        part = self.parts.get("settings")
+        if not part:
+            if given:
+                raise RefusalError(f"descriptor {self.path} takes no settings, not even {sorted(given)}")
+            return
+        if part.get("syntax") != "postgresql":
+            raise RefusalError(f"descriptor {self.path}: unknown syntax of settings {part.get('syntax')!r}")
+        lines = [_line(name, value) for name, value in {**(part.get("base") or {}), **given}.items()]
+        self.conf.write_text("".join(lines), encoding="utf-8")
+        if self.run_as == "nobody":
+            os.chown(self.conf, NOBODY, NOBODY)
+
+    def _text(self, raw: Json, key: str) -> str:
+        value = raw.get(key)
+        if not isinstance(value, str):
+            raise RefusalError(f"descriptor {self.path} has no {key!r}")
+        return value
+
+
+def fill(value: Any, places: Dict[str, str]) -> Any:  # noqa: ANN401 - JSON values
+    """Replace placeholders in every string of a JSON value."""
+    if isinstance(value, str):
+        for name, replacement in places.items():
+            value = value.replace(name, replacement)
+        return value
+    if isinstance(value, list):
+        return [fill(item, places) for item in value]
+    if isinstance(value, dict):
+        return {key: fill(item, places) for key, item in value.items()}
+    return value
+
+
+def _read(path: str) -> Json:
+    try:
+        raw = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise RefusalError(f"descriptor {path} cannot be read: {error.strerror}; configure first") from error
+    except ValueError as error:
+        raise RefusalError(f"descriptor {path} is not JSON: {error}; configure again") from error
+    if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
+        raise RefusalError(f"descriptor {path} is not of schema {SCHEMA}; configure again with this version")
+    return raw
+
+
+def _line(name: str, value: object) -> str:
+    text = ("off", "on")[value] if isinstance(value, bool) else str(value)
+    if not _NAME.fullmatch(name) or any(ord(letter) < 32 for letter in text):
+        raise RefusalError(f"the setting {name!r} = {text!r} cannot be written to a settings file")
+    quoted = text.replace("\\", "\\\\").replace("'", "''")
+    return f"{name} = '{quoted}'\n"

@@ -1,0 +1,344 @@
+"""Servers: start with settings, wait until ready, read back, stop; and the short commands around them.
+
+Owns the life of an instance's server process. Must not know one database from another: descriptors do.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+from benchctl.agent import context as contexts
+from benchctl.agent import layout, process
+from benchctl.agent.context import Context, Handle, Json
+from benchctl.agent.descriptor import Descriptor
+from benchctl.agent.process import Setting
+from benchctl.agent.refusal import RefusalError
+
+COMMAND_TIMEOUT = 60.0  # seconds for a short command whose descriptor states no limit
+OUTPUT_LIMIT = 1 << 20  # bytes of a short command's output that are read
+LOG_LINES = 20
+_STATE = "service.json"
+
+
+class Answer(NamedTuple):
+    """How a short command ended."""
+
+    exit: int
+    stdout: str
+    stderr: str
+
+
+def start(context: Context, descriptor: str, settings: Optional[Json] = None, limit: float = 0) -> Json:
+    """Start the server and wait until it is ready, at most `limit` seconds or what the descriptor says.
+
+    When it dies or is late, nothing of it is left, and the refusal carries the last lines of its log.
+    """
+    found = Descriptor(descriptor, context)
+    if running(context, found) is not None:
+        raise RefusalError(f"{found.instance} is running already; stop it first", "service")
+    began = time.monotonic()
+    found.work.mkdir(parents=True, exist_ok=True)
+    _open_to_nobody(context, found)
+    found.write_settings(settings or {})
+    argv = found.argv("start", found.part("start"))
+    with found.log.open("wb") as log:
+        try:
+            handle = context.reaper.spawn(
+                argv, found.instance, found.setting(server=True), log.fileno(), log.fileno()
+            )
+        except RefusalError as error:
+            raise RefusalError(f"{found.instance}: {error}", "service") from error
+    _remember(context, found, handle)
+    try:
+        _await_ready(context, found, handle, limit)
+    except BaseException:
+        context.kill_tree(handle, found.instance)
+        _forget(context, found)
+        raise
+    return {"pid": handle.pid, "seconds": time.monotonic() - began}
+
+
+def ready(context: Context, descriptor: str) -> Json:
+    """Ask once whether the server takes requests."""
+    found = Descriptor(descriptor, context)
+    handle = running(context, found)
+    return {"ready": handle is not None and _is_ready(context, found, COMMAND_TIMEOUT)}
+
+
+def stop(context: Context, descriptor: str) -> Json:
+    """Stop the server and all that belongs to it; well if it is not running.
+
+    Escalates from the descriptor's signal over `then` to SIGKILL for the whole tree.
+    """
+    found = Descriptor(descriptor, context)
+    began = time.monotonic()
+    handle = running(context, found)
+    births = _births(process.descendants(handle.pid)) if handle else {}
+    how = _escalate(found, handle) if handle else "none"
+    ended = handle or context.services.get(found.instance)
+    context.kill_tree(handle, found.instance, [pid for pid in births if _same(pid, births[pid])])
+    code = ended.exit if ended else None
+    _forget(context, found)
+    return {
+        "exit": code,
+        "how": how,
+        "seconds": time.monotonic() - began,
+        "running_before": handle is not None,
+    }
+
+
+def inspect(context: Context, descriptor: str, names: Optional[List[str]] = None) -> Json:
+    """Read version and settings back from the running server; `missing` are names it did not print."""
+    found = _running_one(context, descriptor)
+    version = command(context, found, "version", found.part("version")).strip()
+    read = (found.parts.get("settings") or {}).get("read")
+    settings: Dict[str, str] = {}
+    if read:
+        printed = _object(found, "settings.read", command(context, found, "settings.read", read))
+        settings = {name: str(value) for name, value in printed.items()}
+    missing = [name for name in names or [] if name not in settings]
+    return {"version": version, "settings": settings, "missing": missing}
+
+
+def stats(context: Context, descriptor: str) -> Json:
+    """Read the running server's counters."""
+    found = _running_one(context, descriptor)
+    printed = _object(found, "stats", command(context, found, "stats", found.part("stats")))
+    return {"counters": printed}
+
+
+def checkpoint(context: Context, descriptor: str) -> Json:
+    """Make the running server write what it holds back; nothing when the descriptor has no such command."""
+    found = _running_one(context, descriptor)
+    if found.parts.get("checkpoint"):
+        command(context, found, "checkpoint", found.part("checkpoint"))
+    return {}
+
+
+def verify(context: Context, descriptor: str) -> Json:
+    """Compare what is installed with what the descriptor expects; say each difference."""
+    found = Descriptor(descriptor, context)
+    problems = []
+    for check in found.parts.get("verify") or []:
+        if "argv" in check:
+            problems.append(_differs(context, found, check))
+        else:
+            problems.append(_changed(check))
+    return {"problems": [problem for problem in problems if problem]}
+
+
+def running(context: Context, found: Descriptor) -> Optional[Handle]:
+    """Return the instance's live server; under direct verbs the one that an earlier verb started."""
+    handle = context.services.get(found.instance)
+    if handle is None and not context.supervised:
+        handle = _recall(found)
+    return None if handle is None or handle.wait(0) else handle
+
+
+def command(context: Context, found: Descriptor, name: str, part: Json) -> str:
+    """Run a short command of the descriptor as the caller; return its stdout.
+
+    Raises RefusalError with its stderr when it fails or takes longer than its limit.
+    """
+    answer = execute(
+        context,
+        found.argv(name, part),
+        found.instance,
+        found.setting(server=False),
+        float(part.get("timeout") or COMMAND_TIMEOUT),
+    )
+    if answer.exit:
+        raise RefusalError(
+            f"{found.instance}: {name} ended with {answer.exit}", "service", answer.stderr or answer.stdout
+        )
+    return answer.stdout
+
+
+def execute(context: Context, argv: List[str], owner: str, setting: Setting, timeout: float) -> Answer:
+    """Run a program to its end and return what it printed. Raises RefusalError when it takes too long."""
+    stdout, stderr = os.memfd_create("stdout"), os.memfd_create("stderr")
+    try:
+        child = context.reaper.spawn(argv, owner, setting, stdout, stderr)
+        if not child.wait(timeout):
+            known = process.descendants(child.pid)
+            child.send(signal.SIGKILL)
+            process.kill_all(known)
+            child.wait(process.KILL_LIMIT)
+            raise RefusalError(f"{owner}: {argv[0]} did not end within {timeout:g} s", "service")
+        return Answer(child.exit or 0, _text(stdout), _text(stderr))
+    finally:
+        os.close(stdout)
+        os.close(stderr)
+
+
+def tail(path: Path, lines: int = LOG_LINES) -> str:
+    """Return the last lines of a file, as far as they stand in its last 16 KiB."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
+def _text(fd: int) -> str:
+    return os.pread(fd, OUTPUT_LIMIT, 0).decode(errors="replace")
+
+
+def _await_ready(context: Context, found: Descriptor, handle: process.Process, limit: float) -> None:
+    part = found.parts.get("ready") or {}
+    limit = limit or float(part.get("timeout") or COMMAND_TIMEOUT)
+    deadline = time.monotonic() + limit
+    while not handle.wait(0):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise RefusalError(
+                f"{found.instance} was not ready within {limit:g} s", "service", tail(found.log)
+            )
+        if not part or _is_ready(context, found, left):
+            return
+        handle.wait(min(left, float(part.get("interval") or 0.02)))
+    raise RefusalError(f"{found.instance} ended with {handle.exit} at its start", "service", tail(found.log))
+
+
+def _is_ready(context: Context, found: Descriptor, timeout: float) -> bool:
+    if not found.parts.get("ready"):
+        return True
+    argv = found.argv("ready", found.part("ready"))
+    try:
+        return execute(context, argv, found.instance, found.setting(server=False), timeout).exit == 0
+    except RefusalError as error:
+        if error.kind == "service":  # the probe took all of the time that was left
+            return False
+        raise
+
+
+def _escalate(found: Descriptor, handle: Handle) -> str:
+    part = found.parts.get("stop") or {}
+    first = str(part.get("signal") or "SIGTERM")
+    for name, limit in ((first, float(part.get("timeout") or 10)), (part.get("then"), 10.0)):
+        if name:
+            handle.send(_number(found, str(name)))
+            if handle.wait(limit):
+                return str(name)
+    handle.send(signal.SIGKILL)
+    handle.wait(process.KILL_LIMIT)
+    return "SIGKILL"
+
+
+def _number(found: Descriptor, name: str) -> int:
+    try:
+        return int(signal.Signals[name])
+    except KeyError as error:
+        raise RefusalError(f"descriptor {found.path}: there is no signal {name!r}") from error
+
+
+def _births(pids: List[int]) -> Dict[int, int]:
+    births = {}
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            births[pid] = process.birth_of(pid)
+    return births
+
+
+def _same(pid: int, birth: int) -> bool:
+    try:
+        return process.birth_of(pid) == birth
+    except ProcessLookupError:
+        return False
+
+
+def _running_one(context: Context, descriptor: str) -> Descriptor:
+    found = Descriptor(descriptor, context)
+    if running(context, found) is None:
+        raise RefusalError(f"{found.instance} is not running", "service", tail(found.log))
+    return found
+
+
+def _remember(context: Context, found: Descriptor, handle: process.Process) -> None:
+    with context.lock:
+        context.services[found.instance] = handle
+        context.descriptors[found.instance] = found.path
+    with contextlib.suppress(ProcessLookupError):  # it may be dead already; the wait for it will say so
+        (found.work / _STATE).write_text(json.dumps(contexts.state_of(handle.pid)))
+
+
+def _forget(context: Context, found: Descriptor) -> None:
+    with context.lock:
+        context.services.pop(found.instance, None)
+        context.descriptors.pop(found.instance, None)
+    with contextlib.suppress(FileNotFoundError):
+        (found.work / _STATE).unlink()
+
+
+def _recall(found: Descriptor) -> Optional[Handle]:
+    try:
+        state = json.loads((found.work / _STATE).read_bytes())
+        if state["boot_id"] != contexts.boot_id():
+            return None
+        return process.Foreign(state["pid"], state["birth"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _object(found: Descriptor, name: str, text: str) -> Json:
+    try:
+        printed = json.loads(text)
+    except ValueError as error:
+        raise RefusalError(
+            f"{found.instance}: {name} printed no JSON: {error}", "service", text[:2000]
+        ) from error
+    if not isinstance(printed, dict):
+        raise RefusalError(f"{found.instance}: {name} printed no JSON object", "service", text[:2000])
+    return printed
+
+
+def _differs(context: Context, found: Descriptor, check: Json) -> str:
+    argv = found.argv("verify", check)
+    found.work.mkdir(parents=True, exist_ok=True)
+    try:
+        answer = execute(context, argv, found.instance, found.setting(server=False), COMMAND_TIMEOUT)
+    except RefusalError as error:
+        return str(error)
+    printed, wanted = answer.stdout.strip(), str(check.get("stdout", "")).strip()
+    if answer.exit or printed != wanted:
+        return f"{' '.join(argv)} ended with {answer.exit} and printed {printed!r}, not {wanted!r}"
+    return ""
+
+
+def _changed(check: Json) -> str:
+    path, wanted = str(check.get("path")), check.get("sha256")
+    try:
+        found = sha256(Path(path))
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return "" if found == wanted else f"{path} has the SHA-256 {found}, not {wanted}"
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def _open_to_nobody(context: Context, found: Descriptor) -> None:
+    """Let user nobody work in the folders given to it. Raises RefusalError when it cannot get there."""
+    if found.run_as != "nobody":
+        return
+    context.runtime.parent.chmod(0o711)
+    context.runtime.chmod(0o1733)  # may add its sockets, may neither list nor remove others
+    os.chown(found.work, layout.NOBODY, layout.NOBODY)
+    for folder in found.work.parents:
+        if not folder.stat().st_mode & 0o001:
+            raise RefusalError(
+                f"user nobody cannot reach {found.work}: {folder} is closed to others;"
+                " set BENCHCTL_CACHE to a folder that all users can pass, such as /var/lib/benchctl"
+            )
