@@ -10,8 +10,8 @@ import html
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchctl.report import words
-from benchctl.report.findings import compared, primary, series_shown, unit, value
-from benchctl.report.text import number, suffix
+from benchctl.report.findings import axis, compared, primary, series_shown, unit, value
+from benchctl.report.text import clean, number, shorten
 
 if TYPE_CHECKING:
     from benchctl.model.comparison import Comparison, MetricSummary
@@ -146,7 +146,7 @@ def _strip(view: RunView, names: Names, metric: str, index: int) -> Figure:
         "xaxis": {"title": {"text": _axis(label, unit(view, metric))}},
         "yaxis": {
             "tickvals": list(range(len(treatments))),
-            "ticktext": [_escape(names.levels(t.levels)).replace(", ", "<br>") for t in treatments],
+            "ticktext": [_tick(t.levels, names) for t in treatments],
             "range": [len(treatments) - 0.4, -0.6],
             "automargin": True,
             "fixedrange": True,
@@ -160,10 +160,11 @@ def _strip(view: RunView, names: Names, metric: str, index: int) -> Figure:
 def _strip_title(view: RunView, names: Names, metric: str) -> str:
     found = [m for m in view.summary.metrics if m.metric == metric and m.mean is not None]
     label = names.metric(metric).capitalize()
+    marks = " (open marks: suspect or invalid)" if any(t.validity != "ok" for t in view.trials) else ""
     if not 0 < len(found) <= _FEW or len(view.plan.factors) > 1:
-        return f"{label} of each trial, by treatment"
-    parts = [f"{number(m.mean, m.unit)} {', '.join(m.levels.values())}".strip() for m in found]
-    return f"{label}: {'; '.join(parts)}"
+        return f"{label} of each trial, by treatment{marks}"
+    parts = [f"{', '.join(map(clean, m.levels.values()))} {number(m.mean, m.unit)}".strip() for m in found]
+    return f"{label}: {'; '.join(parts)}{marks}"
 
 
 def _points(trials: list[Trial], metric: str, row: int) -> dict[str, Any]:
@@ -211,7 +212,7 @@ def _series(view: RunView, names: Names) -> Figure:
         {
             "type": "scatter",
             "mode": "lines",
-            "name": _escape(names.levels(trial.levels)),
+            "name": _name(trial.levels, names),
             "legendgroup": trial.treatment,
             "showlegend": first[trial.treatment] == trial.ordinal,
             "x": list(range(1, len(trial.result.series[name]) + 1)),
@@ -227,9 +228,10 @@ def _series(view: RunView, names: Names) -> Figure:
         for trial in trials
     ]
     label = names.metric(name)
+    seconds = max(len(trial.result.series[name]) for trial in trials)
     layout = {
         **_wide(),
-        "xaxis": {"title": {"text": "seconds since the start of the window"}},
+        "xaxis": {"title": {"text": "seconds since the start of the window"}, **_whole(seconds)},
         "yaxis": {"title": {"text": _axis(label, unit(view, name))}, "rangemode": "tozero"},
     }
     return Figure("series", f"{label.capitalize()} in each second, one line for each trial", data, layout)
@@ -242,7 +244,7 @@ def _order(view: RunView, names: Names, metric: str) -> Figure:
         data.append({
             "type": "scatter",
             "mode": "lines+markers",
-            "name": _escape(names.levels(treatment.levels)),
+            "name": _name(treatment.levels, names),
             "x": [t.ordinal for t in trials],
             "y": [_round(value(t, metric)) for t in trials],
             "line": {"width": 1, "color": _color(row), "dash": _dash(row)},
@@ -300,6 +302,11 @@ def _box(x0: float, x1: float, y0: float, y1: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _whole(most: int) -> dict[str, Any]:
+    """An axis of counts has no ticks between them."""
+    return {"dtick": 1} if most <= 15 else {}
+
+
 def _wide() -> dict[str, Any]:
     return {
         "height": 340,
@@ -310,8 +317,18 @@ def _wide() -> dict[str, Any]:
 
 
 def _axis(label: str, unit_name: str) -> str:
-    shown = suffix(unit_name).strip()
-    return _escape(f"{label}, {'per second' if shown == '/s' else shown}" if shown else label)
+    return _escape(axis(label, unit_name))
+
+
+def _name(levels: dict[str, str], names: Names) -> str:
+    """A treatment in a legend: cut where it is too long; the tables have it whole."""
+    return _escape(shorten(names.levels(levels), 60))
+
+
+def _tick(levels: dict[str, str], names: Names) -> str:
+    """A treatment at an axis: a line for each factor."""
+    lines = [names.levels({name: label}) for name, label in levels.items()] or [names.levels({})]
+    return "<br>".join(_escape(shorten(line, 26)) for line in lines)
 
 
 def _color(row: int) -> str:

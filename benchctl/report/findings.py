@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchctl.report import words
 from benchctl.report.document import Claim, Section, Table, columns
-from benchctl.report.text import NOTHING, clean, number, percent, probability, suffix
+from benchctl.report.text import NOTHING, about, clean, number, percent, probability, suffix
 
 if TYPE_CHECKING:
     from benchctl.model.comparison import Comparison, GateSummary, MetricSummary
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from benchctl.results.view import RunView
 
 MOST_SECONDS = 30_000  # points of one-second series that a report carries; more make a page too heavy
-MANY_METRICS = 5
 
 
 def primary(view: RunView) -> str | None:
@@ -28,6 +27,12 @@ def primary(view: RunView) -> str | None:
 def unit(view: RunView, metric: str) -> str:
     found = (trial.result.metrics[metric].unit for trial in view.trials if metric in trial.result.metrics)
     return next(found, "")
+
+
+def axis(label: str, unit_name: str) -> str:
+    """A metric's name and unit, as they stand at an axis: `service time p99, ms`."""
+    shown = suffix(unit_name).strip()
+    return f"{label}, {'per second' if shown == '/s' else shown}" if shown else label
 
 
 def value(trial: Trial, metric: str) -> float | None:
@@ -130,8 +135,8 @@ def _interval_row(comparison: Comparison, names: Names) -> tuple[str, ...]:
         probability(comparison.p if comparison.p_adjusted is None else comparison.p_adjusted),
         probability(comparison.p_permutation),
         probability(comparison.p_rank),
-        f"± {percent(comparison.delta)}",
-        percent(comparison.detectable),
+        f"± {about(comparison.delta)}",
+        about(comparison.detectable),
         comparison.validity,
     )
 
@@ -139,7 +144,8 @@ def _interval_row(comparison: Comparison, names: Names) -> tuple[str, ...]:
 def distributions(view: RunView, names: Names) -> Section:
     """Mean, interval and spread of each metric under each treatment; latency percentiles side by side."""
     latency = [m for m in view.summary.metrics if m.metric.startswith("latency_")]
-    others = [m for m in view.summary.metrics if m not in latency]
+    measured = {m.metric for m in view.summary.metrics if m.mean is not None}
+    others = [m for m in view.summary.metrics if m not in latency and m.metric in measured]
     tables = [_summary_table(names, others)] if others else []
     if latency:
         tables += [_latency_table(names, latency), _summary_table(names, latency, detail=True)]
@@ -214,7 +220,7 @@ def series(view: RunView, names: Names) -> Section:
         )
         for trial in trials
     )
-    title = f"{names.metric(name)},{suffix(unit(view, name)) or ' per second'}"
+    title = axis(names.metric(name), unit(view, name)).capitalize()
     table = Table(title, columns("trial", "treatment", "seconds 1, 2, …", numbers="trial"), rows, detail=True)
     return Section("series", "Second by second", tuple(lead), tables=(table,))
 

@@ -2,11 +2,12 @@
 (() => {
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const touch = matchMedia("(pointer: coarse)").matches;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function themed(layout) {
     const ink = css("--ink"), rule = css("--rule");
-    const axis = { gridcolor: rule, zerolinecolor: rule, linecolor: rule, title: { standoff: 8 } };
+    const axis = { gridcolor: rule, zerolinecolor: rule, linecolor: rule, title: { standoff: 8, font: { size: 13 } } };
     const merge = (own) => ({ ...axis, ...own, title: { ...axis.title, ...own.title } });
     return {
       ...layout,
@@ -18,18 +19,27 @@
       dragmode: touch ? false : "zoom",
       xaxis: merge(layout.xaxis),
       yaxis: merge(layout.yaxis),
+      annotations: (layout.annotations || []).map((a) => ({ ...a, bgcolor: css("--paper") })),
       shapes: (layout.shapes || []).map((s) => (s.type === "line" ? { ...s, line: { ...s.line, color: ink } } : s)),
     };
+  }
+
+  // The same hues, lighter: on a dark page the darker ones of the palette do not stand out.
+  const lighter = { "#0072b2": "#5db4ec", "#d55e00": "#f08a3c", "#009e73": "#35c79b", "#8c8c8c": "#a6a6a6" };
+
+  function colored(data) {
+    if (!dark.matches) return data;
+    return JSON.parse(JSON.stringify(data).replace(/#[0-9a-f]{6}/g, (color) => lighter[color] || color));
   }
 
   function draw() {
     for (const [id, figure] of Object.entries(figures)) {
       const place = document.getElementById(id);
       place.hidden = false;
-      Plotly.react(place, figure.data, themed(figure.layout), { responsive: true, displayModeBar: false });
+      Plotly.react(place, colored(figure.data), themed(figure.layout), { responsive: true, displayModeBar: false });
     }
   }
 
   draw();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  dark.addEventListener("change", draw);
 })();

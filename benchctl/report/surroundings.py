@@ -5,16 +5,22 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from benchctl.report import words
 from benchctl.report.document import Code, Section, Table, columns
-from benchctl.report.text import NOTHING, clean, redact, setting
+from benchctl.report.text import NOTHING, clean, number, redact, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from benchctl.model.measurement import ServerFacts, Trial
+    from benchctl.model.plan import Plan
     from benchctl.report.words import Names
     from benchctl.results.view import RunView
+
+    Facts = Mapping[str, object]
+    Show = Callable[[Facts], str]
 
 
 def environment(view: RunView, names: Names) -> Section:
@@ -78,26 +84,68 @@ def _read_back(name: str, server: ServerFacts) -> str:
 
 
 def _host_tables(view: RunView) -> Iterator[Table]:
-    """The facts of each host: a group for each mapping, and one for what stands alone."""
-    for host, facts in view.fingerprints.items():
-        alone = tuple((clean(k), setting(k, _plain(v))) for k, v in facts.items() if not isinstance(v, dict))
-        yield Table(f"Host {clean(host)}", columns("fact", "value"), alone)
-        for group, inner in facts.items():
-            if isinstance(inner, dict):
-                rows = tuple((clean(k), setting(k, v)) for k, v in _flat(inner))
-                title = f"Host {clean(host)}: {clean(group)}"
-                yield Table(title, columns("fact", "value"), rows, group not in _SHORT)
+    """What matters most of each host, side by side; then all facts of each, grouped by their first word."""
+    flat = {clean(host): dict(_flat(facts)) for host, facts in view.fingerprints.items()}
+    rows = tuple(
+        (title, *(show(facts) for facts in flat.values()))
+        for title, show in _SHORT
+        if any(show(facts) != NOTHING for facts in flat.values())
+    )
+    yield Table("Hosts", columns("host", *flat), rows)
+    for host, facts in flat.items():
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name, fact in facts.items():
+            row = (clean(name), setting(name, _plain(fact)))
+            groups.setdefault(name.partition(".")[0], []).append(row)
+        for group, found in groups.items():
+            yield Table(f"{host}: {clean(group)}", columns("fact", "value"), tuple(found), detail=True)
 
 
-_SHORT = frozenset({"cpu", "memory", "os"})
-
-
-def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, fact in facts.items():
         if isinstance(fact, dict):
             yield from _flat(fact, f"{prefix}{name}.")
         else:
-            yield (f"{prefix}{name}", _plain(fact))
+            yield (f"{prefix}{name}", fact)
+
+
+def _fact(*names: str) -> Show:
+    """The named facts that the host has, joined."""
+
+    def show(facts: Facts) -> str:
+        found = [setting(name, _plain(facts.get(name))) for name in names]
+        return ", ".join(text for text in found if text not in {NOTHING, ""}) or NOTHING
+
+    return show
+
+
+def _bytes(name: str) -> Show:
+    def show(facts: Facts) -> str:
+        size = facts.get(name)
+        return f"{number(size / 1024**3)} GiB" if isinstance(size, int | float) else NOTHING
+
+    return show
+
+
+def _virtual(facts: Facts) -> str:
+    if facts.get("virtual.container"):
+        return f"container ({_fact('virtual.container')(facts)})"
+    known = {True: "yes", False: "no"}
+    return known.get(bool(facts["virtual.hypervisor"]), NOTHING) if "virtual.hypervisor" in facts else NOTHING
+
+
+_SHORT: tuple[tuple[str, Show], ...] = (
+    ("CPU", _fact("cpu.model")),
+    ("CPUs usable", _fact("cpu.usable")),
+    ("frequency governor", _fact("cpufreq.governor")),
+    ("memory", _bytes("memory.total")),
+    ("transparent huge pages", _fact("memory.thp")),
+    ("data on", _fact("disk.device", "disk.model", "disk.filesystem", "disk.options")),
+    ("virtual", _virtual),
+    ("operating system", _fact("os.name", "os.libc")),
+    ("kernel", _fact("kernel.release")),
+    ("clock source", _fact("clock.source")),
+)
 
 
 def _plain(fact: object) -> str:
@@ -146,39 +194,51 @@ def reproduce(view: RunView, names: Names) -> Section:
     """What someone needs to run the same thing again and check that it is the same."""
     design = view.plan.experiment.design
     folder = f"runs/{view.path.name}"  # not where it lies today: the report stays the same when it is moved
+    overrides = _overrides(view)
     rows = [
         ("benchctl", clean(view.benchctl_version)),
         ("seed", str(design.seed)),
         ("order", design.order),
         ("design hash", clean(view.plan.design_hash) or NOTHING),
-        *((f"instance {clean(i.id)}", _options(i.options)) for i in view.plan.instances),
-        *((f"data image {clean(i.id)}", _options(i.prepare)) for i in view.plan.images),
+        *((f"instance {clean(i.id)}", options(i.options)) for i in view.plan.instances),
+        *((f"data image {clean(i.id)}", options(i.prepare)) for i in view.plan.images),
         ("checksums of all raw files", clean(f"{folder}/MANIFEST.sha256")),
+        *(("changed by --set", clean(path)) for path in overrides),
     ]
-    changed = sorted(path for path, origin in view.plan.origins.items() if origin == "--set")
-    rows += [("changed by --set", clean(path)) for path in changed]
+    command = ["benchctl", "run", f"{folder}/experiment.yml"]
+    command += [f"--set={path}={value}" for path, value in overrides.items() if value]
     return Section(
         "reproduce",
         "How to reproduce",
         tables=(Table("", columns("what", "value", code="value"), tuple(rows)),),
         code=(
-            Code("Command", f"benchctl run {clean(shlex.quote(f'{folder}/experiment.yml'))}"),
-            Code("Order of treatments, by block", order_grid(view, names), detail=True),
+            Code("Command", _command(tuple(command))),
+            Code("Order of treatments, by block", order_grid(view.plan, names), detail=True),
             Code("Experiment file", redact(clean(view.experiment_text, lines=True)), detail=True),
         ),
     )
 
 
-def order_grid(view: RunView, names: Names) -> str:
+def _overrides(view: RunView) -> dict[str, str]:
+    """What `--set` changed: path -> value as it is written there, empty where it is no single value."""
+    design: dict[str, Any] = {
+        f"design.{k}": v for k, v in msgspec.structs.asdict(view.plan.experiment.design).items()
+    }
+    changed = sorted(path for path, origin in view.plan.origins.items() if origin == "--set")
+    return {path: _plain(design[path]) if path in design else "" for path in changed}
+
+
+def order_grid(plan: Plan, names: Names) -> str:
     """The planned order, one line for each block, with a key to the treatments."""
     blocks: dict[int, list[str]] = {}
-    for trial in view.plan.trials:
+    for trial in plan.trials:
         blocks.setdefault(trial.block, []).append(trial.treatment)
-    lines = [f"{clean(t.id)}: {names.levels(t.levels)}" for t in view.plan.treatments]
+    lines = [f"{clean(t.id)}: {names.levels(t.levels)}" for t in plan.treatments]
     lines += [f"{block:>4}  {clean(' '.join(ids))}" for block, ids in blocks.items()]
     return "\n".join(lines)
 
 
-def _options(options: dict[str, Any]) -> str:
-    shown = (f"{clean(name)}={setting(name, _plain(option))}" for name, option in options.items())
-    return ", ".join(shown) or NOTHING
+def options(given: Mapping[str, object]) -> str:
+    """A role's options on one line, those that say nothing left out."""
+    shown = ((name, setting(name, _plain(option))) for name, option in given.items())
+    return ", ".join(f"{clean(name)}={option}" for name, option in shown if option != NOTHING) or NOTHING

@@ -63,6 +63,14 @@ def percent(ratio: float | None, *, decimals: int | None = None, signed: bool = 
     return f"{_minus(text)} %"
 
 
+def about(ratio: float | None) -> str:
+    """A limit or an estimate in percent: two significant digits, no zeros behind."""
+    if ratio is None or not math.isfinite(ratio):
+        return NOTHING
+    rounded = float(f"{ratio * 100:.2g}")
+    return f"{_minus(f'{rounded:,g}')} %"
+
+
 def decimals_for(low: float | None, high: float | None) -> int | None:
     """Decimals of a percentage that give the interval's half-width two significant digits."""
     if low is None or high is None or not math.isfinite(high - low) or high <= low:
@@ -80,6 +88,11 @@ def probability(value: float | None) -> str:
 def moment(seconds: float) -> str:
     """A point in time, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def shorten(text: str, most: int) -> str:
+    """The text, cut with an ellipsis where it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def join_words(parts: list[str]) -> str:

@@ -54,7 +54,7 @@ def console(out: io.StringIO, *, width: int | None, color: bool) -> Console:
 
 
 def render(view: RunView, *, width: int | None = None, color: bool = False) -> str:
-    """The whole report; no line is wider than `width` columns."""
+    """The whole report; no line is wider than `width` columns, but for commands, which can be copied."""
     out = io.StringIO()
     target = console(out, width=width, color=color)
     document = content.build(view)
@@ -64,7 +64,14 @@ def render(view: RunView, *, width: int | None = None, color: bool = False) -> s
         if section.id != "verdicts":
             target.print(Text(section.title, style="bold underline"))
         target.print(_body(section, view, target.width))
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    return tidy(out.getvalue())
+
+
+def tidy(text: str) -> str:
+    """No spaces at the ends of lines, and never two empty lines in a row."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    kept = [line for line, before in zip(lines, ["", *lines], strict=False) if line or before]
+    return "\n".join(kept) + "\n"
 
 
 def _title(document: Document) -> RenderableType:
@@ -91,7 +98,9 @@ def _body(section: Section, view: RunView, width: int) -> RenderableType:
     parts += [Padding(grid(table, width - 2), (bool(n), 0, 0, 2)) for n, table in enumerate(shown)]
     for code in section.code:
         if not code.detail:
-            parts.append(Text.assemble((f"  {code.title}: ", "dim"), code.text))
+            parts.append(
+                Text.assemble((f"  {code.title}: ", "dim"), code.text, no_wrap=True, overflow="ignore")
+            )
     return Group(*parts)
 
 

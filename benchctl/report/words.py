@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from benchctl.report.text import NOTHING, clean, decimals_for, join_words, percent, probability
+from benchctl.report.text import NOTHING, about, clean, decimals_for, join_words, percent, probability
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from benchctl.model.comparison import Comparison
     from benchctl.results.view import RunView
@@ -26,23 +26,14 @@ _SPEED = re.compile(r"throughput|latency|duration|time|rate$|per_second")
 _PERCENTILE = re.compile(r"p(\d{2})(\d*)")
 
 
-class Names:
-    """The names of metrics, factors and treatments in one run."""
+class FactorNames:
+    """Factors by their last part (`work_mem`) where that is unambiguous, else whole."""
 
-    def __init__(self, view: RunView) -> None:
-        """Work out from the trials whether latency means service time here."""
-        loops = {trial.result.open_loop for trial in view.trials}
-        self.latency = "service time" if loops == {False} else "latency"
-        self.mixed = len(loops) > 1
-        names = [factor.name for factor in view.plan.factors]
+    def __init__(self, factors: Iterable[str]) -> None:
+        """Take the names of all factors of an experiment."""
+        names = list(factors)
         short = {name: name.rpartition(".")[2] for name in names}
-        unique = len(set(short.values())) == len(names)
-        self._factors = short if unique else {name: name for name in names}
-
-    def metric(self, name: str) -> str:
-        """`latency_p999` -> `service time p99.9` in a closed loop."""
-        words = [self.latency if word == "latency" else _percentile(word) for word in name.split("_")]
-        return clean(" ".join(words))
+        self._factors = short if len(set(short.values())) == len(names) else {}
 
     def factor(self, name: str) -> str:
         return clean(self._factors.get(name, name))
@@ -50,6 +41,22 @@ class Names:
     def levels(self, levels: Mapping[str, str]) -> str:
         """`clients=8, work_mem=64MB`; a dash where nothing varies."""
         return ", ".join(f"{self.factor(name)}={clean(label)}" for name, label in levels.items()) or NOTHING
+
+
+class Names(FactorNames):
+    """The names of metrics, factors and treatments in one run."""
+
+    def __init__(self, view: RunView) -> None:
+        """Work out from the trials whether latency means service time here."""
+        super().__init__(factor.name for factor in view.plan.factors)
+        loops = {trial.result.open_loop for trial in view.trials}
+        self.latency = "service time" if loops == {False} else "latency"
+        self.mixed = len(loops) > 1
+
+    def metric(self, name: str) -> str:
+        """`latency_p999` -> `service time p99.9` in a closed loop."""
+        words = [self.latency if word == "latency" else _percentile(word) for word in name.split("_")]
+        return clean(" ".join(words))
 
     def sides(self, comparison: Comparison) -> str:
         factor = self.factor(comparison.factor)
@@ -74,7 +81,7 @@ def verdict(comparison: Comparison, names: Names) -> str:
         "faster": _claim(comparison, names, ("faster", "better")),
         "slower": _claim(comparison, names, ("slower", "worse")),
         "equivalent": f"{_subject(comparison, names)} and {clean(comparison.baseline)} are equivalent"
-        f" within ± {percent(comparison.delta)}",
+        f" within ± {about(comparison.delta)}",
         "inconclusive": f"No verdict on {names.sides(comparison)}",
     }[comparison.verdict]
     return f"{claim}: {names.metric(comparison.metric)} {evidence(comparison)}."
@@ -87,8 +94,8 @@ def advice(comparison: Comparison) -> str:
     if comparison.detectable is None:
         return "Too few valid pairs to say what could be found: run more blocks."
     return (
-        f"As noisy as it was, this run can find a difference of {percent(comparison.detectable)} or more, and"
-        f" the interval is too wide to show equivalence within ± {percent(comparison.delta)}."
+        f"As noisy as it was, this run can find a difference of {about(comparison.detectable)} or more, and"
+        f" the interval is too wide to show equivalence within ± {about(comparison.delta)}."
         " More blocks, longer trials or a quieter host narrow it."
     )
 

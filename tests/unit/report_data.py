@@ -116,18 +116,21 @@ CASES = {
 }
 
 FACTS: dict[str, Any] = {
-    "os": {"name": "Debian GNU/Linux 12 (bookworm)", "libc": "glibc 2.36", "packages": 412},
-    "kernel": {"release": "6.1.0-28-cloud-amd64", "cmdline": "BOOT_IMAGE=/vmlinuz root=/dev/vda1 ro quiet"},
-    "cpu": {
-        "model": "AMD EPYC 7B13",
-        "cores": 2,
-        "threads": 2,
-        "governor": None,
-        "mitigations": ["spectre_v2: Retpolines"],
-    },
-    "memory": {"total_bytes": 25_263_841_280, "hugepages": 0, "transparent_hugepage": "madvise"},
-    "virtualization": "kvm",
-    "clocksource": "kvm-clock",
+    "clock.source": "kvm-clock",
+    "cpu.model": "AMD EPYC 7B13",
+    "cpu.usable": 2,
+    "cpufreq.governor": None,
+    "disk.device": "vda",
+    "disk.filesystem": "ext4",
+    "kernel.cmdline": "BOOT_IMAGE=/vmlinuz root=/dev/vda1 ro quiet",
+    "kernel.release": "6.1.0-28-cloud-amd64",
+    "memory.thp": "always [madvise] never",
+    "memory.total": 25_263_841_280,
+    "network.cards": [{"name": "eth0", "driver": "virtio_net"}],
+    "os.name": "Debian GNU/Linux 12 (bookworm)",
+    "sysctl.vm.swappiness": "60",
+    "virtual.container": None,
+    "virtual.hypervisor": True,
 }
 
 
@@ -459,7 +462,7 @@ def _interval(logs: Any) -> tuple[float | None, float | None, float | None]:
 
 
 def _comparisons(case: Case, plan: Plan, trials: tuple[Trial, ...]) -> list[Comparison]:
-    made = []
+    made: list[Comparison] = []
     for metric in plan.experiment.metrics:
         for factor in plan.factors:
             made.extend(

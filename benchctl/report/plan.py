@@ -1,0 +1,153 @@
+"""The plan of a run as a table that a person can follow, and as JSON.
+
+Must not compute: what a change costs, how long it takes and what can be found stand in the plan.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Literal
+
+from benchctl.errors import UsageError
+from benchctl.model.record import to_json
+from benchctl.model.units import format_duration
+from benchctl.report.document import Table, columns
+from benchctl.report.surroundings import options
+from benchctl.report.text import NOTHING, about, clean
+from benchctl.report.words import FactorNames
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from benchctl.model.plan import Plan, Stage
+
+COSTS = {
+    "install": "an installation of its own, made before the first trial",
+    "prepare": "a data image of its own, made before the first trial",
+    "start": "a restart, which every trial has anyway",
+    "run": "nothing: another command line",
+}
+SCOPES = {"once": "once in the run", "level": "when a level changes", "trial": "in each trial"}
+
+
+def render(
+    plan: Plan, form: Literal["terminal", "json"], *, width: int | None = None, color: bool = False
+) -> str:
+    """Return the plan as text or as the JSON of plan.json. Raises UsageError for another form."""
+    if form == "json":
+        return to_json(plan).decode()
+    if form == "terminal":
+        return _terminal(plan, width, color=color)
+    raise UsageError(f"there is no plan in the form {form!r}", remedy="use terminal or json")
+
+
+def _terminal(plan: Plan, width: int | None, *, color: bool) -> str:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from benchctl.report.to_terminal import console, grid, tidy
+
+    out = io.StringIO()
+    target = console(out, width=width, color=color)
+    names = FactorNames(factor.name for factor in plan.factors)
+    target.print(Text(clean(plan.experiment.name), style="bold"))
+    target.print(Text(_gist(plan), style="dim"))
+    for table in (_factors(plan), _treatments(plan, names), _stages(plan, names), _made(plan)):
+        if table.rows:
+            target.print(Padding(grid(table, target.width), (1, 0, 0, 0)))
+    target.print(_order(plan))
+    target.print(_detectable(plan))
+    return tidy(out.getvalue())
+
+
+def _gist(plan: Plan) -> str:
+    blocks, trials = plan.experiment.design.blocks, len(plan.trials)
+    return (
+        f"{len(plan.treatments)} treatments in {blocks} blocks: {trials} trials,"
+        f" about {format_duration(plan.expected_seconds)} on a host that has nothing yet"
+    )
+
+
+def _factors(plan: Plan) -> Table:
+    rows = tuple(
+        (
+            clean(factor.name),
+            ", ".join(map(clean, factor.labels)),
+            COSTS[factor.scope] if factor.scope else "nothing: its levels set nothing (A/A)",
+        )
+        for factor in plan.factors
+    )
+    return Table(
+        "Factors (the first level is the baseline)",
+        columns("factor", "levels", "a change costs"),
+        rows,
+    )
+
+
+def _treatments(plan: Plan, names: FactorNames) -> Table:
+    several = len(plan.instances) > 1
+    rows = tuple(
+        (clean(t.id), names.levels(t.levels), clean(t.instance or NOTHING), clean(t.image or NOTHING))
+        for t in plan.treatments
+    )
+    titles = columns("id", "levels", "instance", "data image")
+    if several or len(plan.images) > 1:
+        return Table("Treatments", titles, rows)
+    return Table("Treatments", titles[:2], tuple(row[:2] for row in rows))
+
+
+def _stages(plan: Plan, names: FactorNames) -> Table:
+    rows = tuple((clean(s.name), clean(s.group), _kind(s), _scope(s, names)) for s in plan.stages)
+    return Table("Stages", columns("stage", "on", "what it is", "when"), rows)
+
+
+def _kind(stage: Stage) -> str:
+    words = ["service, up until stopped" if stage.kind == "service" else "task that finishes"]
+    words += ["all hosts at one instant"] if stage.together else []
+    words += ["measured"] if stage.measured else []
+    return ", ".join(words)
+
+
+def _scope(stage: Stage, names: FactorNames) -> str:
+    on = f": {', '.join(map(names.factor, stage.depends))}" if stage.depends else ""
+    return SCOPES[stage.scope] + on
+
+
+def _made(plan: Plan) -> Table:
+    """What configure and the first trial make; each is found again in a later run."""
+    rows = [("instance", clean(i.id), options(i.options)) for i in plan.instances]
+    rows += [
+        ("data image", clean(i.id), f"{clean(i.loader)} on {clean(i.instance)}: {options(i.prepare)}")
+        for i in plan.images
+    ]
+    return Table(
+        "Made before the first trial, found again by later runs", columns("what", "id", "from"), tuple(rows)
+    )
+
+
+def _order(plan: Plan) -> RenderableType:
+    """One line for each block with its treatments; side by side where they are short."""
+    from rich.columns import Columns
+    from rich.console import Group
+    from rich.text import Text
+
+    blocks: dict[int, list[str]] = {}
+    for trial in plan.trials:
+        blocks.setdefault(trial.block, []).append(trial.treatment)
+    digits = len(str(max(blocks, default=0)))
+    cells = [Text.assemble((f"{b:>{digits}} ", "dim"), clean(" ".join(ids))) for b, ids in blocks.items()]
+    design = plan.experiment.design
+    title = f"\nOrder of treatments in each block ({design.order}, seed {design.seed})"
+    return Group(Text(title, style="italic"), Columns(cells, padding=(0, 3), column_first=True))
+
+
+def _detectable(plan: Plan) -> RenderableType:
+    from rich.text import Text
+
+    if not plan.detectable:
+        return Text("\nNothing is compared: there is no second level, or only one block.", style="dim")
+    found = ", ".join(f"{about(d.effect)} when trials vary by {about(d.cv)}" for d in plan.detectable)
+    return Text(
+        f"\nDetectable effect (CV between trials, 80 % power): {found}."
+        " Smaller differences will mostly be inconclusive; more blocks find smaller ones.",
+    )
