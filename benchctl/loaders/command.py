@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from benchctl.model.measurement import TaskResult, Window
     from benchctl.model.record import Scalar
 
+ENDS_ITSELF = True
 _REMEDY = 'parse: {json: true} or parse: {regex: "(?P<throughput>[0-9.]+) ops/s"}, either with path: FILE'
 
 

@@ -34,7 +34,13 @@ class Command(NamedTuple):
 
 
 class Loader(Protocol):
-    """The boundary between a load generator and the rest of the program."""
+    """The boundary between a load generator and the rest of the program.
+
+    `ENDS_ITSELF` says that the program decides when it is done: the window then ends with it.
+    """
+
+    @property
+    def ENDS_ITSELF(self) -> bool: ...  # noqa: N802 - a constant of a module
 
     def prepare(
         self, options: Mapping[str, Value], descriptor: Descriptor, target: Target | None, seed: int

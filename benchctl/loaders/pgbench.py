@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
+ENDS_ITSELF = False
 BUILTINS = ("tpcb-like", "simple-update", "select-only")
 LOG_PREFIX = "tx"
 PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99, "latency_p999": 0.999}
@@ -80,6 +81,7 @@ def parse(
         requests=found.requests,
         series={"throughput": found.throughput, "latency_mean": found.latency_mean},
         percentile_source="log",
+        threads=text.summary.threads,
     )
 
 

@@ -58,6 +58,7 @@ class Summary(NamedTuple):
 
     version: str
     clients: int
+    threads: int
     tries: int
     rated: bool
     succeeded: int
@@ -101,6 +102,7 @@ def _summary(path: Path) -> Summary:
     return Summary(
         version=found["version"],
         clients=int(found["clients"]),
+        threads=int(found["threads"]),
         tries=int(found["tries"]),
         rated="lag" in found,
         succeeded=int(found["succeeded"]),

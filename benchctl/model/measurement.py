@@ -81,6 +81,7 @@ class LoaderResult(Record, frozen=True, kw_only=True):
     requests: int
     series: dict[str, tuple[float | None, ...]] = field(default_factory=dict)  # one value per full second
     percentile_source: str = ""  # "log", "histogram", "loader"
+    threads: int | None = None  # of the load generator, that can work at once
 
 
 class Trial(Record, frozen=True, kw_only=True):

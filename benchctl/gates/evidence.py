@@ -1,0 +1,92 @@
+"""Everything that gates look at, read from a trial's raw folder: above all the sampler's host.samples.
+
+Owns the form of host.samples. A file that is missing or not understood is kept as a problem, for a gate to
+report; nothing here raises for bad content.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchctl.gates.context import Context
+    from benchctl.model.measurement import LoaderResult, ServerFacts, TaskResult, Window
+
+SAMPLES = "host.samples"
+SCHEMA = 1
+Sample = dict[str, Any]
+
+
+class Evidence(NamedTuple):
+    """One trial as gates see it."""
+
+    window: Window
+    load: TaskResult
+    server: ServerFacts | None  # None: the load drives no DBMS
+    result: LoaderResult
+    context: Context
+    samples: tuple[Sample, ...]  # over the window, in order; empty when they cannot be used
+    problem: str  # why samples are empty or incomplete; else ""
+
+    @property
+    def first(self) -> Sample:
+        return self.samples[0]
+
+    @property
+    def last(self) -> Sample:
+        return self.samples[-1]
+
+    @property
+    def seconds(self) -> float:
+        """Between the first and the last sample, by the monotonic clock."""
+        return float(self.last["m"] - self.first["m"])
+
+    @property
+    def self_timed(self) -> bool:
+        """Whether the load generator's own report is all there is, and the window only a frame around it."""
+        return self.result.percentile_source == "loader"
+
+
+def read(
+    raw: Path,
+    *,
+    window: Window,
+    load: TaskResult,
+    server: ServerFacts | None,
+    result: LoaderResult,
+    context: Context,
+) -> Evidence:
+    """Read a trial's raw folder; the rest is passed through."""
+    samples, problem = _read_samples(raw / SAMPLES)
+    return Evidence(window, load, server, result, context, samples, problem)
+
+
+def _read_samples(path: Path) -> tuple[tuple[Sample, ...], str]:
+    """The samples in order and "", or what is wrong, with the line's number."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return (), f"{path.name}: {error.strerror}"
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+            known = entry["schema"] == SCHEMA if number == 1 else _is_sample(entry)
+        except (ValueError, KeyError, TypeError):
+            known = False
+        if not known:
+            return (), f"{path.name}:{number}: not understood: {line[:80]!r}"
+        if number > 1:
+            found.append(entry)
+    if len(found) < 2:
+        return (), f"{path.name}: {len(found)} samples, two are needed to see a change"
+    return tuple(found), ""
+
+
+def _is_sample(entry: Sample) -> bool:
+    """Whether all parts that gates rely on are there, whatever they say."""
+    float(entry["t"]) + float(entry["m"])
+    return all(isinstance(entry[part], dict) for part in ("files", "task", "service", "agent"))

@@ -1,0 +1,201 @@
+"""What each gate measures: one small function over the evidence, giving a figure and what is worth saying.
+
+A function returns None where its gate has no subject (no DBMS, no rate). It raises Unjudged where the subject
+is there and cannot be seen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from benchctl.gates import proc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchctl.gates.evidence import Evidence, Sample
+
+SLEW = 0.0005  # seconds per second: adjtime(3) never slews faster
+LAG_SHARE = 0.01  # of the median latency
+
+
+class Measurement(NamedTuple):
+    value: float
+    detail: str = ""  # names and numbers behind the figure
+
+
+class UnjudgedError(Exception):
+    """A gate's subject cannot be seen in this trial."""
+
+
+def samples(evidence: Evidence) -> Measurement:
+    """Problems of host.samples: none or one."""
+    if evidence.problem and evidence.self_timed:
+        raise UnjudgedError(evidence.problem)  # a command may end before the first sample
+    return Measurement(float(bool(evidence.problem)), evidence.problem)
+
+
+def errors(evidence: Evidence) -> Measurement:
+    result = evidence.result
+    if result.requests == 0 and evidence.self_timed:
+        raise UnjudgedError("this load generator does not count requests")
+    if result.requests == 0:
+        return Measurement(1.0, "nothing was completed inside the window")
+    return Measurement(
+        result.errors / result.requests, f"{result.errors} of {result.requests} requests failed"
+    )
+
+
+def overlap(evidence: Evidence) -> Measurement:
+    """The share of the window in which the load did not run."""
+    if evidence.self_timed:
+        raise UnjudgedError("the command measures by itself and ends when it wants")
+    window, load = evidence.window, evidence.load
+    covered = max(0.0, min(window.end, load.end) - max(window.start, load.start))
+    ran = f"it ran from {load.start - window.start:+.3f} s to {load.end - window.start:+.3f} s"
+    return Measurement(1 - covered / window.seconds, f"{ran}, the window is {window.seconds:g} s long")
+
+
+def settings(evidence: Evidence) -> Measurement | None:
+    if evidence.server is None:
+        return None
+    pairs = [
+        f"{name} is {found!r}, wanted {wanted!r}"
+        for name, (wanted, found) in evidence.server.differing.items()
+    ]
+    return Measurement(float(len(pairs)), "; ".join(pairs))
+
+
+def service(evidence: Evidence) -> Measurement | None:
+    """Servers that were there at the window's start and not at its end."""
+    if evidence.server is None:
+        return None
+    died = _both(evidence).first["service"]["cpu"] is not None and evidence.last["service"]["cpu"] is None
+    return Measurement(float(died), f"{evidence.server.instance} was gone" if died else "")
+
+
+def clock_step(evidence: Evidence) -> Measurement:
+    """How far the wall clock moved against the monotonic one, beyond the fastest slew, in seconds.
+
+    The two clocks are read one after the other; a sampler that is preempted in between makes one sample's
+    difference too small. So each half of the window is represented by its largest difference.
+    """
+    offsets = [sample["t"] - sample["m"] for sample in _both(evidence).samples]
+    half = len(offsets) // 2
+    moved = abs(max(offsets[half:]) - max(offsets[:half]))
+    return Measurement(max(0.0, moved - SLEW * evidence.seconds))
+
+
+def oom(evidence: Evidence) -> Measurement:
+    return Measurement(_change(evidence, "vmstat", lambda text: proc.counter(text, "oom_kill")))
+
+
+def swap(evidence: Evidence) -> Measurement:
+    """Pages swapped in and out."""
+
+    def pages(text: str) -> float:
+        return proc.counter(text, "pswpin") + proc.counter(text, "pswpout")
+
+    return Measurement(_change(evidence, "vmstat", pages))
+
+
+def steal(evidence: Evidence) -> Measurement:
+    """The share of CPU time that the hypervisor gave to others."""
+    first, last = (proc.cpus(text)["cpu"] for text in _texts(evidence, "stat"))
+    return Measurement((last.steal - first.steal) / max(1, last.total - first.total))
+
+
+def busiest_core(evidence: Evidence) -> Measurement:
+    first, last = (proc.cpus(text) for text in _texts(evidence, "stat"))
+    shares = {
+        name: (last[name].busy - first[name].busy) / max(1, last[name].total - first[name].total)
+        for name in last
+        if name != "cpu" and name in first
+    }
+    name = max(shares, key=shares.__getitem__)
+    return Measurement(shares[name], name)
+
+
+def pressure(resource: str) -> Callable[[Evidence], Measurement]:
+    """The share of the window in which some task waited for cpu, io or memory."""
+
+    def measure(evidence: Evidence) -> Measurement:
+        return Measurement(_change(evidence, f"pressure_{resource}", proc.stalled) / evidence.seconds)
+
+    return measure
+
+
+def thermal(evidence: Evidence) -> Measurement:
+    first, last = (sample["files"]["throttle"] for sample in (_both(evidence).first, evidence.last))
+    if first is None or last is None:
+        raise UnjudgedError("this host shows no thermal_throttle counters")
+    return Measurement(float(last - first))
+
+
+def quota(evidence: Evidence) -> Measurement:
+    """Periods in which the cgroup's CPU quota ran out."""
+    return Measurement(_change(evidence, "cgroup_cpu", lambda text: proc.counter(text, "nr_throttled")))
+
+
+def loader_cpu(evidence: Evidence) -> Measurement:
+    """The load generator's CPU time as a share of what it can use: its threads, at most the host's CPUs."""
+    first, last = _both(evidence).first["task"]["cpu"], evidence.last["task"]["cpu"]
+    if first is None or last is None:
+        raise UnjudgedError("the load generator's CPU time is not in the samples")
+    count = len(proc.cpus(_texts(evidence, "stat")[0])) - 1
+    usable = min(count, evidence.result.threads or count)
+    used = max(0.0, last - first) / evidence.seconds
+    return Measurement(used / usable, f"{used:.2f} CPUs of {usable}")
+
+
+def schedule_lag(evidence: Evidence) -> Measurement | None:
+    """p99 of how late requests started, in ms; 0 when that is below LAG_SHARE of the median latency."""
+    metrics = evidence.result.metrics
+    if not evidence.result.open_loop or "schedule_lag_p99" not in metrics:
+        return None
+    lag, median = metrics["schedule_lag_p99"].value, metrics["latency_p50"].value
+    if lag is None or median is None:
+        raise UnjudgedError("too few requests for a p99 of the schedule lag")
+    share = f"{lag:.3f} ms, {lag / median:.1%} of the median latency"
+    return Measurement(lag if lag > LAG_SHARE * median else 0.0, share)
+
+
+def foreign(evidence: Evidence) -> Measurement:
+    """CPUs kept busy by processes that are neither load, server nor agent; names the three busiest.
+
+    Processes that were started and ended between two looks are not seen; kernel threads do not count, they
+    mostly work for others.
+    """
+    before, after = _both(evidence).first.get("foreign"), evidence.last.get("foreign")
+    if before is None or after is None:
+        raise UnjudgedError("the samples name no other processes")
+    base = {entry["pid"]: entry["cpu"] for entry in before}
+    used = {(e["name"], e["pid"]): max(0.0, e["cpu"] - base.get(e["pid"], 0.0)) for e in after}
+    busiest = sorted((key for key in used if used[key]), key=lambda key: (-used[key], key))[:3]
+    names = ", ".join(f"{name} ({pid}) {used[name, pid] / evidence.seconds:.2f}" for name, pid in busiest)
+    return Measurement(sum(used.values()) / evidence.seconds, names)
+
+
+def _both(evidence: Evidence) -> Evidence:
+    """The evidence, given that it has a first and a last sample."""
+    if evidence.problem:
+        raise UnjudgedError("see samples")
+    return evidence
+
+
+def _texts(evidence: Evidence, name: str) -> tuple[str, str]:
+    """A file at the first and the last sample."""
+    first, last = (_text(sample, name) for sample in (_both(evidence).first, evidence.last))
+    return first, last
+
+
+def _text(sample: Sample, name: str) -> str:
+    text: Any = sample["files"].get(name)
+    if not isinstance(text, str):
+        raise UnjudgedError(f"this host does not show {name}")
+    return text
+
+
+def _change(evidence: Evidence, name: str, number: Callable[[str], float]) -> float:
+    first, last = _texts(evidence, name)
+    return number(last) - number(first)

@@ -1,0 +1,44 @@
+"""The kernel's text files as numbers. Source: proc(5), Documentation/accounting/psi.rst, cgroup-v2.rst.
+
+Each function raises ValueError or KeyError for text of another form; gates turn that into a finding.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Ticks(NamedTuple):
+    """CPU time of one line of /proc/stat, in clock ticks since boot."""
+
+    busy: int  # user, nice, system, irq, softirq; guests are within user
+    steal: int
+    total: int
+
+
+def cpus(stat: str) -> dict[str, Ticks]:
+    """`cpu` (all together), `cpu0`, `cpu1`, … of /proc/stat."""
+    found = {}
+    for line in stat.splitlines():
+        name, *fields = line.split()
+        if name.startswith("cpu"):
+            user, nice, system, idle, iowait, irq, softirq, steal = map(int, fields[:8])
+            busy = user + nice + system + irq + softirq
+            found[name] = Ticks(busy, steal, busy + idle + iowait + steal)
+    if "cpu" not in found:
+        raise ValueError("no cpu line")
+    return found
+
+
+def stalled(pressure: str) -> float:
+    """Seconds in which some task waited, of a file in /proc/pressure."""
+    for line in pressure.splitlines():
+        kind, *fields = line.split()
+        if kind == "some":
+            return int(dict(field.split("=", 1) for field in fields)["total"]) / 1e6
+    raise ValueError("no line 'some'")
+
+
+def counter(text: str, name: str) -> int:
+    """A named counter of files with one `name value` per line: vmstat, cpu.stat."""
+    return int(dict(line.split(None, 1) for line in text.splitlines())[name])
