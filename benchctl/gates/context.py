@@ -30,7 +30,7 @@ def context(inventory: Inventory, fingerprints: Mapping[str, Mapping[str, Any]])
 
     A host in two groups is shared. Grades: A bare metal with all knobs applied, B other bare metal, C
     dedicated virtual machine, D shared virtual machine or container. A guest cannot tell whether its host is
-    shared, so every virtual machine counts as D, as does a host without facts; without tuning nothing is an A.
+    shared, so every virtual machine counts as D, as does a host without facts. Without tuning nothing is A.
     """
     members = Counter(host.name for hosts in inventory.groups.values() for host in hosts)
     grades = [_grade(fingerprints.get(host.name)) for host in inventory.hosts]

@@ -115,4 +115,11 @@ def _judge(gate: Gate, evidence: Evidence) -> Finding | None:
 def _finding(
     gate: Gate, validity: Validity, value: float | None, limit: float | None, reason: str
 ) -> Finding:
-    return Finding(gate=gate.name, validity=validity, value=value, limit=limit, unit=gate.unit, reason=reason)
+    return Finding(
+        gate=gate.name,
+        validity=validity,
+        value=value,
+        limit=None if limit is None else float(limit),
+        unit=gate.unit,
+        reason=reason,
+    )
