@@ -14,7 +14,7 @@ import msgspec
 from benchctl.errors import SpecError
 from benchctl.model.experiment import Experiment, Group, Metric
 from benchctl.spec.checks import Checks
-from benchctl.spec.factors import read_factors
+from benchctl.spec.factors import FactorReader
 from benchctl.spec.nodes import MAX_BYTES, Entries, Text, compose_mapping, decode
 from benchctl.spec.overrides import override
 from benchctl.spec.problems import Place, Problems, did_you_mean
@@ -94,8 +94,8 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
     roles = _read_roles(root, role_folders(path.parent, roles_paths), problems)
     shape = experiment_shape(roles.get("dbms"), roles.get("workload"))
     given = {key.text for key, _ in root.entries}
-    targets = {key: field for key, field in shape.fields.items() if key in given}
-    walker = Walker(problems, LATER, lambda node: read_factors(node, targets, walker), path.parent)
+    sections = {key: field for key, field in shape.fields.items() if key in given}
+    walker = Walker(problems, LATER, lambda node: FactorReader(sections, walker).read(node), path.parent)
     plain = walker.convert(root, shape, "")
     problems.raise_if_any()
     experiment = _complete(msgspec.convert(plain, Experiment), roles)

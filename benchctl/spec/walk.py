@@ -86,12 +86,12 @@ class Walker:
 
     def entries(
         self, node: Node, path: str, allowed: str = "a mapping of keys to values"
-    ) -> list[tuple[str, Node]]:
-        """Return a mapping's entries by name; notes a problem and returns none when it is no mapping."""
-        if not isinstance(node, Entries):
-            self.wrong(node, path, allowed)
-            return []
-        return [(key.text, child) for key, child in node.entries]
+    ) -> tuple[tuple[Text, Node], ...]:
+        """Return a mapping's entries; notes a problem and returns none when it is no mapping."""
+        if isinstance(node, Entries):
+            return node.entries
+        self.wrong(node, path, allowed)
+        return ()
 
     def _record(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401
         if not isinstance(node, Entries):

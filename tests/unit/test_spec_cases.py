@@ -1,0 +1,30 @@
+"""Each file of tests/cases/spec gives exactly the message of the .txt beside it; without one it is valid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchctl.errors import SpecError
+from benchctl.spec import load
+
+CASES = Path(__file__).parents[1] / "cases" / "spec"
+NAMES = sorted(path.stem for path in CASES.glob("*.yml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_case(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CASES)
+    expected = Path(f"{name}.txt")
+    if not expected.exists():
+        assert load(Path(f"{name}.yml")).experiment.name == "case"
+        return
+    with pytest.raises(SpecError) as caught:
+        load(Path(f"{name}.yml"))
+    assert caught.value.detail + "\n" == expected.read_text(encoding="utf-8")
+    assert caught.value.exit_code == 2
+
+
+def test_every_message_has_its_case() -> None:
+    assert {path.stem for path in CASES.glob("*.txt")} <= set(NAMES)
