@@ -149,7 +149,8 @@ def distributions(view: RunView, names: Names) -> Section:
     tables = [_summary_table(names, others)] if others else []
     if latency:
         tables += [_latency_table(names, latency), _summary_table(names, latency, detail=True)]
-    return Section("distributions", "Values by treatment", _about_latency(view, names), tables=tuple(tables))
+    lead = _about_latency(view, names) if tables else ("No trial gave a value.",)
+    return Section("distributions", "Values by treatment", lead, tables=tuple(tables))
 
 
 def _about_latency(view: RunView, names: Names) -> tuple[str, ...]:
@@ -254,7 +255,9 @@ def order(view: RunView, names: Names) -> Section:
     )
     if view.plan.experiment.design.order == "fixed":
         lead = "The order is fixed: drift of the host falls on the same treatments in every block."
-    return Section("order", "Order of trials", (lead,), tables=(table,) if rows else ())
+    if not rows:
+        return Section("order", "Order of trials", ("No trial finished.",))
+    return Section("order", "Order of trials", (lead,), tables=(table,))
 
 
 def gates(view: RunView) -> Section:

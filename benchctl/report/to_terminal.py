@@ -64,6 +64,8 @@ def render(view: RunView, *, width: int | None = None, color: bool = False) -> s
         if section.id != "verdicts":
             target.print(Text(section.title, style="bold underline"))
         target.print(_body(section, view, target.width))
+        for code in (code for code in section.code if not code.detail):
+            out.write(f"\n  {code.title}: {code.text}\n")  # not wrapped: it is there to be copied
     return tidy(out.getvalue())
 
 
@@ -94,13 +96,9 @@ def _body(section: Section, view: RunView, width: int) -> RenderableType:
         return Group(lead, strokes.blocks(view, names, width, metric))
     parts: list[RenderableType] = [_lead(section.lead)] if section.lead else []
     parts += [_claim(claim) for claim in section.claims]
-    shown = [table for table in section.tables if not table.detail]
-    parts += [Padding(grid(table, width - 2), (bool(n), 0, 0, 2)) for n, table in enumerate(shown)]
-    for code in section.code:
-        if not code.detail:
-            parts.append(
-                Text.assemble((f"  {code.title}: ", "dim"), code.text, no_wrap=True, overflow="ignore")
-            )
+    for table in section.tables:
+        if not table.detail:
+            parts.append(Padding(grid(table, width - 2), (bool(parts), 0, 0, 2)))
     return Group(*parts)
 
 
@@ -111,7 +109,7 @@ def _lead(sentences: tuple[str, ...]) -> RenderableType:
 def _claim(claim: Claim) -> RenderableType:
     line = Grid.grid(padding=(0, 1), expand=True)
     line.add_column(width=14)
-    line.add_column(ratio=1)
+    line.add_column(ratio=1, overflow="fold")
     said = Text(claim.sentence)
     for mark in claim.marks:
         said.append_text(Text.assemble(" (", _badge(mark), ")"))
@@ -121,15 +119,9 @@ def _claim(claim: Claim) -> RenderableType:
     return line
 
 
-def grid(table: Table, width: int) -> Grid:
+def grid(table: Table, width: int) -> RenderableType:
     """A table of the document; minor columns only where there is room for them."""
-    made = Grid(
-        title=Text(table.title),
-        title_justify="left",
-        title_style="italic",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    made = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     shown = [index for index, column in enumerate(table.columns) if width >= _ROOMY or not column.minor]
     for index in shown:
         column = table.columns[index]
@@ -144,7 +136,7 @@ def grid(table: Table, width: int) -> Grid:
                 for index in shown
             )
         )
-    return made
+    return Group(Text(table.title, style="italic"), Text(), made) if table.title else Group(Text(), made)
 
 
 def _badge(word: str) -> Text:
