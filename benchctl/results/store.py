@@ -12,14 +12,16 @@ import msgspec
 from benchctl.errors import RunStateError
 from benchctl.journal import Journal
 from benchctl.model.comparison import Summary
-from benchctl.model.host import Inventory
 from benchctl.model.measurement import Trial
 from benchctl.model.plan import Plan
-from benchctl.model.record import to_json
+from benchctl.model.record import Record, to_json
+from benchctl.provision import from_ansible
 from benchctl.results.files import manifest, sync_file, sync_folder, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from benchctl.model.host import Inventory
 
 T = TypeVar("T")
 
@@ -60,7 +62,11 @@ class RunStore:
         write_atomically(self.path / "inventory.json", to_json(ansible))
 
     def inventory(self) -> Inventory:
-        return self._read("hosts.json", Inventory)
+        return from_ansible(self._read("inventory.json", dict[str, Any]))
+
+    def save_state(self, state: Record) -> None:
+        """A view for people and scripts; the journal is the truth."""
+        write_atomically(self.path / "state.json", to_json(state))
 
     def save_descriptors(self, descriptors: dict[str, str]) -> None:
         write_atomically(self.path / "descriptors.json", to_json(descriptors))
@@ -128,6 +134,9 @@ class RunStore:
 
     def save_summary(self, summary: Summary) -> None:
         write_atomically(self.path / "summary.json", to_json(summary))
+
+    def has_summary(self) -> bool:
+        return (self.path / "summary.json").exists()
 
     def summary(self) -> Summary:
         return self._read("summary.json", Summary)

@@ -1,0 +1,62 @@
+"""Runs trials one after the other from an iterator; a fixed plan is one source of them.
+
+Owns what a failed trial does to the run. Must not decide what a trial is, and must not call Ansible.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchctl.benchmark.trial import TrialRun
+from benchctl.errors import ConnectionLostError, RunStateError, StepError
+from benchctl.model.event import TrialEnded, TrialFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from benchctl.benchmark.bench import Bench
+    from benchctl.model.plan import PlannedTrial
+
+
+def run_trials(trials: Iterable[PlannedTrial], bench: Bench) -> None:
+    """Run every trial that is not done yet.
+
+    Raises:
+        StepError: when `on_failure` is stop, or when as many trials in a row failed as there are treatments.
+        ConnectionLostError, RunStateError: when the host or the run directory is gone.
+        InterruptedRunError: when a stop was asked for; the trial in hand is given up, finished ones stay.
+    """
+    limits, design = bench.plan.experiment.limits, bench.plan.experiment.design
+    ends = bench.clock() + limits.run
+    failures_in_a_row = 0
+    for planned in trials:
+        if bench.sink.is_done(planned.ordinal):
+            continue
+        bench.cancel.check()
+        if bench.clock() > ends:
+            raise StepError(
+                f"limits.run, {limits.run:g} s, passed before trial {planned.ordinal}",
+                remedy="`benchctl resume` runs the trials that are missing",
+            )
+        try:
+            _run(planned, bench)
+            failures_in_a_row = 0
+        except (ConnectionLostError, RunStateError):
+            raise  # no later trial can do better
+        except StepError as error:
+            bench.listener(TrialFailed(ordinal=planned.ordinal, reason=str(error)))
+            failures_in_a_row += 1
+            if design.on_failure == "stop" or failures_in_a_row >= len(bench.plan.treatments):
+                raise
+
+
+def _run(planned: PlannedTrial, bench: Bench) -> None:
+    begin = bench.clock()
+    try:
+        with bench.journal.act("trial", ordinal=planned.ordinal, treatment=planned.treatment) as act:
+            trial = TrialRun(bench, planned, bench.plan.treatment(planned.treatment)).run()
+            act.learned(validity=trial.validity)
+    except BaseException:
+        bench.sink.abandon(planned.ordinal)
+        raise
+    bench.listener(TrialEnded(trial=trial, seconds=bench.clock() - begin))

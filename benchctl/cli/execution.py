@@ -1,0 +1,90 @@
+"""From a verb to the pipeline: the real boundaries, signals, and the events on stderr."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchctl.benchmark.cancel import Cancel
+from benchctl.cli.main import settings
+from benchctl.cli.progress import make_listener
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from benchctl.model.comparison import Summary
+    from benchctl.results.store import RunStore
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def new_run(experiment: str, sets: tuple[str, ...], roles_paths: tuple[Path, ...], root: Path) -> RunStore:
+    """Read, plan and store; nothing is executed. Raises SpecError or RunStateError."""
+    from benchctl.pipeline.run import create_run
+    from benchctl.plan import make
+    from benchctl.spec import load
+
+    spec = load(experiment, sets=sets, roles_paths=roles_paths)
+    return create_run(make(spec), spec.text, root)
+
+
+def execute_run(
+    ctx: click.Context, store: RunStore, *, first: str, last: str, keep: bool = False, force: bool = False
+) -> Summary | None:
+    """Execute steps of a run with the real hosts; the events go to stderr."""
+    from benchctl.benchmark.connection import connect
+    from benchctl.configure import AnsibleRunner
+    from benchctl.pipeline.execute import execute
+    from benchctl.pipeline.session import Session
+    from benchctl.provision import LocalProvisioner
+
+    plan = store.plan()
+    with _cancelling(store) as cancel, make_listener(plan, **_verbosity(ctx)) as listener:
+        session = Session(
+            store=store,
+            plan=plan,
+            journal=store.journal(),
+            listener=listener,
+            cancel=cancel,
+            clock=time.time,
+            provisioner=LocalProvisioner(),
+            runner=AnsibleRunner(),
+            connect=lambda host, run, owner, ttl: connect(host, run, owner=owner, ttl=ttl),
+            force=force,
+        )
+        try:
+            return execute(session, first=first, last=last, keep=keep)
+        finally:
+            session.journal.close()
+
+
+def _verbosity(ctx: click.Context) -> dict[str, Any]:
+    return {"verbose": settings(ctx)["verbose"]}
+
+
+@contextmanager
+def _cancelling(store: RunStore) -> Iterator[Cancel]:
+    """First signal: stop, undo, then exit; second: leave now and say what is left and how to undo it."""
+    cancel = Cancel()
+
+    def handle(number: int, _frame: object) -> None:
+        if cancel.requested:
+            click.echo(
+                f"\nLeft now. What this run made may be there still: `benchctl destroy {store.path}` undoes it.",
+                err=True,
+            )
+            raise SystemExit(128 + number)
+        click.echo("\nStopping: finished trials are kept, the rest is undone (again: leave now).", err=True)
+        cancel.request(number)
+
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield cancel
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,122 @@
+"""The table of contents of the command; a verb's module is imported when the verb is used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+from benchctl import __version__
+from benchctl.cli.command import WithExamples
+from benchctl.errors import BenchctlError, InterruptedRunError
+
+
+class Verb(NamedTuple):
+    module: str
+    help: str  # the verb's own first line; a test compares them
+
+
+VERBS = {
+    "run": Verb("run", "Run an experiment: provision, configure, benchmark, collect, destroy."),
+    "plan": Verb("plan", "Show what a run would do and how long it takes."),
+    "validate": Verb("validate", "Check an experiment file; every error with its place."),
+    "provision": Verb("steps", "Make the run of an experiment and its hosts."),
+    "configure": Verb("steps", "Bring the hosts of a run to the wanted state."),
+    "benchmark": Verb("steps", "Run the trials of a run that are missing."),
+    "collect": Verb("steps", "Fetch host-level files of a run."),
+    "destroy": Verb("steps", "Give the hosts of a run back; safe to repeat."),
+    "report": Verb("report", "Show what a run found."),
+    "status": Verb("status", "Show how far a run is."),
+    "runs": Verb("runs", "List and show runs."),
+    "doctor": Verb("doctor", "Check what this machine needs, with a remedy for each finding."),
+    "schema": Verb("schema", "Print the JSON Schema of the experiment file."),
+}
+
+
+class LazyGroup(WithExamples, click.Group):
+    """Knows its verbs without importing them: start-up stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        module = import_module(f"benchctl.cli.{VERBS[cmd_name].module}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], VERBS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.help) for name, verb in VERBS.items()])
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, message="benchctl %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell more of what happens.")
+@click.pass_context
+def cli(ctx: click.Context, *, debug: bool, verbose: bool) -> None:
+    """From one experiment file to a number you can defend."""
+    ctx.obj = {"debug": debug, "verbose": verbose}
+
+
+def main() -> None:
+    """Run the command and exit with its code; no traceback reaches a user without --debug."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:
+        code = _closed_stdout()
+    except BenchctlError as error:
+        if debug:
+            raise
+        click.echo(f"benchctl: {error}", err=True)
+        code = _exit_code(error)
+    except Exception as error:  # the last line of defence: a defect, said as one
+        if debug:
+            raise
+        click.echo(f"benchctl: a defect of benchctl: {type(error).__name__}: {error}", err=True)
+        click.echo("To do: run it again with `benchctl --debug …` and report what it prints.", err=True)
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _exit_code(error: BenchctlError) -> int:
+    if isinstance(error, InterruptedRunError):
+        return 128 + error.signal_number
+    return error.exit_code
+
+
+def _closed_stdout() -> int:
+    """Whoever read our output went away; nothing is wrong, and Python must not complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def settings(ctx: click.Context) -> dict[str, Any]:
+    """The group's own options, as every verb sees them."""
+    found: dict[str, Any] = ctx.find_root().obj
+    return found

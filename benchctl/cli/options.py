@@ -1,0 +1,34 @@
+"""Options that several verbs share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+workspace = click.option(
+    "--workspace",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that holds runs/; else BENCHCTL_WORKSPACE, else the current one.",
+)
+sets = click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value of the experiment, such as design.blocks=4; may be repeated.",
+)
+roles_path = click.option(
+    "--roles-path",
+    "roles_paths",
+    multiple=True,
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Folder with roles of your own, looked up before the shipped ones; may be repeated.",
+)
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON (versioned, documented) on stdout."
+)
+keep = click.option("--keep", is_flag=True, help="Do not destroy: leave the hosts as they are at the end.")
+force = click.option("--force", is_flag=True, help="Let Ansible converge even when nothing changed.")
+experiment = click.argument("experiment", metavar="EXPERIMENT")
+run = click.argument("run", metavar="RUN")

@@ -1,0 +1,51 @@
+"""`benchctl plan`: what would happen, and how long it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchctl.cli import options
+from benchctl.cli.command import Command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "benchctl plan quickstart",
+        "benchctl plan my-experiment.yml --set design.blocks=20 --cv 1.5",
+    ),
+)
+@options.experiment
+@options.sets
+@options.roles_path
+@click.option(
+    "--cv",
+    "cvs",
+    multiple=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Coefficient of variation between trials in percent, for the detectable effect; may be repeated.",
+)
+@options.as_json
+def plan(
+    experiment: str,
+    sets: tuple[str, ...],
+    roles_paths: tuple[Path, ...],
+    cvs: tuple[float, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Show what a run would do and how long it takes.
+
+    Nothing is executed and nothing is written.
+    """
+    from benchctl.plan import make
+    from benchctl.report.plan import render
+    from benchctl.spec import load
+
+    made = make(load(experiment, sets=sets, roles_paths=roles_paths), cvs=[cv / 100 for cv in cvs])
+    click.echo(render(made, "json" if as_json else "terminal").rstrip("\n"))

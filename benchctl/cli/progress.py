@@ -1,0 +1,147 @@
+"""The events of a run on stderr: one live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from benchctl.model.event import Message, StepEnded, StepStarted, TrialEnded, TrialFailed, TrialPhase
+from benchctl.model.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from benchctl.model.event import Event, Listener
+    from benchctl.model.plan import Plan
+
+
+@contextmanager
+def make_listener(plan: Plan, *, verbose: bool) -> Iterator[Listener]:
+    """A listener fit for where stderr goes."""
+    if sys.stderr.isatty():
+        with _live(plan, verbose=verbose) as listener:
+            yield listener
+    else:
+        yield Lines(plan, verbose=verbose).hear
+
+
+class Lines:
+    """One plain line per event that people care about."""
+
+    def __init__(self, plan: Plan, *, verbose: bool) -> None:
+        self._plan = plan
+        self._verbose = verbose
+        self.remaining = Remaining(plan)
+
+    def hear(self, event: Event) -> None:
+        self.remaining.hear(event)
+        text = self.line(event)
+        if text:
+            self.write(text)
+
+    def write(self, text: str) -> None:
+        click.echo(text, err=True)
+
+    def line(self, event: Event) -> str:
+        """The line for an event; empty when it has none."""
+        match event:
+            case StepStarted():
+                return f"{event.step} …"
+            case StepEnded():
+                return f"{event.step} done in {format_duration(event.seconds)}: {event.detail}"
+            case TrialEnded():
+                return self._trial(event)
+            case TrialFailed():
+                return f"  trial {event.ordinal}/{len(self._plan.trials)} failed: {event.reason}"
+            case Message() if event.level != "detail" or self._verbose:
+                return f"  {event.text}" if event.level != "warning" else f"warning: {event.text}"
+            case _:
+                return ""
+
+    def _trial(self, event: TrialEnded) -> str:
+        trial = event.trial
+        name = self._plan.experiment.metrics[0].name
+        quantity = trial.result.metrics.get(name)
+        value = "–" if quantity is None or quantity.value is None else f"{quantity.value:.4g} {quantity.unit}"
+        levels = ", ".join(f"{factor.rsplit('.', 1)[-1]}={label}" for factor, label in trial.levels.items())
+        left = format_duration(self.remaining.seconds())
+        head = f"  trial {trial.ordinal}/{len(self._plan.trials)}"
+        return f"{head}  {levels or trial.treatment:<24}  {name} {value}  {trial.validity}  ({left} left)"
+
+
+class Remaining:
+    """Time left: the plan's estimate until trials have been seen, then their mean."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._left = len(plan.trials)
+        self._mean = plan.expected_seconds / max(1, len(plan.trials))
+        self._seen: list[float] = []
+
+    def hear(self, event: Event) -> None:
+        match event:
+            case TrialEnded():
+                self._left -= 1
+                self._seen.append(event.seconds)
+            case TrialFailed():
+                self._left -= 1
+            case _:
+                pass
+
+    def seconds(self) -> float:
+        mean = sum(self._seen) / len(self._seen) if self._seen else self._mean
+        return self._left * mean
+
+
+@contextmanager
+def _live(plan: Plan, *, verbose: bool) -> Iterator[Listener]:
+    """The same lines above a bar that shows the trial in hand, its phase and the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("trials"),
+        TextColumn("{task.fields[left]} left", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        lines = _LiveLines(plan, verbose=verbose, console=console)
+        bar = progress.add_task(
+            "starting", total=len(plan.trials), left=format_duration(plan.expected_seconds)
+        )
+
+        def hear(event: Event) -> None:
+            lines.hear(event)
+            match event:
+                case StepStarted():
+                    progress.update(bar, description=event.step)
+                case TrialPhase():
+                    length = "" if event.expected is None else f" ({format_duration(event.expected)})"
+                    progress.update(bar, description=f"trial {event.ordinal}: {event.phase}{length}")
+                case TrialEnded() | TrialFailed():
+                    progress.advance(bar)
+                case _:
+                    pass
+            progress.update(bar, left=format_duration(lines.remaining.seconds()))
+
+        yield hear
+
+
+class _LiveLines(Lines):
+    def __init__(self, plan: Plan, *, verbose: bool, console: Console) -> None:
+        super().__init__(plan, verbose=verbose)
+        self._console = console
+
+    def write(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def line(self, event: Event) -> str:
+        return "" if isinstance(event, StepStarted) else super().line(event)

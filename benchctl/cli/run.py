@@ -1,0 +1,93 @@
+"""`benchctl run`: the main job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchctl.cli import options
+from benchctl.cli.command import Command
+from benchctl.cli.execution import execute_run, new_run
+from benchctl.errors import TooFewBlocksError
+from benchctl.results.workspace import find_run
+from benchctl.results.workspace import workspace as default_workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchctl.results.store import RunStore
+
+STEPS = click.Choice(["provision", "configure", "benchmark", "collect", "destroy"])
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "benchctl run quickstart",
+        "benchctl run my-experiment.yml --set design.blocks=20 --json > result.json",
+    ),
+)
+@options.experiment
+@options.sets
+@options.roles_path
+@options.workspace
+@click.option(
+    "--from", "first", type=STEPS, default="provision", help="First step; EXPERIMENT is then a RUN."
+)
+@click.option("--until", "last", type=STEPS, default="destroy", help="Last step to execute.")
+@options.keep
+@options.force
+@options.as_json
+@click.pass_context
+def run(
+    ctx: click.Context,
+    experiment: str,
+    sets: tuple[str, ...],
+    roles_paths: tuple[Path, ...],
+    workspace: Path | None,
+    first: str,
+    last: str,
+    *,
+    keep: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Run an experiment: provision, configure, benchmark, collect, destroy.
+
+    EXPERIMENT is a path, or the name of a shipped experiment (quickstart, aa, …).
+    Exit codes: 0 ok, 1 a step failed, 2 the experiment is not valid, 3 this machine is not fit,
+    4 too few valid blocks, 130 interrupted.
+    """
+    root = default_workspace(workspace)
+    again = first != "provision"
+    store = find_run(experiment, root) if again else new_run(experiment, sets, roles_paths, root)
+    click.echo(f"run {store.id}", err=True)
+    try:
+        summary = execute_run(ctx, store, first=first, last=last, keep=keep, force=force)
+    finally:
+        _report(store, as_json=as_json)
+    if summary is not None:
+        _check_blocks(store)
+
+
+def _report(store: RunStore, *, as_json: bool) -> None:
+    """Show what there is, also after a failure: finished trials are never lost."""
+    from benchctl.cli.report import show, write_html
+
+    if store.has_summary():
+        path = write_html(store)
+        click.echo(show(store, "json" if as_json else "terminal").rstrip("\n"))
+        click.echo(f"\nreport: {path}", err=True)
+
+
+def _check_blocks(store: RunStore) -> None:
+    from benchctl.analysis import too_few
+
+    short = too_few(store.plan(), store.summary())
+    if short:
+        names = ", ".join(sorted({f"{c.factor}={c.contender} ({c.n})" for c in short}))
+        raise TooFewBlocksError(
+            f"valid blocks: {names}; design.min_blocks is {store.plan().experiment.design.min_blocks}",
+            remedy="see the gates in the report; more blocks or a quieter machine help",
+        )

@@ -1,0 +1,47 @@
+"""`benchctl status`: how far a run is, from any terminal, without a lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchctl.cli import options
+from benchctl.cli.command import Command
+from benchctl.results.workspace import find_run
+from benchctl.results.workspace import workspace as default_workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchctl.pipeline.state import RunState
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "benchctl status latest",
+        "benchctl status latest --json",
+    ),
+)
+@options.run
+@options.workspace
+@options.as_json
+def status(run: str, workspace: Path | None, *, as_json: bool) -> None:
+    """Show how far a run is."""
+    from benchctl.model.record import to_json
+    from benchctl.pipeline.state import read_state
+
+    state = read_state(find_run(run, default_workspace(workspace)))
+    click.echo(to_json(state).decode().rstrip("\n") if as_json else _text(state))
+
+
+def _text(state: RunState) -> str:
+    lines = [f"{state.run}: {state.state}" + (f" ({state.reason.splitlines()[0]})" if state.reason else "")]
+    lines += [f"  {name:<10} {step}" for name, step in state.steps.items()]
+    lines.append(f"  trials     {state.trials_done} of {state.trials_planned} done")
+    lines += [
+        f"  trial {ordinal} failed: {reason.splitlines()[-1]}"
+        for ordinal, reason in state.trials_failed.items()
+    ]
+    return "\n".join(lines)

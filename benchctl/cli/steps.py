@@ -1,0 +1,88 @@
+"""The steps of a run one at a time: the same functions that `run` goes through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchctl.cli import options
+from benchctl.cli.command import Command
+from benchctl.cli.execution import execute_run, new_run
+from benchctl.errors import UsageError
+from benchctl.results.workspace import find_run
+from benchctl.results.workspace import workspace as default_workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(
+    cls=Command,
+    examples=("benchctl provision quickstart && benchctl configure latest && benchctl benchmark latest",),
+)
+@options.experiment
+@options.sets
+@options.roles_path
+@options.workspace
+@click.pass_context
+def provision(
+    ctx: click.Context,
+    experiment: str,
+    sets: tuple[str, ...],
+    roles_paths: tuple[Path, ...],
+    workspace: Path | None,
+) -> None:
+    """Make the run of an experiment and its hosts.
+
+    EXPERIMENT may also be the RUN of a run whose hosts are gone.
+    The run's id is printed: the other steps take it.
+    """
+    root = default_workspace(workspace)
+    try:
+        store = find_run(experiment, root)
+    except UsageError:
+        store = new_run(experiment, sets, roles_paths, root)
+    execute_run(ctx, store, first="provision", last="provision")
+    click.echo(store.id)
+
+
+@click.command(cls=Command, examples=("benchctl configure latest --force",))
+@options.run
+@options.workspace
+@options.force
+@click.pass_context
+def configure(ctx: click.Context, run: str, workspace: Path | None, *, force: bool) -> None:
+    """Bring the hosts of a run to the wanted state.
+
+    Ansible is started only when something changed since it ran last; --force starts it anyway.
+    """
+    store = find_run(run, default_workspace(workspace))
+    execute_run(ctx, store, first="configure", last="configure", force=force)
+
+
+@click.command(cls=Command, examples=("benchctl benchmark latest",))
+@options.run
+@options.workspace
+@click.pass_context
+def benchmark(ctx: click.Context, run: str, workspace: Path | None) -> None:
+    """Run the trials of a run that are missing."""
+    execute_run(ctx, find_run(run, default_workspace(workspace)), first="benchmark", last="benchmark")
+
+
+@click.command(cls=Command, examples=("benchctl collect latest",))
+@options.run
+@options.workspace
+@click.pass_context
+def collect(ctx: click.Context, run: str, workspace: Path | None) -> None:
+    """Fetch host-level files of a run."""
+    execute_run(ctx, find_run(run, default_workspace(workspace)), first="collect", last="collect")
+
+
+@click.command(cls=Command, examples=("benchctl destroy latest",))
+@options.run
+@options.workspace
+@click.pass_context
+def destroy(ctx: click.Context, run: str, workspace: Path | None) -> None:
+    """Give the hosts of a run back; safe to repeat."""
+    execute_run(ctx, find_run(run, default_workspace(workspace)), first="destroy", last="destroy")

@@ -1,0 +1,91 @@
+"""Executes steps in order; whatever happens, what was made is given back and what is known is kept."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from benchctl import __version__
+from benchctl.errors import BenchctlError, InterruptedRunError
+from benchctl.model.event import Message, StepEnded, StepStarted
+from benchctl.pipeline.state import read_state
+from benchctl.pipeline.steps import STEPS
+from benchctl.pipeline.summary import summarise
+from benchctl.results.tables import write_tables
+
+if TYPE_CHECKING:
+    from benchctl.model.comparison import State, Summary
+    from benchctl.pipeline.session import Session
+    from benchctl.pipeline.steps import Step
+
+
+def execute(
+    session: Session, *, first: str = "provision", last: str = "destroy", keep: bool = False
+) -> Summary | None:
+    """Execute the steps from `first` to `last`; return the summary when there are trials.
+
+    On every exit path what runs on the hosts is stopped, and unless `keep` is given or `last` comes before
+    destroy, the hosts are given back. The first error goes on after that.
+    """
+    chosen = _between(first, last)
+    unwinding = not keep and chosen[-1].name == "destroy"
+    session.journal.note("run.started", pid=os.getpid(), version=__version__, steps=[s.name for s in chosen])
+    error: BaseException | None = None
+    try:
+        for step in chosen:
+            if step.name != "destroy":
+                session.cancel.check()
+                _run(step, session)
+    except BaseException as failure:  # noqa: BLE001 - kept, and raised again after the way back
+        error = failure
+    error = _unwind(session, error, destroying=unwinding)
+    state = _state(session, error)
+    session.journal.note("run.ended", state=state, reason="" if error is None else str(error))
+    session.store.save_state(read_state(session.store))
+    summary = _conclude(session)
+    if error is not None:
+        raise error
+    return summary
+
+
+def _between(first: str, last: str) -> tuple[Step, ...]:
+    names = [step.name for step in STEPS]
+    return STEPS[names.index(first) : names.index(last) + 1]
+
+
+def _run(step: Step, session: Session) -> None:
+    session.listener(StepStarted(step=step.name))
+    begin = session.clock()
+    with session.journal.act(f"step.{step.name}"):
+        detail = step.act(session)
+    session.listener(StepEnded(step=step.name, seconds=session.clock() - begin, detail=detail))
+    session.store.save_state(read_state(session.store))
+
+
+def _unwind(session: Session, error: BaseException | None, *, destroying: bool) -> BaseException | None:
+    """Give the hosts back; an error on the way back is told, and kept only when it is the first."""
+    try:
+        if destroying:
+            _run(STEPS[-1], session)
+        else:
+            session.release()
+    except BenchctlError as failure:
+        remedy = f"`benchctl destroy {session.store.id}` tries again"
+        session.listener(Message(level="warning", text=f"the way back failed: {failure}\n{remedy}"))
+        return error or failure
+    return error
+
+
+def _state(session: Session, error: BaseException | None) -> State:
+    if error is None:
+        return "finished" if read_state(session.store).steps.get("benchmark") == "done" else "planned"
+    return "interrupted" if isinstance(error, InterruptedRunError) else "failed"
+
+
+def _conclude(session: Session) -> Summary | None:
+    if not session.store.trials():
+        return None
+    summary = summarise(session.store)
+    session.store.save_summary(summary)
+    write_tables(session.store)
+    return summary

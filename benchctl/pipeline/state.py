@@ -1,0 +1,99 @@
+"""What the journal says of a run: how far it came, what is done, whether somebody still works on it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+from benchctl.journal import read
+from benchctl.model.comparison import State
+from benchctl.model.record import Record
+
+if TYPE_CHECKING:
+    from benchctl.journal import Entry
+    from benchctl.results.store import RunStore
+
+StepState = Literal["done", "failed", "running"]
+
+
+class RunState(Record, frozen=True, kw_only=True):
+    """A view of the journal; state.json holds its latest form."""
+
+    run: str
+    state: State
+    steps: dict[str, StepState]
+    trials_planned: int
+    trials_done: int
+    trials_failed: dict[int, str]  # ordinal -> reason, of those that are not done
+    started: float | None
+    ended: float | None
+    reason: str = ""
+    pid: int | None = None
+
+
+def read_state(store: RunStore) -> RunState:
+    """Fold the journal. A run whose controller is gone without a word counts as interrupted."""
+    entries = read(store.path / "journal.jsonl")
+    done = {trial for trial in range(1, _planned(store) + 1) if store.is_done(trial)}
+    state, reason, pid = _standing(entries)
+    begun = [e.time for e in entries if e.act == "run.started"]
+    ended = [e.time for e in entries if e.act == "run.ended"]
+    return RunState(
+        run=store.id,
+        state=state,
+        steps=_steps(entries),
+        trials_planned=_planned(store),
+        trials_done=len(done),
+        trials_failed=_failures(entries, done),
+        started=begun[0] if begun else None,
+        ended=ended[-1] if ended and state != "running" else None,
+        reason=reason,
+        pid=pid,
+    )
+
+
+def _planned(store: RunStore) -> int:
+    return len(store.plan().trials)
+
+
+def _standing(entries: tuple[Entry, ...]) -> tuple[State, str, int | None]:
+    marks = [e for e in entries if e.act in {"run.started", "run.ended"}]
+    if not marks:
+        return "planned", "", None
+    last = marks[-1]
+    if last.act == "run.ended":
+        state: State = last.data["state"]
+        return state, last.data.get("reason", ""), None
+    pid: int = last.data["pid"]
+    if _alive(pid):
+        return "running", "", pid
+    return "interrupted", f"its controller, process {pid}, is gone", None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _steps(entries: tuple[Entry, ...]) -> dict[str, StepState]:
+    names: dict[str, StepState] = {}
+    for entry in entries:
+        if entry.act.startswith("step."):
+            phase: StepState = "running" if entry.phase == "meant" else entry.phase  # type: ignore[assignment]
+            names[entry.act.removeprefix("step.")] = phase
+    return names
+
+
+def _failures(entries: tuple[Entry, ...], done: set[int]) -> dict[int, str]:
+    meant = {e.seq: e.data["ordinal"] for e in entries if e.act == "trial" and e.phase == "meant"}
+    failed = {
+        meant[e.of]: e.data.get("reason", "")
+        for e in entries
+        if e.act == "trial" and e.phase == "failed" and e.of
+    }
+    return {ordinal: reason for ordinal, reason in sorted(failed.items()) if ordinal not in done}

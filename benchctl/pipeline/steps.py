@@ -1,0 +1,107 @@
+"""The five steps as data. Each takes the session, does its part and returns a line about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchctl import gates
+from benchctl.benchmark.bench import Bench, read_descriptors
+from benchctl.benchmark.executor import run_trials
+from benchctl.benchmark.images import build_images
+from benchctl.collect import fetch_fingerprint, fetch_logs
+from benchctl.configure import converge
+from benchctl.model.event import Message
+from benchctl.model.units import format_duration
+from benchctl.provision import to_ansible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchctl.pipeline.session import Session
+
+
+class Step(NamedTuple):
+    name: str
+    act: Callable[[Session], str]
+
+
+def provision(session: Session) -> str:
+    inventory = session.provisioner.provision(session.plan.experiment)
+    session.store.save_inventory(to_ansible(inventory))
+    return ", ".join(host.name for host in inventory.hosts)
+
+
+def configure(session: Session) -> str:
+    agent = session.agent()
+    converged = converge(
+        session.plan,
+        session.inventory(),
+        agent,
+        session.runner,
+        run_dir=session.store.path,
+        cache=agent.hello["cache"],
+        force=session.force,
+        on_event=lambda text: session.listener(Message(level="detail", text=text)),
+    )
+    session.store.save_descriptors(converged.descriptors)
+    return "converged by Ansible" if converged.ansible else "nothing to change; Ansible was not started"
+
+
+def benchmark(session: Session) -> str:
+    bench = _bench(session)
+    bench = replace(bench, images=build_images(bench))
+    begin = session.clock()
+    run_trials(session.plan.trials, bench)
+    done = sum(session.store.is_done(trial.ordinal) for trial in session.plan.trials)
+    return f"{done} of {len(session.plan.trials)} trials in {format_duration(session.clock() - begin)}"
+
+
+def collect(session: Session) -> str:
+    agent = session.agent()
+    folder = session.store.host_folder(agent.host) / "logs"
+    instances = [instance.id for instance in session.plan.instances]
+    fetched = fetch_logs(agent, agent.hello["work"], instances, folder)
+    session.store.save_manifest()
+    return f"{fetched} log files"
+
+
+def destroy(session: Session) -> str:
+    """Undo everything of this run on its hosts; safe to repeat, also when nothing was ever provisioned."""
+    if not any(entry.act == "connect" and entry.phase == "done" for entry in session.journal.entries()):
+        return "nothing was made"
+    agent = session.living_agent()
+    work = agent.hello["work"]
+    with session.journal.act("remove", path=work):
+        agent.call("remove", timeout=300, path=work)
+    session.release()
+    return f"{work} removed, nothing left running"
+
+
+def _bench(session: Session) -> Bench:
+    agent = session.agent()
+    facts = fetch_fingerprint(agent)
+    session.store.save_fingerprint(agent.host, facts)
+    return Bench(
+        plan=session.plan,
+        host=agent.host,
+        agent=agent,
+        descriptors=read_descriptors(agent, session.store.descriptors()),
+        images={},
+        sink=session.store,
+        journal=session.journal,
+        listener=session.listener,
+        cancel=session.cancel,
+        context=gates.context(session.inventory(), {agent.host: facts}),
+        clock=session.clock,
+    )
+
+
+STEPS = (
+    Step("provision", provision),
+    Step("configure", configure),
+    Step("benchmark", benchmark),
+    Step("collect", collect),
+    Step("destroy", destroy),
+)
+STEP_NAMES = tuple(step.name for step in STEPS)

@@ -1,0 +1,76 @@
+"""From a run directory to its summary and to the view of reports; offline, any time, the same bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from benchctl import __version__, analysis, gates
+from benchctl.benchmark.evaluation import evaluate
+from benchctl.journal import read
+from benchctl.pipeline.state import read_state
+from benchctl.results.view import Failure, RunView
+
+if TYPE_CHECKING:
+    from benchctl.model.comparison import Summary
+    from benchctl.model.measurement import Trial
+    from benchctl.results.store import RunStore
+
+
+def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
+    """Analyse the finished trials; with `recompute` their numbers come from the raw files again."""
+    trials = store.trials()
+    if recompute:
+        trials = tuple(_derive_again(store, trial) for trial in trials)
+    state = read_state(store)
+    return analysis.summarise(
+        store.plan(),
+        trials,
+        run=store.id,
+        state=state.state,
+        failed=len(state.trials_failed),
+        planned=state.trials_planned,
+        grade=_context(store).grade,
+    )
+
+
+def load_view(store: RunStore) -> RunView:
+    """Read back all that a report shows. Raises RunStateError when the run has no summary yet."""
+    state = read_state(store)
+    return RunView(
+        path=store.path,
+        summary=store.summary(),
+        plan=store.plan(),
+        experiment_text=store.experiment_text(),
+        trials=store.trials(),
+        failures=tuple(Failure(ordinal, reason) for ordinal, reason in state.trials_failed.items()),
+        fingerprints=store.fingerprints(),
+        started=state.started or 0.0,
+        ended=state.ended,
+        benchctl_version=_version(store),
+    )
+
+
+def _derive_again(store: RunStore, trial: Trial) -> Trial:
+    evaluation = evaluate(
+        store.trial_folder(trial.ordinal) / "raw",
+        workload=store.plan().treatment(trial.treatment).workload,
+        window=trial.window,
+        load=trial.load,
+        server=trial.server,
+        context=_context(store),
+    )
+    return msgspec.structs.replace(
+        trial, result=evaluation.result, findings=evaluation.findings, validity=evaluation.validity
+    )
+
+
+def _context(store: RunStore) -> gates.Context:
+    return gates.context(store.inventory(), store.fingerprints())
+
+
+def _version(store: RunStore) -> str:
+    """The version that ran the trials, from the journal."""
+    versions = [e.data["version"] for e in read(store.path / "journal.jsonl") if e.act == "run.started"]
+    return str(versions[0]) if versions else __version__

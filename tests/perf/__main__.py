@@ -1,0 +1,22 @@
+"""`make perf`: every figure, or those that are named: python -m tests.perf startup noop."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from tests.perf.rows import show
+
+FIGURES = ("startup", "noop", "perturbation", "parse_log")
+
+
+def main() -> None:
+    rows = []
+    for name in sys.argv[1:] or FIGURES:
+        sys.stderr.write(f"{name} …\n")
+        rows += import_module(f"tests.perf.{name}").run()
+    sys.stdout.write(show(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()
