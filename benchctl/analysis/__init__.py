@@ -1,0 +1,10 @@
+"""From finished trials to comparisons with verdicts, and to the summary of a run.
+
+Owns what is compared with what, which pairs count, and how validity travels from trials to a run. The
+numbers come from `statistics`. Must not read files or the clock: the same trials give the same bytes.
+"""
+
+from benchctl.analysis.comparisons import too_few
+from benchctl.analysis.summary import summarise
+
+__all__ = ["summarise", "too_few"]
