@@ -92,9 +92,9 @@ def _is_live(record: Json) -> bool:
         return bool(
             record["boot_id"] == boot_id()
             and record["expires_boottime"] > time.clock_gettime(time.CLOCK_BOOTTIME)
-            and process.birth_of(supervisor["pid"]) == supervisor["birth"]
+            and process.is_alive(supervisor["pid"], supervisor["birth"])
         )
-    except (KeyError, TypeError, ProcessLookupError):
+    except (KeyError, TypeError):
         return False
 
 

@@ -37,10 +37,11 @@ class Setting(NamedTuple):
 class Process:
     """A child. Its exit status (negative: the signal) and its resources are there once `done` is set."""
 
-    def __init__(self, pid: int, started: float, lock: threading.Lock) -> None:
-        """Register a child that was just started; `started` is CLOCK_REALTIME before its start."""
+    def __init__(self, pid: int, started: float, began: float, lock: threading.Lock) -> None:
+        """Register a child; `started` is CLOCK_REALTIME just before its start, `began` CLOCK_MONOTONIC."""
         self.pid = pid
         self.started = started
+        self.began = began
         self.ended = 0.0
         self.exit: Optional[int] = None
         self.usage: Optional[resource.struct_rusage] = None
@@ -122,7 +123,7 @@ class Reaper:
         environment.update({MARKER: self.run, OWNER_TAG: owner})
         as_nobody: Dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         with self._lock, _limited(setting.limits or {}), _pinned(setting.cpus):
-            started = time.time()
+            started, began = time.time(), time.monotonic()
             try:
                 child = subprocess.Popen(
                     command,
@@ -137,7 +138,7 @@ class Reaper:
             except (OSError, subprocess.SubprocessError, ValueError) as error:
                 raise RefusalError(f"{command[0]} does not start: {error}", "task") from error
             child.returncode = 0  # the reaper waits for it, not this object
-            process = self._children[child.pid] = Process(child.pid, started, self._lock)
+            process = self._children[child.pid] = Process(child.pid, started, began, self._lock)
             self._news.notify()
         return process
 
@@ -231,18 +232,20 @@ def kill_all(pids: Iterable[int], number: int = signal.SIGKILL) -> Set[int]:
 def await_gone(pids: Set[int], limit: float = KILL_LIMIT) -> Set[int]:
     """Wait until killed processes have ended; return those that still have not after `limit` seconds."""
     deadline = time.monotonic() + limit
-    left = {pid for pid in pids if _is_alive(pid)}
+    left = {pid for pid in pids if is_alive(pid)}
     while left and time.monotonic() < deadline:
         time.sleep(0.001)  # they are nobody's children here: there is nothing to wait on
-        left = {pid for pid in left if _is_alive(pid)}
+        left = {pid for pid in left if is_alive(pid)}
     return left
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int, birth: Optional[int] = None) -> bool:
+    """Say whether a process runs, the one born at `birth` if given; one that nobody reaped yet does not."""
     try:
-        return stat_of(pid)[0] not in {b"Z", b"X"}
+        fields = stat_of(pid)
     except ProcessLookupError:
         return False
+    return fields[0] not in {b"Z", b"X"} and birth in {None, int(fields[19])}
 
 
 def _all_processes() -> Iterator[int]:

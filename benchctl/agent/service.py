@@ -81,7 +81,9 @@ def stop(context: Context, descriptor: str) -> Json:
     births = _births(process.descendants(handle.pid)) if handle else {}
     how = _escalate(found, handle) if handle else "none"
     ended = handle or context.services.get(found.instance)
-    context.kill_tree(handle, found.instance, [pid for pid in births if _same(pid, births[pid])])
+    context.kill_tree(
+        handle, found.instance, [pid for pid, birth in births.items() if process.is_alive(pid, birth)]
+    )
     code = ended.exit if ended else None
     _forget(context, found)
     return {
@@ -244,13 +246,6 @@ def _births(pids: List[int]) -> Dict[int, int]:
         with contextlib.suppress(ProcessLookupError):
             births[pid] = process.birth_of(pid)
     return births
-
-
-def _same(pid: int, birth: int) -> bool:
-    try:
-        return process.birth_of(pid) == birth
-    except ProcessLookupError:
-        return False
 
 
 def _running_one(context: Context, descriptor: str) -> Descriptor:

@@ -113,10 +113,9 @@ class _Execution:
         if duration > 0:
             self._sampler = Sampler(cwd / "host.samples", self._server.pid if self._server else None)
         try:
-            began = time.monotonic()
             child = self._spawn(cwd, env)
-            times = _sample_times(began + warmup, duration, hertz) if duration > 0 else []
-            timed_out = self._attend(child, began + limit, times)
+            times = _sample_times(child.began + warmup, duration, hertz) if duration > 0 else []
+            timed_out = self._attend(child, child.began + limit, times)
         finally:
             if self._sampler is not None:
                 self._sampler.close()

@@ -166,6 +166,7 @@ class AgentConnection:
                 while sent < len(line):
                     sent += self._channel.stdin.write(line[sent:]) or 0
             except (OSError, ValueError) as error:
+                self._reader.join(CLOSE_TIMEOUT)  # it learns the reason, from the attacher's last words
                 self._fail(f"{self.host}: the agent does not take requests any more: {error}")
                 raise ConnectionLostError(self._lost, remedy=self._remedy()) from error
             except BaseException:

@@ -1,0 +1,254 @@
+"""What every agent does, the fake and the real one: the executor may rely on all of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from benchctl.agent import layout, process
+from benchctl.benchmark.connection import connect
+from benchctl.errors import AgentError, ConnectionLostError, ServiceError
+from benchctl.model.host import Host
+from benchctl.testing.agent import FakeAgent
+from benchctl.testing.server import write_descriptor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchctl.benchmark.connection import Agent
+
+RUN = "contract-1"
+LIMIT = 30.0
+
+
+class Bed(Protocol):
+    agent: Agent
+
+    def descriptor(self, instance: str) -> str: ...
+
+    def task(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
+        """Arguments of a `run` that ends with `code`, prints `stdout` and lasts past its window."""
+
+
+class FakeBed:
+    def __init__(self, folder: Path) -> None:
+        self.fake = FakeAgent(folder, run=RUN)
+        self.agent: Agent = self.fake
+
+    def descriptor(self, instance: str) -> str:
+        return self.fake.add_descriptor(instance)
+
+    def task(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
+        self.fake.outputs["stdout"] = stdout.encode()
+        if code:
+            self.fake.script("run", {"exit": code})
+        return _arguments(self.agent, name, ["true"], duration)
+
+
+class RealBed:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.agent: Agent = connect(Host(name="here", transport="pipe"), RUN, owner="tests", ttl=60)
+
+    def descriptor(self, instance: str) -> str:
+        return write_descriptor(self._folder, instance)
+
+    def task(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
+        wait = f"import time; time.sleep({duration + 0.1 if duration else 0})"
+        program = f"import sys; sys.stdout.write({stdout!r}); sys.stdout.flush(); {wait}; sys.exit({code})"
+        return _arguments(self.agent, name, [sys.executable, "-ISB", "-c", program], duration)
+
+
+def _arguments(agent: Agent, name: str, argv: list[str], duration: float) -> dict[str, Any]:
+    return {
+        "task": name,
+        "argv": argv,
+        "env": {},
+        "cwd": f"{agent.hello['work']}/trials/{name}",
+        "limit": LIMIT,
+        "window": {"warmup": 0.05 if duration else 0, "duration": duration},
+        "sample_hz": 20,
+        "service": None,
+    }
+
+
+@pytest.fixture(params=["fake", "real"])
+def bed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bed]:
+    if request.param == "fake":
+        yield FakeBed(tmp_path)
+        return
+    short = Path(tempfile.mkdtemp(prefix="b", dir="/tmp"))
+    monkeypatch.setenv("BENCHCTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BENCHCTL_LEASE_DIR", str(tmp_path / "lease"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
+    real = RealBed(tmp_path)
+    try:
+        yield real
+    finally:
+        with contextlib.suppress(ConnectionLostError):  # a test may have ended it
+            real.agent.call("end", timeout=LIMIT)
+        real.agent.close()
+        assert process.marked(RUN) == []
+        assert not layout.runtime_folder(RUN).exists()
+        assert not (tmp_path / "lease" / "lease.json").exists()
+        shutil.rmtree(short)
+
+
+def test_hello_says_where_things_lie(bed: Bed) -> None:
+    hello = bed.agent.call("hello", timeout=LIMIT)
+    assert hello["protocol"] == 1
+    assert hello["work"] == f"{hello['cache']}/runs/{RUN}"
+    wanted = {"pid", "boot_id", "python", "uid", "runtime", "realtime", "monotonic", "hash"}
+    assert wanted <= set(hello)
+    assert bed.agent.hello["work"] == hello["work"]
+
+
+def test_a_service_starts_answers_and_stops(bed: Bed) -> None:
+    path = bed.descriptor("server-1")
+    started = bed.agent.call("start", timeout=LIMIT, descriptor=path, settings={"work_mem": "4MB"})
+    assert started["pid"] > 0
+    seen = bed.agent.call("inspect", timeout=LIMIT, descriptor=path, names=["work_mem", "absent"])
+    assert seen["version"]
+    assert seen["settings"]["work_mem"] == "4MB"
+    assert seen["missing"] == ["absent"]
+    assert bed.agent.call("stats", timeout=LIMIT, descriptor=path)["counters"]
+    assert bed.agent.call("checkpoint", timeout=LIMIT, descriptor=path) == {}
+    stopped = bed.agent.call("stop", timeout=LIMIT, descriptor=path)
+    assert stopped["running_before"] is True
+    assert stopped["exit"] == 0
+
+
+def test_stop_is_idempotent(bed: Bed) -> None:
+    stopped = bed.agent.call("stop", timeout=LIMIT, descriptor=bed.descriptor("server-1"))
+    assert stopped["running_before"] is False
+    assert stopped["how"] == "none"
+
+
+def test_a_running_service_is_not_started_again(bed: Bed) -> None:
+    path = bed.descriptor("server-1")
+    bed.agent.call("start", timeout=LIMIT, descriptor=path, settings={})
+    with pytest.raises(ServiceError, match="running already"):
+        bed.agent.call("start", timeout=LIMIT, descriptor=path, settings={})
+
+
+@pytest.mark.parametrize("op", ["inspect", "stats", "checkpoint"])
+def test_what_needs_a_running_service_says_so(bed: Bed, op: str) -> None:
+    with pytest.raises(ServiceError, match="server-1 is not running"):
+        bed.agent.call(op, timeout=LIMIT, descriptor=bed.descriptor("server-1"))
+
+
+def test_a_missing_descriptor_is_named(bed: Bed) -> None:
+    with pytest.raises(AgentError, match=r"/nowhere/d\.json"):
+        bed.agent.call("start", timeout=LIMIT, descriptor="/nowhere/d.json", settings={})
+
+
+def test_an_unknown_operation_is_named(bed: Bed) -> None:
+    with pytest.raises(AgentError, match="no operation 'dance'"):
+        bed.agent.call("dance", timeout=LIMIT)
+
+
+def test_an_image_is_built_once_and_cloned(bed: Bed) -> None:
+    path = bed.descriptor("server-1")
+    first = bed.agent.call("image", timeout=LIMIT, descriptor=path, image="abc", prepare=None)
+    again = bed.agent.call("image", timeout=LIMIT, descriptor=path, image="abc", prepare=None)
+    assert (first["built"], again["built"]) == (True, False)
+    assert again["bytes"] == first["bytes"]
+    reset = bed.agent.call("reset", timeout=LIMIT, descriptor=path, image="abc")
+    assert reset["method"] in {"copy", "reflink"}
+
+
+def test_reset_refuses_a_missing_image_and_a_running_service(bed: Bed) -> None:
+    path = bed.descriptor("server-1")
+    with pytest.raises(AgentError, match="no image abc"):
+        bed.agent.call("reset", timeout=LIMIT, descriptor=path, image="abc")
+    bed.agent.call("image", timeout=LIMIT, descriptor=path, image="abc", prepare=None)
+    bed.agent.call("start", timeout=LIMIT, descriptor=path, settings={})
+    with pytest.raises(ServiceError, match="server-1 is running"):
+        bed.agent.call("reset", timeout=LIMIT, descriptor=path, image="abc")
+
+
+def test_a_task_leaves_its_output_and_samples(bed: Bed, tmp_path: Path) -> None:
+    arguments = bed.task("t1", stdout="tps = 42\n", duration=0.3)
+    result = bed.agent.call("run", timeout=LIMIT, **arguments)
+    assert result["exit"] == 0
+    assert result["window"]["start"] == pytest.approx(result["start"] + 0.05)
+    assert result["window"]["end"] == pytest.approx(result["window"]["start"] + 0.3)
+    assert not result["timed_out"]
+    assert not result["service_died"]
+    assert result["service_exit"] is None
+    listed = bed.agent.call("files", timeout=LIMIT, dir=arguments["cwd"])["files"]
+    assert {"stdout", "stderr", "host.samples"} <= {entry["path"] for entry in listed}
+    found = tmp_path / "fetched"
+    digest = bed.agent.fetch(f"{arguments['cwd']}/stdout", found)
+    assert found.read_text() == "tps = 42\n"
+    assert digest == hashlib.sha256(found.read_bytes()).hexdigest()
+
+
+def test_a_task_that_fails_is_a_result(bed: Bed) -> None:
+    assert bed.agent.call("run", timeout=LIMIT, **bed.task("t1", code=3))["exit"] == 3
+
+
+def test_the_same_task_is_not_run_twice(bed: Bed) -> None:
+    first = bed.agent.call("run", timeout=LIMIT, **bed.task("t1"))
+    assert bed.agent.call("run", timeout=LIMIT, **bed.task("t1")) == first
+
+
+def test_cancelling_what_is_not_there_is_well(bed: Bed) -> None:
+    assert bed.agent.call("cancel", timeout=LIMIT, task="t9") == {}
+
+
+def test_stamps_tell_what_differs(bed: Bed) -> None:
+    stamps = Path(bed.agent.hello["cache"]) / "stamps"
+    stamps.mkdir(parents=True)
+    (stamps / "postgresql").write_text("aa\n")
+    want = {"postgresql": "aa", "pgbench": "bb"}
+    assert bed.agent.call("stamps", timeout=LIMIT, want=want) == {"differ": ["pgbench"]}
+    want = {"postgresql": "ab"}
+    assert bed.agent.call("stamps", timeout=LIMIT, want=want) == {"differ": ["postgresql"]}
+
+
+def test_verify_lists_problems(bed: Bed) -> None:
+    assert bed.agent.call("verify", timeout=LIMIT, descriptor=bed.descriptor("server-1")) == {"problems": []}
+
+
+def test_only_the_runs_own_files_are_removed(bed: Bed, tmp_path: Path) -> None:
+    inside = Path(bed.agent.hello["work"]) / "trials" / "x"
+    inside.mkdir(parents=True)
+    (inside / "file").write_text("1")
+    bed.agent.call("remove", timeout=LIMIT, path=str(inside))
+    assert not inside.exists()
+    bed.agent.call("remove", timeout=LIMIT, path=str(inside))
+    link = Path(bed.agent.hello["work"]) / "link"
+    link.symlink_to(tmp_path)
+    for path in (tmp_path, link / "stolen"):
+        with pytest.raises(AgentError, match="not this run's to remove"):
+            bed.agent.call("remove", timeout=LIMIT, path=str(path))
+
+
+def test_a_missing_file_cannot_be_fetched(bed: Bed, tmp_path: Path) -> None:
+    missing = f"{bed.agent.hello['work']}/missing"
+    with pytest.raises(AgentError, match="cannot be fetched: No such file"):
+        bed.agent.fetch(missing, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_fingerprint_has_facts(bed: Bed) -> None:
+    assert "kernel.release" in bed.agent.call("fingerprint", timeout=LIMIT)["facts"]
+
+
+def test_lease_is_renewed_by_its_holder(bed: Bed) -> None:
+    assert bed.agent.call("lease", timeout=LIMIT, owner="tests", ttl=60) == {}
+
+
+def test_end_stops_services_in_reverse(bed: Bed) -> None:
+    for instance in ("server-1", "server-2"):
+        path = bed.descriptor(instance)
+        bed.agent.call("start", timeout=LIMIT, descriptor=path, settings={})
+    assert bed.agent.call("end", timeout=LIMIT) == {"stopped": ["server-2", "server-1"]}
