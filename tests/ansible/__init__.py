@@ -1,0 +1,1 @@
+"""The shipped roles and playbooks: their contract, and what they do to a host."""
