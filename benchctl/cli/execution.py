@@ -74,10 +74,8 @@ def _cancelling(store: RunStore) -> Iterator[Cancel]:
 
     def handle(number: int, _frame: object) -> None:
         if cancel.requested:
-            click.echo(
-                f"\nLeft now. What this run made may be there still: `benchctl destroy {store.path}` undoes it.",
-                err=True,
-            )
+            undo = f"`benchctl destroy {store.path}` undoes it"
+            click.echo(f"\nLeft now. What this run made may be there still: {undo}.", err=True)
             raise SystemExit(128 + number)
         click.echo("\nStopping: finished trials are kept, the rest is undone (again: leave now).", err=True)
         cancel.request(number)
