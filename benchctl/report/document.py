@@ -54,6 +54,7 @@ class Section(NamedTuple):
     claims: tuple[Claim, ...] = ()
     tables: tuple[Table, ...] = ()
     code: tuple[Code, ...] = ()
+    notes: tuple[str, ...] = ()  # after the claims
 
 
 class Document(NamedTuple):

@@ -60,7 +60,8 @@ def _forest(view: RunView, names: Names) -> Figure:
         for verdict in VERDICTS
         if any(c.verdict == verdict for c in comparisons)
     ]
-    shapes = [_box(-c.delta * 100, c.delta * 100, y - 0.3, y + 0.3) for y, c in rows.items()]
+    bands = {y: words.band(c) for y, c in rows.items()}
+    shapes = [_box(low * 100, high * 100, y - 0.3, y + 0.3) for y, (low, high) in bands.items()]
     shapes.append(
         {
             "type": "line",

@@ -65,26 +65,27 @@ def verdicts(view: RunView, names: Names) -> Section:
     metric = primary(view)
     chosen = [comparison for comparison in view.summary.comparisons if comparison.metric == metric]
     claims = tuple(_claim(comparison, names) for comparison in chosen)
-    lead = [] if claims else [_nothing_compared(view, names, metric)]
-    same = [factor.name for factor in view.plan.factors if factor.scope is None]
-    lead += [
-        f"The levels of {names.factor(name)} set nothing: an A/A comparison; any difference is noise."
-        for name in same
+    lead = () if claims else (_nothing_compared(view, names, metric),)
+    notes = [
+        f"The levels of {names.factor(factor.name)} set nothing: an A/A comparison; any difference is noise."
+        for factor in view.plan.factors
+        if factor.scope is None
     ]
-    return Section("verdicts", "Verdict", (*lead, *map(clean, view.summary.notes)), claims)
+    notes += [clean(note) for note in view.summary.notes]
+    return Section("verdicts", "Verdict", lead, claims, notes=tuple(notes))
 
 
 def _claim(comparison: Comparison, names: Names) -> Claim:
-    marks = () if comparison.validity == "ok" else (comparison.validity,)
-    reasons = (
-        f" Why {comparison.validity}: {clean('; '.join(comparison.reasons))}." if comparison.reasons else ""
-    )
+    said = "Why" if comparison.verdict == "inconclusive" else "Note"
+    reasons = "; ".join(clean(reason) for reason in comparison.reasons)
     return Claim(
         comparison.verdict,
         words.effect(comparison),
         words.verdict(comparison, names),
-        (words.advice(comparison) + reasons).strip(),
-        marks,
+        " ".join(
+            part for part in (f"{said}: {reasons}." if reasons else "", words.advice(comparison)) if part
+        ),
+        () if comparison.validity == "ok" else (comparison.validity,),
     )
 
 
@@ -118,8 +119,9 @@ def intervals(view: RunView, names: Names) -> Section:
     if not rows:
         return Section("intervals", "Intervals", ("No comparison.",))
     lead = (
-        "Contender against baseline, by paired log ratios over blocks. The interval decides; p is adjusted"
-        " over all comparisons (Holm); the sign-flip and rank tests stand beside it and never decide."
+        "Contender against baseline: paired log ratios over blocks with 95 % t intervals. Equivalent: the"
+        " interval lies inside ± δ. Faster or slower: p, adjusted over all comparisons (Holm), is below 0.05."
+        " The sign-flip and rank tests stand beside it and never decide."
     )
     return Section("intervals", "Intervals", (lead,), tables=(table,))
 
@@ -143,9 +145,10 @@ def _interval_row(comparison: Comparison, names: Names) -> tuple[str, ...]:
 
 def distributions(view: RunView, names: Names) -> Section:
     """Mean, interval and spread of each metric under each treatment; latency percentiles side by side."""
-    latency = [m for m in view.summary.metrics if m.metric.startswith("latency_")]
-    measured = {m.metric for m in view.summary.metrics if m.mean is not None}
-    others = [m for m in view.summary.metrics if m not in latency and m.metric in measured]
+    found = view.summary.metrics
+    measured = tuple(dict.fromkeys(m.metric for m in found if m.mean is not None))
+    latency = [m for m in found if m.metric.startswith("latency_")]
+    others = [m for metric in measured for m in found if m.metric == metric and m not in latency]
     tables = [_summary_table(names, others)] if others else []
     if latency:
         tables += [_latency_table(names, latency), _summary_table(names, latency, detail=True)]
@@ -164,10 +167,7 @@ def _about_latency(view: RunView, names: Names) -> tuple[str, ...]:
     elif names.latency == "latency":
         why = "Driven at a rate: latency counts from the intended start, waiting included."
     else:
-        why = (
-            "Closed loop: the next request waits for the last one, so the times are service times and say"
-            " nothing of the waiting under a given rate."
-        )
+        why = "Closed loop: times are service times, without waiting before a request."
     return (lead, f"{why} A dash: the sample is too small to carry that percentile.")
 
 
@@ -261,21 +261,28 @@ def order(view: RunView, names: Names) -> Section:
 
 
 def gates(view: RunView) -> Section:
-    """What each gate found, and where it was worst."""
-    rows = tuple(_gate_row(gate) for gate in view.summary.gates)
-    if not rows:
+    """What each gate found, and where it was worst; those that objected first."""
+    found = view.summary.gates
+    raised = [gate for gate in found if gate.validity != "ok"]
+    silent = [gate for gate in found if gate.validity == "ok"]
+    if not found:
         return Section("gates", "Validity gates", ("No gate had anything to look at.",))
-    raised = [gate for gate in view.summary.gates if gate.validity != "ok"]
-    lead = f"{len(rows)} gates looked at every trial; {len(raised) or 'none'} objected."
-    table = Table(
-        "",
+    lead = f"{len(found)} gates looked at the trials; {len(raised) or 'none'} objected."
+    tables = [_gate_table("", raised, detail=False)] if raised else []
+    tables += [_gate_table("Gates that did not object", silent, detail=True)] if silent else []
+    return Section("gates", "Validity gates", (lead,), tables=tuple(tables))
+
+
+def _gate_table(title: str, found: list[GateSummary], *, detail: bool) -> Table:
+    return Table(
+        title,
         columns(
             "gate", "validity", "trials", "worst", "limit", "in trial", "reason",
             numbers="trials, worst, limit, in trial", badges="validity", minor="in trial",
         ),
-        rows,
+        tuple(_gate_row(gate) for gate in found),
+        detail,
     )  # fmt: skip
-    return Section("gates", "Validity gates", (lead,), tables=(table,))
 
 
 def _gate_row(gate: GateSummary) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def forest(view: RunView, names: Names, width: int) -> RenderableType:
     """Each comparison as an interval on one scale: `│` is no difference, `┊` the limits of equivalence."""
     comparisons = view.summary.comparisons
     scale = _Scale(
-        [x for c in comparisons for x in (c.low, c.high, c.delta, -c.delta) if x is not None],
+        [x for c in comparisons for x in (c.low, c.high, *words.band(c)) if x is not None],
         max(20, min(60, width - _FIGURES)),
     )
     lines: list[RenderableType] = [Text(scale.caption(), style="dim")]
@@ -61,8 +61,9 @@ class _Scale:
 
 def _interval(comparison: Comparison, scale: _Scale) -> Text:
     cells = [" "] * scale.room
-    for ratio, mark in ((-comparison.delta, "┊"), (comparison.delta, "┊"), (0.0, "│")):
-        cells[scale.at(ratio)] = mark
+    for end in words.band(comparison):
+        cells[scale.at(end)] = "┊"
+    cells[scale.at(0)] = "│"
     line = Text("".join(cells), style="dim")
     if comparison.low is None or comparison.high is None or comparison.effect is None:
         return line

@@ -91,6 +91,7 @@ def _section(section: Section, drawn: list[Figure]) -> str:
     parts = [f'<section id="section-{section.id}">', f"<h2>{escape(section.title)}</h2>"]
     parts += [f'<p class="lead">{_text(" ".join(section.lead))}</p>'] if section.lead else []
     parts += [_claim(claim) for claim in section.claims]
+    parts += [f'<p class="note">{_text(note)}</p>' for note in section.notes]
     parts += [_figure(figure) for figure in drawn]
     parts += [_table(table) for table in section.tables]
     parts += [_code(code) for code in section.code]

@@ -30,6 +30,7 @@ def _section(section: Section) -> str:
     parts = [f"## {section.title}"]
     parts += [_text(" ".join(section.lead))] if section.lead else []
     parts += [_claim(claim) for claim in section.claims]
+    parts += [_text(note) for note in section.notes]
     parts += [_table(table) for table in section.tables if not (table.detail and section.id in _HEAVY)]
     parts += [_code(code) for code in section.code]
     return "\n\n".join(parts) if len(parts) > 1 else ""

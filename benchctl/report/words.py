@@ -73,10 +73,9 @@ def _percentile(word: str) -> str:
 
 def verdict(comparison: Comparison, names: Names) -> str:
     """One sentence that says what was found, with its interval, number of pairs and p."""
-    if comparison.effect is None:
-        return (
-            f"No verdict on {names.sides(comparison)}: {names.metric(comparison.metric)} has no valid pairs."
-        )
+    if comparison.effect is None or comparison.low is None:
+        metric = names.metric(comparison.metric)
+        return f"No verdict on {names.sides(comparison)}: {metric} {_too_few(comparison)}."
     claim = {
         "faster": _claim(comparison, names, ("faster", "better")),
         "slower": _claim(comparison, names, ("slower", "worse")),
@@ -94,9 +93,8 @@ def advice(comparison: Comparison) -> str:
     if comparison.detectable is None:
         return "Too few valid pairs to say what could be found: run more blocks."
     return (
-        f"As noisy as it was, this run can find a difference of {about(comparison.detectable)} or more, and"
-        f" the interval is too wide to show equivalence within ± {about(comparison.delta)}."
-        " More blocks, longer trials or a quieter host narrow it."
+        f"As noisy as it was, this run mostly finds a difference of {about(comparison.detectable)} or more."
+        " More blocks, longer trials or a quieter host find smaller ones."
     )
 
 
@@ -129,6 +127,17 @@ def counts(view: RunView) -> str:
 def grade(view: RunView) -> str:
     letter = clean(view.summary.grade)
     return f"{letter} ({GRADES[letter]})" if letter in GRADES else letter
+
+
+def band(comparison: Comparison) -> tuple[float, float]:
+    """The ends of what counts as equivalent, as ratios minus one: alike for both sides, so not symmetric."""
+    return (1 / (1 + comparison.delta) - 1, comparison.delta)
+
+
+def _too_few(comparison: Comparison) -> str:
+    if comparison.effect is None:
+        return "has no pairs that can be compared"
+    return f"{effect(comparison)} in one pair, which has no interval"
 
 
 def _subject(comparison: Comparison, names: Names) -> str:

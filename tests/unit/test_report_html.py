@@ -115,7 +115,10 @@ def test_a_forest_shows_effect_interval_and_band() -> None:
     assert first.low is not None
     assert trace["x"][0] == pytest.approx(first.effect * 100, rel=1e-5)
     assert trace["x"][0] - trace["error_x"]["arrayminus"][0] == pytest.approx(first.low * 100, rel=1e-4)
-    assert [(shape["x0"], shape["x1"]) for shape in figure["layout"]["shapes"][:2]] == [(-2, 2), (-5, 5)]
+    assert [(shape["x0"], shape["x1"]) for shape in figure["layout"]["shapes"][:2]] == [
+        (-1.96078, 2),
+        (-4.7619, 5),
+    ]
 
 
 def test_series_and_order_show_each_trial_where_it_ran() -> None:

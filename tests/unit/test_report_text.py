@@ -146,8 +146,15 @@ COMPARISON = Comparison(
             ),
         ),
         (
+            {"verdict": "inconclusive", "effect": 0.12, "low": None, "high": None, "n": 1},
+            (
+                "No verdict on synchronous_commit=off against on: throughput +12.0 % in one pair, which has no"
+                " interval."
+            ),
+        ),
+        (
             {"verdict": "inconclusive", "effect": None, "low": None, "high": None},
-            "No verdict on synchronous_commit=off against on: throughput has no valid pairs.",
+            "No verdict on synchronous_commit=off against on: throughput has no pairs that can be compared.",
         ),
     ],
 )
