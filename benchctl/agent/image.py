@@ -57,7 +57,7 @@ def image(
         raise
     size = sum(path.lstat().st_size for path in found.data.rglob("*"))
     _publish(found, target, {"binaries_key": binaries_key, "bytes": size, "instance": found.instance})
-    _forget_oldest(target.parent, target)
+    forget_oldest(target.parent, target)
     return {"built": True, "seconds": time.monotonic() - began, "bytes": size}
 
 
@@ -150,7 +150,8 @@ def _publish(found: Descriptor, target: Path, about: Json) -> None:
     _sync(target)
 
 
-def _forget_oldest(folder: Path, keep: Path) -> None:
+def forget_oldest(folder: Path, keep: Path) -> None:
+    """Remove the least recently used images beyond the limit, never `keep`."""
     images = sorted(
         (path for path in folder.iterdir() if path != keep and not path.name.startswith(".")),
         key=lambda path: path.stat().st_mtime,

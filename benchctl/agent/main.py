@@ -5,6 +5,7 @@ supervisor does, without it, and print one JSON object.
 """
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -41,6 +42,8 @@ def _direct(given: argparse.Namespace) -> int:
         context = Context(given.run, supervised=False)
         context.make_folders()
         print(json.dumps(ops.perform(context, given.verb, args)))
+        with contextlib.suppress(OSError):
+            context.runtime.rmdir()  # unless a server's sockets are in it
     except RefusalError as error:
         print(json.dumps({"error": str(error), "kind": error.kind, "log": error.log}))
         return 1

@@ -95,6 +95,7 @@ class Sampler:
 
     def _flush(self) -> None:
         self._out.write("\n".join(self._lines) + "\n")
+        self._out.flush()
         self._lines = []
 
     def _read(self, *, edge: bool) -> Json:

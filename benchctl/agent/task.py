@@ -114,7 +114,7 @@ class _Execution:
             self._sampler = Sampler(cwd / "host.samples", self._server.pid if self._server else None)
         try:
             child = self._spawn(cwd, env)
-            times = _sample_times(child.began + warmup, duration, hertz) if duration > 0 else []
+            times = sample_times(child.began + warmup, duration, hertz) if duration > 0 else []
             timed_out = self._attend(child, child.began + limit, times)
         finally:
             if self._sampler is not None:
@@ -189,7 +189,7 @@ def _cpu(child: Process) -> float:
     return child.usage.ru_utime + child.usage.ru_stime if child.usage else 0.0
 
 
-def _sample_times(start: float, duration: float, hertz: float) -> List[float]:
+def sample_times(start: float, duration: float, hertz: float) -> List[float]:
     """At the start, then each 1/hertz seconds, and at the end."""
     times = [start]
     step = 1 / hertz if hertz > 0 else duration

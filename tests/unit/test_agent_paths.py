@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from benchctl.agent import build, layout
+
+SOURCES = sorted(Path(build.__file__).parent.glob("*.py"))
+
+
+def test_folders_follow_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCHCTL_CACHE", str(tmp_path))
+    monkeypatch.setenv("BENCHCTL_LEASE_DIR", str(tmp_path / "l"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1")
+    assert layout.cache_folder() == tmp_path
+    assert layout.lease_folder() == tmp_path / "l"
+    assert layout.runtime_folder("a").parent == Path("/run/user/1/benchctl")
+    assert layout.runtime_folder("a") != layout.runtime_folder("b")
+
+
+def test_defaults_without_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BENCHCTL_CACHE", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "BENCHCTL_LEASE_DIR", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("tempfile.tempdir", "/tmp")  # noqa: S108 - the default under test
+    assert layout.cache_folder() == Path.home() / ".cache/benchctl"
+    assert layout.runtime_folder("a").parent == Path(f"/tmp/benchctl-{os.getuid()}")  # noqa: S108 - same
+    assert layout.lease_folder() == Path("/tmp/benchctl-lease")  # noqa: S108 - same
+
+
+def test_a_runtime_folder_leaves_room_for_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/" + "x" * 60)
+    assert len(str(layout.runtime_folder("a"))) <= 107 - 24
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/" + "x" * 70)
+    with pytest.raises(ValueError, match="too long for sockets; set XDG_RUNTIME_DIR"):
+        layout.runtime_folder("a")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b", "x" * 201])
+def test_names_that_are_no_names(name: str) -> None:
+    with pytest.raises(ValueError, match="no name for a run"):
+        layout.check_name(name, "run")
+
+
+def test_below_follows_links_of_parents_only(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "in").mkdir(parents=True)
+    (top / "out").symlink_to(tmp_path)
+    assert layout.below(top, top)
+    assert layout.below(top / "in" / "x", top)
+    assert layout.below(top / "out", top)  # the link itself may go
+    assert not layout.below(top / "out" / "x", top)
+    assert not layout.below(tmp_path, top)
+    assert not layout.below(tmp_path / "topple", top)
+
+
+def test_a_private_folder_is_ours_alone(tmp_path: Path) -> None:
+    folder = layout.private_folder(tmp_path / "a" / "b")
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_zipapp_is_the_same_bytes_and_written_once(tmp_path: Path) -> None:
+    first = build.zipapp(tmp_path / "a")
+    other = build.zipapp(tmp_path / "b")
+    assert first.name == other.name
+    assert first.read_bytes() == other.read_bytes()
+    before = first.stat()
+    assert build.zipapp(tmp_path / "a").stat() == before
+    assert [path.name for path in first.parent.iterdir()] == [first.name]
+
+
+def test_the_zipapp_holds_the_agent_and_nothing_else(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build.zipapp(tmp_path)) as archive:
+        names = archive.namelist()
+    shipped = [f"benchctl/agent/{path.name}" for path in SOURCES if path.name != "build.py"]
+    assert names == ["__main__.py", "benchctl/__init__.py", *shipped]
+
+
+def test_the_zipapp_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "-ISB", str(build.zipapp(tmp_path)), "--help"]
+    assert "supervise" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
