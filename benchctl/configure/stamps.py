@@ -27,7 +27,7 @@ def stamps(plan: Plan, roles_path: Sequence[Path]) -> dict[str, str]:
     """Return name -> hash for each instance and each loader's role of a plan.
 
     The hash covers the files of the role, those of all roles in the last folder of `roles_path` (the shipped
-    ones, which a role may include), its variables, and the Python whose wheels a role takes. Raises
+    ones, which a role may include), its variables, and the Python environment whose wheels a role takes. Raises
     ConvergeError when a role is nowhere.
     """
     shipped = _hash_files(roles_path[-1])
@@ -51,7 +51,7 @@ def _find(role: str, roles_path: Sequence[Path]) -> Path:
 
 
 def _hash(*parts: str) -> str:
-    return hashlib.sha256("\n".join((sys.executable, *parts)).encode()).hexdigest()
+    return hashlib.sha256("\n".join((sys.prefix, *parts)).encode()).hexdigest()
 
 
 def _hash_files(folder: Path) -> str:
