@@ -25,3 +25,7 @@ class WithExamples(click.Command):
 
 class Command(WithExamples):
     """A verb."""
+
+
+class Group(WithExamples, click.Group):
+    """A noun with verbs of its own."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchctl.cli import options
-from benchctl.cli.command import Command
+from benchctl.cli.command import Command, Group
 from benchctl.results.workspace import find_run, list_runs
 from benchctl.results.workspace import workspace as default_workspace
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchctl.results.store import RunStore
 
 
-@click.group(examples=("benchctl runs list --json",))
+@click.group(cls=Group, examples=("benchctl runs list --json",))
 def runs() -> None:
     """List and show runs."""
 
