@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 FAILED = ("failed", "serialization", "deadlock")
 SKIPPED = "skipped"
-BLOCK_BYTES = 8 << 20
+_UNUSED = ("client", "tx", "script")  # not converted: that would take as long as all the rest
+BLOCK_BYTES = 4 << 20
 PROGRESS_TOLERANCE = 0.1  # the thread that prints may be late by so much of the seconds that it reports
 _REMEDY = "the raw files of this trial do not belong together, or were cut: repeat the trial"
 
@@ -224,75 +225,88 @@ def _checked(raw: Path, text: Text) -> Iterator[Block]:
     tally.check(raw)
 
 
+class _Lines(NamedTuple):
+    """Whole lines of a log file."""
+
+    path: Path
+    number: int  # of the first one
+    data: memoryview
+    columns: tuple[str, ...]
+
+
 def _blocks(path: Path, summary: Summary) -> Iterator[Block]:
     """Parse a log in blocks of whole lines; the text of one block is in memory at a time."""
-    names = ["client", "tx", "time", "script", "epoch", "us"]
-    names += ["lag"] * summary.rated + ["retries"] * (summary.tries != 1)
-    number, rest = 1, b""
-    with path.open("rb") as file:
-        while chunk := file.read(BLOCK_BYTES):
-            end = chunk.rfind(b"\n") + 1
+    columns = ["client", "tx", "time", "script", "epoch", "us"]
+    columns += ["lag"] * summary.rated + ["retries"] * (summary.tries != 1)
+    buffer = bytearray(BLOCK_BYTES)
+    view = memoryview(buffer)
+    number, kept = 1, 0
+    with path.open("rb", buffering=0) as file:
+        while read := file.readinto(view[kept:]):
+            filled = kept + read
+            end = buffer.rfind(b"\n", 0, filled) + 1
             if end:
-                data = rest + chunk[:end]
-                lines = _parse(path, number, data, names)
-                yield _split(path, number, lines, data, names)
-                number += lines.num_rows
-            rest = chunk[end:] if end else rest + chunk
-    if rest:
-        raise ParseError(f"{path}:{number}: the last line was cut: {_show(rest)}", remedy=_REMEDY)
+                lines = _Lines(path, number, view[:end], tuple(columns))
+                table = _parse(lines)
+                yield _split(lines, table)
+                number += table.num_rows
+            kept = filled - end
+            view[:kept] = view[end:filled]
+    if kept:
+        raise ParseError(f"{path}:{number}: the last line was cut: {_show(view[:kept])}", remedy=_REMEDY)
 
 
-def _parse(path: Path, number: int, data: bytes, names: list[str], *, words: bool = False) -> pa.Table:
-    """Parse whole lines; `words` keeps the time column as text. Raises ParseError at the first bad line."""
-    types = dict.fromkeys(names, pa.int64())
+def _parse(lines: _Lines, *, words: bool = False) -> pa.Table:
+    """Read the numbers that are used; `words` reads the time column alone, as text. Raises ParseError."""
+    used = ["time"] if words else [name for name in lines.columns if name not in _UNUSED]
     try:
         return csv.read_csv(
-            pa.BufferReader(data),
-            read_options=csv.ReadOptions(column_names=names),
+            pa.BufferReader(pa.py_buffer(lines.data)),
+            read_options=csv.ReadOptions(column_names=list(lines.columns)),
             parse_options=csv.ParseOptions(delimiter=" ", quote_char=False, ignore_empty_lines=False),
             convert_options=csv.ConvertOptions(
-                column_types=types | ({"time": pa.string()} if words else {}),
+                column_types=dict.fromkeys(used, pa.string() if words else pa.int64()),
                 null_values=[] if words else [*FAILED, SKIPPED],
-                include_columns=["time"] if words else names,
+                include_columns=used,
             ),
         )
     except pa.ArrowInvalid as error:
-        raise _bad_line(path, number, data, names, str(error)) from error
+        raise _bad_line(lines, str(error)) from error
 
 
-def _split(path: Path, number: int, lines: pa.Table, data: bytes, names: list[str]) -> Block:
+def _split(lines: _Lines, table: pa.Table) -> Block:
     """Part the lines by outcome. Raises ParseError where a word stands in a column of numbers."""
-    if any(lines.column(name).null_count for name in names if name != "time"):
-        raise _bad_line(path, number, data, names, "a word stands where a number belongs")
-    seconds, micros = lines.column("epoch").to_numpy(), lines.column("us").to_numpy()
+    if any(table.column(name).null_count for name in table.column_names if name != "time"):
+        raise _bad_line(lines, "a word stands where a number belongs")
+    seconds, micros = table.column("epoch").to_numpy(), table.column("us").to_numpy()
     rows = Rows(
         done=seconds * 1_000_000 + micros,
-        latency=pc.fill_null(lines.column("time"), 0).to_numpy(),
-        lag=lines.column("lag").to_numpy() if "lag" in names else None,
-        retries=lines.column("retries").to_numpy() if "retries" in names else None,
+        latency=pc.fill_null(table.column("time"), 0).to_numpy(),
+        lag=table.column("lag").to_numpy() if "lag" in lines.columns else None,
+        retries=table.column("retries").to_numpy() if "retries" in lines.columns else None,
     )
-    if not lines.column("time").null_count:
+    if not table.column("time").null_count:
         return Block(rows, rows.where(np.zeros(len(rows.done), dtype=bool)), 0)
-    words = _parse(path, number, data, names, words=True).column("time")
+    words = _parse(lines, words=True).column("time")
     failed = pc.is_in(words, pa.array(FAILED)).to_numpy()
     skipped = pc.equal(words, SKIPPED).to_numpy()
     return Block(rows.where(~failed & ~skipped), rows.where(failed), int(np.count_nonzero(skipped)))
 
 
-def _bad_line(path: Path, number: int, data: bytes, names: list[str], reason: str) -> ParseError:
+def _bad_line(lines: _Lines, reason: str) -> ParseError:
     """Find the first line that is not of the known form; slow, and only for a log that is broken."""
     words = "|".join((*FAILED, SKIPPED))
-    columns = [rf"(\d+|{words})" if name == "time" else r"\d+" for name in names]
+    columns = [rf"(\d+|{words})" if name == "time" else r"\d+" for name in lines.columns]
     form = re.compile(" ".join(columns).encode())
-    for at, line in enumerate(data.split(b"\n"), start=number):
+    for at, line in enumerate(bytes(lines.data).split(b"\n"), start=lines.number):
         if not form.fullmatch(line):
-            expected = f"expected {' '.join(names)}"
-            return ParseError(f"{path}:{at}: unknown line: {_show(line)}; {expected}", remedy=_REMEDY)
-    return ParseError(f"{path}: after line {number}: {reason}", remedy=_REMEDY)
+            expected = f"expected {' '.join(lines.columns)}"
+            return ParseError(f"{lines.path}:{at}: unknown line: {_show(line)}; {expected}", remedy=_REMEDY)
+    return ParseError(f"{lines.path}: after line {lines.number}: {reason}", remedy=_REMEDY)
 
 
-def _show(line: bytes) -> str:
-    return repr(line[:200].decode(errors="backslashreplace"))
+def _show(line: bytes | memoryview) -> str:
+    return repr(bytes(line[:200]).decode(errors="backslashreplace"))
 
 
 def _bounds(window: Window) -> tuple[int, int]:
