@@ -5,7 +5,6 @@ Editors use it through the first line of each example. Must not hold facts of it
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -47,7 +46,7 @@ def json_schema() -> dict[str, Any]:
 
 def render() -> str:
     """Return the published file's text."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode() + "\n"
 
 
 def publish(root: Path) -> Path:

@@ -5,7 +5,6 @@ Must not know what single keys mean; checks that look at more than one place are
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -218,6 +217,8 @@ class Walker:
             return self.wrong(
                 node, path, f"{allowed(shape)}{hint}", f"there is no readable file {self._beside / node.text}"
             )
+        import hashlib  # loads OpenSSL, and few experiments name files
+
         self.files[str(found)] = hashlib.sha256(content).hexdigest()
         return str(found)
 
