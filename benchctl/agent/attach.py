@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from benchctl.agent import layout
+from benchctl.agent.refusal import RefusalError
 
 START_LIMIT = 20.0  # seconds for a supervisor to come up on a busy host
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME")
@@ -20,11 +21,11 @@ _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "X
 def attach(run: str, ttl: float, *, files: bool) -> int:
     """Connect this process's stdin and stdout with the supervisor. Returns the exit status."""
     try:
-        folder = layout.runtime_folder(layout.check_name(run, "run"))
+        folder = layout.runtime_folder(layout.check_name(run, "a run"))
         layout.private_folder(folder.parent)
         layout.private_folder(folder)
         link = _reach(folder, run, ttl)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RefusalError) as error:
         sys.stderr.write(f"the agent of run {run} cannot be reached: {error}\n")
         return 1
     header = json.dumps({"files": files}).encode()

@@ -25,8 +25,8 @@ class Context:
     """One run on one host."""
 
     def __init__(self, run: str, *, supervised: bool) -> None:
-        """Work out the folders; nothing is made yet. Raises ValueError for a run's name that is no name."""
-        self.run = layout.check_name(run, "run")
+        """Work out the folders; nothing is made yet. Raises RefusalError for what cannot be a run's name."""
+        self.run = layout.check_name(run, "a run")
         self.cache = layout.cache_folder()
         self.work = self.cache / "runs" / run
         self.runtime = layout.runtime_folder(run)

@@ -26,7 +26,7 @@ class Descriptor:
         """Read the file. Raises RefusalError when it is missing, malformed or of another schema."""
         self.path = path
         raw = _read(path)
-        self.instance = check_name(self._text(raw, "instance"), "instance")
+        self.instance = check_name(self._text(raw, "instance"), "an instance")
         self.run_as = raw.get("run_as", "self")
         if self.run_as not in _RUN_AS:
             raise RefusalError(f"descriptor {path}: run_as is {self.run_as!r}, not one of {_RUN_AS}")

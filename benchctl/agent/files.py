@@ -22,7 +22,7 @@ def stamps(context: Context, want: Dict[str, str]) -> Json:
     """Compare stamps with what is wanted; name those that are missing or differ."""
     folder = context.cache / "stamps"
     differ = [
-        name for name, wanted in want.items() if _content(folder / check_name(name, "stamp")) != str(wanted)
+        name for name, wanted in want.items() if _content(folder / check_name(name, "a stamp")) != str(wanted)
     ]
     return {"differ": differ}
 

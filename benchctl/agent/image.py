@@ -42,7 +42,7 @@ def image(
     """
     found = Descriptor(descriptor, context)
     began = time.monotonic()
-    target = context.cache / "images" / check_name(image, "image")
+    target = context.cache / "images" / check_name(image, "an image")
     about = _about(target)
     if about is not None and about["binaries_key"] == binaries_key:
         os.utime(target)
@@ -65,12 +65,12 @@ def reset(context: Context, descriptor: str, image: str) -> Json:
     """Replace the instance's data by a clone of the image, written back before this returns."""
     found = Descriptor(descriptor, context)
     began = time.monotonic()
-    source = context.cache / "images" / check_name(image, "image")
+    source = context.cache / "images" / check_name(image, "an image")
     if _about(source) is None:
         raise RefusalError(f"there is no image {image} on this host; build it first")
     _require_stopped(context, found)
     _clear(found.data)
-    found.work.mkdir(parents=True, exist_ok=True)
+    service.make_work_folder(context, found)
     method = clone(source / "data", found.data)
     if found.run_as == "nobody":
         _give_to_nobody(found.data)
@@ -105,7 +105,7 @@ def _clone_file(source: str, target: str, state: Dict[str, bool]) -> str:
 
 
 def _build(context: Context, found: Descriptor, prepare: Optional[Json], settings: Json) -> None:
-    found.work.mkdir(parents=True, exist_ok=True)
+    service.make_work_folder(context, found)
     if found.run_as == "nobody":
         found.data.mkdir(mode=0o700)
         _give_to_nobody(found.data)

@@ -8,6 +8,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from benchctl.agent.refusal import RefusalError
+
 SOCKET_LIMIT = 107  # bytes of a Unix socket's path that Linux takes
 ROOM_FOR_SOCKETS = 24  # a server's socket stands in the same folder: .s.PGSQL.54321.lock
 LINE_LIMIT = 64 * 1024  # bytes of one request or reply
@@ -44,9 +46,9 @@ def lease_folder() -> Path:
 
 
 def check_name(name: str, what: str) -> str:
-    """Return `name` when it can stand as one part of a path. Raises ValueError otherwise."""
+    """Return `name` when it can stand as one part of a path. Raises RefusalError otherwise."""
     if not name or "/" in name or "\0" in name or name in {".", ".."} or len(name) > 200:
-        raise ValueError(f"{name!r} is no name for a {what}")
+        raise RefusalError(f"{name!r} cannot be the name of {what}")
     return name
 
 

@@ -33,17 +33,14 @@ def _direct(given: argparse.Namespace) -> int:
     from benchctl.agent.context import Context
     from benchctl.agent.refusal import RefusalError
 
-    args: Dict[str, Any] = {"descriptor": str(Path(given.descriptor).absolute())}
     try:
-        if given.verb in {"start", "image"} and given.settings:
-            args["settings"] = json.loads(Path(given.settings).read_bytes())
-        if given.verb in {"reset", "image"}:
-            args["image"] = given.image
         context = Context(given.run, supervised=False)
         context.make_folders()
-        print(json.dumps(ops.perform(context, given.verb, args)))
-        with contextlib.suppress(OSError):
-            context.runtime.rmdir()  # unless a server's sockets are in it
+        try:
+            print(json.dumps(ops.perform(context, given.verb, _arguments(given))))
+        finally:
+            with contextlib.suppress(OSError):
+                context.runtime.rmdir()  # unless a server's sockets are in it
     except RefusalError as error:
         print(json.dumps({"error": str(error), "kind": error.kind, "log": error.log}))
         return 1
@@ -51,6 +48,15 @@ def _direct(given: argparse.Namespace) -> int:
         print(json.dumps({"error": str(error), "kind": "usage", "log": ""}))
         return 1
     return 0
+
+
+def _arguments(given: argparse.Namespace) -> Dict[str, Any]:
+    args: Dict[str, Any] = {"descriptor": str(Path(given.descriptor).absolute())}
+    if given.verb in {"start", "image"} and given.settings:
+        args["settings"] = json.loads(Path(given.settings).read_bytes())
+    if given.verb in {"reset", "image"}:
+        args["image"] = given.image
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -42,8 +42,7 @@ def start(context: Context, descriptor: str, settings: Optional[Json] = None, li
     if running(context, found) is not None:
         raise RefusalError(f"{found.instance} is running already; stop it first", "service")
     began = time.monotonic()
-    found.work.mkdir(parents=True, exist_ok=True)
-    _open_to_nobody(context, found)
+    make_work_folder(context, found)
     found.write_settings(settings or {})
     argv = found.argv("start", found.part("start"))
     with found.log.open("wb") as log:
@@ -324,8 +323,12 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _open_to_nobody(context: Context, found: Descriptor) -> None:
-    """Let user nobody work in the folders given to it. Raises RefusalError when it cannot get there."""
+def make_work_folder(context: Context, found: Descriptor) -> None:
+    """Make the instance's folder; give it to user nobody where the server runs as that one.
+
+    Raises RefusalError when nobody cannot get there.
+    """
+    found.work.mkdir(parents=True, exist_ok=True)
     if found.run_as != "nobody":
         return
     context.runtime.parent.chmod(0o711)
@@ -335,5 +338,6 @@ def _open_to_nobody(context: Context, found: Descriptor) -> None:
         if not folder.stat().st_mode & 0o001:
             raise RefusalError(
                 f"user nobody cannot reach {found.work}: {folder} is closed to others;"
-                " set BENCHCTL_CACHE to a folder that all users can pass, such as /var/lib/benchctl"
+                " set BENCHCTL_CACHE to a folder that all users can pass, such as /var/lib/benchctl",
+                "service",
             )

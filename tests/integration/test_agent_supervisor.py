@@ -362,7 +362,7 @@ def test_hostile_requests_close_their_own_connection_only(bench: Bench, line: by
         ({"op": "run", "task": "t"}, "run needs argv, cwd, limit"),
         ({"op": "stop", "descriptor": 1}, "descriptor has the wrong type"),
         ({"op": "hello", "x": 1}, "hello takes no argument 'x'"),
-        ({"op": "stamps", "want": {"../x": "a"}}, "no name for a stamp"),
+        ({"op": "stamps", "want": {"../x": "a"}}, "cannot be the name of a stamp"),
         ({"op": "files", "dir": "/nowhere"}, "/nowhere is no folder"),
     ],
 )

@@ -91,7 +91,7 @@ def test_what_is_wrong_is_named(load: Load, changes: dict[str, Any], said: str) 
 def test_an_instance_cannot_leave_its_folder(load: Load, tmp_path: Path) -> None:
     path = Path(write_descriptor(tmp_path))
     path.write_text(json.dumps({**json.loads(path.read_text()), "instance": "../x"}))
-    with pytest.raises(ValueError, match="no name for a instance"):
+    with pytest.raises(RefusalError, match="cannot be the name of an instance"):
         Descriptor(str(path), Context("run-1", supervised=False))
 
 

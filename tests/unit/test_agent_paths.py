@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchctl.agent import build, layout
+from benchctl.agent.refusal import RefusalError
 
 SOURCES = sorted(Path(build.__file__).parent.glob("*.py"))
 
@@ -42,8 +43,8 @@ def test_a_runtime_folder_leaves_room_for_a_socket(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b", "x" * 201])
 def test_names_that_are_no_names(name: str) -> None:
-    with pytest.raises(ValueError, match="no name for a run"):
-        layout.check_name(name, "run")
+    with pytest.raises(RefusalError, match="cannot be the name of a run"):
+        layout.check_name(name, "a run")
 
 
 def test_below_follows_links_of_parents_only(tmp_path: Path) -> None:

