@@ -168,7 +168,7 @@ def _about_latency(view: RunView, names: Names) -> tuple[str, ...]:
         why = "Driven at a rate: latency counts from the intended start, waiting included."
     else:
         why = "Closed loop: times are service times, without waiting before a request."
-    return (lead, f"{why} A dash: the sample is too small to carry that percentile.")
+    return (lead, f"{why} A dash: not every trial had the requests to carry that percentile.")
 
 
 def _summary_table(names: Names, metrics: list[MetricSummary], *, detail: bool = False) -> Table:
@@ -191,9 +191,10 @@ def _summary_table(names: Names, metrics: list[MetricSummary], *, detail: bool =
 
 
 def _latency_table(names: Names, metrics: list[MetricSummary]) -> Table:
-    kinds = tuple(dict.fromkeys(m.metric for m in metrics))
+    kinds = sorted({m.metric for m in metrics})  # mean, p50, p95, p99, p999
     treatments = {m.treatment: m.levels for m in metrics}
-    found = {(m.treatment, m.metric): m.mean for m in metrics}
+    most = {tid: max(m.n for m in metrics if m.treatment == tid) for tid in treatments}
+    found = {(m.treatment, m.metric): m.mean for m in metrics if m.n == most[m.treatment]}
     titles = [names.metric(kind).removeprefix(f"{names.latency} ") for kind in kinds]
     return Table(
         f"{names.latency.capitalize()},{suffix(metrics[0].unit)}",

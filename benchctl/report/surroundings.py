@@ -84,7 +84,7 @@ def _read_back(name: str, server: ServerFacts) -> str:
 
 
 def _host_tables(view: RunView) -> Iterator[Table]:
-    """What matters most of each host, side by side; then all facts of each, grouped by their first word."""
+    """What matters most of each host, side by side; then all facts of each."""
     flat = {clean(host): dict(_flat(facts)) for host, facts in view.fingerprints.items()}
     rows = tuple(
         (title, *(show(facts) for facts in flat.values()))
@@ -93,12 +93,8 @@ def _host_tables(view: RunView) -> Iterator[Table]:
     )
     yield Table("Hosts", columns("host", *flat), rows)
     for host, facts in flat.items():
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for name, fact in facts.items():
-            row = (clean(name), setting(name, _plain(fact)))
-            groups.setdefault(name.partition(".")[0], []).append(row)
-        for group, found in groups.items():
-            yield Table(f"{host}: {clean(group)}", columns("fact", "value"), tuple(found), detail=True)
+        all_facts = tuple((clean(name), setting(name, _plain(fact))) for name, fact in facts.items())
+        yield Table(f"All facts of {host}", columns("fact", "value"), all_facts, detail=True)
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

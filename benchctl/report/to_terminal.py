@@ -96,7 +96,7 @@ def _body(section: Section, view: RunView, width: int) -> RenderableType:
         return Group(lead, strokes.blocks(view, names, width, metric))
     parts: list[RenderableType] = [_lead(section.lead)] if section.lead else []
     parts += [_claim(claim) for claim in section.claims]
-    parts += [Padding(_lead((note,)), (1, 0, 0, 0)) for note in section.notes]
+    parts += [Padding(_lead(section.notes), (1, 0, 0, 0))] if section.notes else []
     for table in section.tables:
         if not table.detail:
             parts.append(Padding(grid(table, width - 2), (bool(parts), 0, 0, 2)))

@@ -148,8 +148,8 @@ COMPARISON = Comparison(
         (
             {"verdict": "inconclusive", "effect": 0.12, "low": None, "high": None, "n": 1},
             (
-                "No verdict on synchronous_commit=off against on: throughput +12.0 % in one pair, which has no"
-                " interval."
+                "No verdict on synchronous_commit=off against on: throughput +12.0 % in one pair, which has"
+                " no interval."
             ),
         ),
         (
