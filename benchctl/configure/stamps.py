@@ -27,8 +27,8 @@ def stamps(plan: Plan, roles_path: Sequence[Path]) -> dict[str, str]:
     """Return name -> hash for each instance and each loader's role of a plan.
 
     The hash covers the files of the role, those of all roles in the last folder of `roles_path` (the shipped
-    ones, which a role may include), its variables, and the Python environment whose wheels a role takes. Raises
-    ConvergeError when a role is nowhere.
+    ones, which a role may include), its variables, and the Python environment whose wheels a role takes.
+    Raises ConvergeError when a role is nowhere.
     """
     shipped = _hash_files(roles_path[-1])
     hashes = {}
