@@ -125,7 +125,8 @@ def _binary(descriptor: Descriptor) -> str:
 
 def _environment(descriptor: Descriptor) -> dict[str, str]:
     """Pgbench's words and numbers in the one form that the parser knows."""
-    return {**descriptor.get("env", {}), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    # with some C libraries LANGUAGE translates in C.UTF-8 too
+    return {**descriptor.get("env", {}), "LC_ALL": "C.UTF-8", "LANGUAGE": "C", "TZ": "UTC"}
 
 
 def _connection(target: Target | None) -> tuple[str, ...]:

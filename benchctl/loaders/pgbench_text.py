@@ -48,6 +48,7 @@ _PROGRESS = re.compile(
 )
 # What else may stand on stderr: the seed, and what the server or libpq tells a client that asked for nothing.
 _REMARK = re.compile(r"pgbench: setting random seed to \d+|(?:NOTICE|INFO|WARNING|DETAIL|HINT|CONTEXT):  .*")
+_FAILURE = re.compile(r"pgbench: (?:error|fatal): (.*)")
 _REMEDY = (
     "look at the raw files; a form that pgbench really prints belongs into benchctl/loaders/pgbench_text.py"
 )
@@ -126,6 +127,11 @@ def _progress(path: Path) -> Iterator[Progress]:
         match = _PROGRESS.fullmatch(line)
         if match:
             yield Progress(float(match["time"]), float(match["tps"]))
+        elif failure := _FAILURE.fullmatch(line):
+            raise ParseError(
+                f"{path}:{number}: pgbench failed: {failure[1]!r}",
+                remedy="look at the server's log of this trial",
+            )
         elif not _REMARK.fullmatch(line):
             raise _unknown(path, number, line)
 
