@@ -14,6 +14,7 @@ from pathlib import Path
 from benchctl.agent import layout
 from benchctl.agent.refusal import RefusalError
 
+LISTENING, ANOTHER = b"1", b"0"  # what a new supervisor says: it serves, or the run has one already
 START_LIMIT = 20.0  # seconds for a supervisor to come up on a busy host
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME")
 
@@ -42,7 +43,6 @@ def attach(run: str, ttl: float, *, files: bool) -> int:
 def _reach(folder: Path, run: str, ttl: float) -> socket.socket:
     deadline = time.monotonic() + START_LIMIT
     place = str(folder / "sock")
-    started = False
     while True:
         link = socket.socket(socket.AF_UNIX)
         try:
@@ -53,14 +53,15 @@ def _reach(folder: Path, run: str, ttl: float) -> socket.socket:
             return link
         if time.monotonic() > deadline:
             raise TimeoutError(f"its supervisor did not come up in {START_LIMIT:g} s\n{_log(folder)}")
-        if started:
-            time.sleep(0.005)  # another attacher's supervisor is on its way, or ours just failed
-        _start(folder, run, ttl)
-        started = True
+        said = _start(folder, run, ttl)
+        if not said:
+            raise ChildProcessError(f"its supervisor does not start\n{_log(folder)}")
+        if said == ANOTHER:
+            time.sleep(0.005)  # that one is about to listen
 
 
-def _start(folder: Path, run: str, ttl: float) -> None:
-    """Start a supervisor that belongs to nobody; return when it listens or has ended."""
+def _start(folder: Path, run: str, ttl: float) -> bytes:
+    """Start a supervisor that belongs to nobody; return what it says, b"" when it ended without a word."""
     waiting, ready = os.pipe()
     child = os.fork()
     if child == 0:
@@ -70,8 +71,9 @@ def _start(folder: Path, run: str, ttl: float) -> None:
         os._exit(0)
     os.close(ready)
     os.waitpid(child, 0)
-    os.read(waiting, 1)
+    said = os.read(waiting, 1)
     os.close(waiting)
+    return said
 
 
 def _become_supervisor(folder: Path, run: str, ttl: float, ready: int) -> None:

@@ -3,7 +3,6 @@
 Owns the state of a run on this host in memory: the supervisor's for its life, a direct verb's for one act.
 """
 
-import contextlib
 import os
 import threading
 from pathlib import Path
@@ -72,8 +71,7 @@ class Context:
     def make_folders(self) -> None:
         """Make the run's folders, private to this user."""
         layout.private_folder(self.runtime)
-        with contextlib.suppress(FileExistsError):
-            self.work.mkdir(parents=True)
+        self.work.mkdir(parents=True, exist_ok=True)
 
 
 def boot_id() -> str:

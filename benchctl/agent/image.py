@@ -152,10 +152,12 @@ def _publish(found: Descriptor, target: Path, about: Json) -> None:
 
 def forget_oldest(folder: Path, keep: Path) -> None:
     """Remove the least recently used images beyond the limit, never `keep`."""
+    others = [path for path in folder.iterdir() if path != keep]
     images = sorted(
-        (path for path in folder.iterdir() if path != keep and not path.name.startswith(".")),
-        key=lambda path: path.stat().st_mtime,
+        (path for path in others if not path.name.startswith(".")), key=lambda path: path.stat().st_mtime
     )
+    for path in set(others) - set(images):
+        _clear(path)  # what a crash left half built; nobody else builds while this run holds the host
     for path in images[: max(0, len(images) + 1 - IMAGES_KEPT)]:
         _clear(path)
 

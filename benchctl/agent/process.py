@@ -21,6 +21,7 @@ from benchctl.agent.refusal import RefusalError
 KILL_LIMIT = 10.0  # seconds after SIGKILL until a process counts as stuck in the kernel
 
 _USERNS = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
+_KERNEL_LISTS_CHILDREN = Path("/proc/thread-self/children").exists()
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR")
 
 
@@ -190,6 +191,8 @@ def stat_of(pid: int) -> List[bytes]:
 
 def children(pid: int) -> List[int]:
     """Return the children of all threads of a process."""
+    if not _KERNEL_LISTS_CHILDREN:
+        return [other for other in _all_processes() if _parent(other) == pid]
     found: List[int] = []
     with contextlib.suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -246,6 +249,13 @@ def is_alive(pid: int, birth: Optional[int] = None) -> bool:
     except ProcessLookupError:
         return False
     return fields[0] not in {b"Z", b"X"} and birth in {None, int(fields[19])}
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(stat_of(pid)[1])
+    except ProcessLookupError:
+        return 0
 
 
 def _all_processes() -> Iterator[int]:

@@ -18,7 +18,7 @@ import threading
 import time
 from typing import Dict, Optional
 
-from benchctl.agent import files, ops
+from benchctl.agent import attach, files, ops
 from benchctl.agent.context import Context, Json, state_of
 from benchctl.agent.layout import LINE_LIMIT, lease_folder
 from benchctl.agent.lease import Lease
@@ -87,10 +87,11 @@ class Supervisor:
         self._slots = threading.Semaphore(REQUESTS_LIMIT)
         self._awake, self._alarm = os.pipe()
         self._ending = threading.Event()
+        self._ended = False
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def serve(self, ready: Optional[int]) -> None:
-        """Kill what a crashed supervisor of this run left, then serve; `ready` is closed once it listens."""
+        """Kill what a crashed supervisor of this run left, then serve; `ready` is told when it listens."""
         ops.sweep(self._context)
         place = self._context.runtime / "sock"
         with contextlib.suppress(FileNotFoundError):
@@ -106,6 +107,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self._ending.set())
         if ready is not None:
+            os.write(ready, attach.LISTENING)
             os.close(ready)
         gc.collect()
         gc.freeze()
@@ -132,7 +134,8 @@ class Supervisor:
                 self._accept()
 
     def _finish(self) -> None:
-        ops.end(self._context)
+        if not self._ended:  # else the next supervisor of this run may be at work in the same folder
+            ops.end(self._context)
         closing = [self._drop(connection) for connection in list(self._connections.values())]
         for thread in closing:
             thread.join(2)  # a controller that does not read must not keep the host busy
@@ -208,6 +211,7 @@ class Supervisor:
             self._slots.release()
         connection.send(answer)
         if name == "end" and answer["ok"]:
+            self._ended = True
             self._ending.set()
             os.write(self._alarm, b"\0")
 
@@ -237,7 +241,9 @@ def supervise(run: str, ttl: float, ready: Optional[int]) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return 0  # another attacher was faster; the one that started this finds it
+        if ready is not None:
+            os.write(ready, attach.ANOTHER)
+        return 0
     os.chdir("/")
     Supervisor(run, ttl).serve(ready)
     return 0

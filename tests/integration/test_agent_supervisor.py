@@ -256,6 +256,56 @@ agent.call("run", timeout=60, task="t1", argv={python("import time; print(1); ti
         run(agent, "t1", ["true"])
 
 
+def test_an_interrupted_call_leaves_the_connection_usable(bench: Bench) -> None:
+    agent = bench.connect()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            run(agent, "t1", ["sleep", "600"])
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    agent.call("cancel", timeout=LIMIT, task="t1")
+    assert run(agent, "t1", ["sleep", "600"])["cancelled"] is True
+
+
+def test_the_end_of_a_run_does_not_hurt_its_next_connection(bench: Bench) -> None:
+    path = bench.descriptor()
+    for _ in range(5):
+        agent = bench.connect()
+        agent.call("start", timeout=LIMIT, descriptor=path, settings={})
+        assert agent.call("end", timeout=LIMIT) == {"stopped": ["server-1"]}
+    agent = bench.connect()
+    server = agent.call("start", timeout=LIMIT, descriptor=path, settings={})["pid"]
+    for other in bench.open[:-1]:
+        assert process.await_gone({other.hello["pid"]}) == set()
+    assert process.is_alive(server)
+    assert layout.runtime_folder("run-1").exists()
+
+
+def test_attaching_at_once_finds_one_supervisor(bench: Bench) -> None:
+    found: list[AgentConnection] = []
+    threads = [threading.Thread(target=lambda: found.append(bench.connect())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert len(found) == 4
+    assert len({agent.hello["pid"] for agent in found}) == 1
+
+
+def test_a_supervisor_that_cannot_start_is_explained(bench: Bench) -> None:
+    folder = layout.private_folder(layout.runtime_folder("run-1"))
+    (folder / "sock").mkdir()  # in the way of the socket
+    with pytest.raises(ConnectionLostError, match=r"its supervisor does not start(?s:.*)IsADirectory"):
+        bench.connect()
+    shutil.rmtree(folder)
+
+
 def test_a_second_run_is_refused_and_told_by_whom(bench: Bench) -> None:
     bench.connect("run-1")
     with pytest.raises(LeaseError, match=r"here: the run run-1 of tests \(process \d+ on .*\) holds"):
