@@ -58,14 +58,14 @@ def neighbours(folder: Path, name: str) -> tuple[str, ...]:
 def find_experiment(source: Path | str) -> Path:
     """Return the file for a path, or for the name of an experiment beside us or shipped. Raises SpecError."""
     path = Path(source)
-    if path.is_dir():
-        raise SpecError(f"{path}: found a folder", remedy="name the experiment file in it")
-    if path.exists():
+    if path.exists() and not path.is_dir():
         return path
     if path.name == str(source) and not path.suffix:
         for candidate in (Path(f"{source}.yml"), shared("experiments") / f"{source}.yml"):
             if candidate.is_file():
                 return candidate
+    if path.is_dir():
+        raise SpecError(f"{path}: found a folder", remedy="name the experiment file in it")
     shipped = [found.stem for found in sorted(shared("experiments").glob("*.yml"))]
     near = [found for found in neighbours(Path(), str(source)) if found.endswith((".yml", ".yaml"))]
     raise SpecError(

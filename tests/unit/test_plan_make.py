@@ -139,6 +139,27 @@ def test_levels_with_the_same_installation_share_it(path: Path) -> None:
     assert made.treatments[0].image == made.treatments[1].image != made.treatments[2].image
 
 
+def test_scopes_of_a_role_of_one_s_own(path: Path, tmp_path: Path) -> None:
+    meta = tmp_path / "roles" / "postgresql" / "meta" / "bench.yml"
+    meta.parent.mkdir(parents=True)
+    meta.write_text(
+        "name: postgresql\nkind: dbms\ndoc: one where settings are compiled in\nsettings: install\noptions:\n"
+        "  version: {type: version, scope: install, doc: which}\n"
+        "  page: {type: size, scope: prepare, default: 8kB, doc: of the data files}\n"
+        "  fast: {type: boolean, scope: start, default: true, doc: at each start}\n",
+        encoding="utf-8",
+    )
+    made = plan(path, "factors.dbms.fast=[true, false]", "factors.dbms.settings.work_mem=[4MB, 8MB]")
+    assert [instance.options for instance in made.instances] == [
+        {"page": 8192, "settings": {"shared_buffers": "1GB", "work_mem": value}} for value in ("4MB", "8MB")
+    ]
+    assert [factor.scope for factor in made.factors] == ["start", "install"]
+    made = plan(path, "factors.dbms.page=[8kB, 32kB]")
+    assert [instance.options["page"] for instance in made.instances] == [8192, 32768]
+    assert made.factors[0].scope == "prepare"
+    assert scopes(made)["install"] == ("level", ("dbms.page",))
+
+
 def test_without_a_dbms(tmp_path: Path) -> None:
     file = tmp_path / "x.yml"
     file.write_text(

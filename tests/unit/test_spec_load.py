@@ -157,6 +157,7 @@ def test_a_name_means_the_file_here_before_the_shipped_one(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()  # a folder is no experiment
     assert load("quickstart").path == shared("experiments") / "quickstart.yml"
     path.rename(tmp_path / "quickstart.yml")
     assert load("quickstart").path == Path("quickstart.yml")

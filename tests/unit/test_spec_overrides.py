@@ -96,6 +96,13 @@ def test_a_set_does_not_reach_through_an_alias(path: Path) -> None:
     assert [level.sets.get("workload.duration") for level in build.levels] == [9.0, 5.0, None]
 
 
+def test_the_longest_label_is_meant(path: Path) -> None:
+    labels = "    1: {}\n    1.2: {}"
+    path.write_text(TEXT.replace("    main: {}", labels), encoding="utf-8")
+    build = load(path, sets=["factors.build.1.2.dbms.settings.jit=off"]).experiment.factors[1]
+    assert [list(level.sets) for level in build.levels] == [[], ["dbms.settings.jit"], ["dbms.settings.jit"]]
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.errors import SpecError
-from benchctl.spec import load, read_role
+from benchctl.spec import load, read_role, share
 from benchctl.spec.share import find_role, role_folders, roles_in, shared
 
 if TYPE_CHECKING:
@@ -109,10 +109,17 @@ def test_the_role_s_file_is_blamed_and_not_the_experiment(tmp_path: Path) -> Non
         load(experiment)
 
 
-@pytest.mark.parametrize("name", ["nodb", "../pgbench", "", ".", "/etc"])
+@pytest.mark.parametrize("name", ["nodb", "mydb/../mydb", "", ".", "/etc"])
 def test_no_such_role(tmp_path: Path, name: str) -> None:
     with pytest.raises(SpecError, match="found no such role"):
         read_role(name, [write(tmp_path, GOOD)])
+
+
+def test_an_installed_wheel_carries_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(share, "_PACKAGE", tmp_path / "benchctl")
+    assert shared("roles") == tmp_path / "roles"  # a checkout
+    (tmp_path / "benchctl" / "_share").mkdir(parents=True)
+    assert shared("roles") == tmp_path / "benchctl" / "_share" / "roles"
 
 
 def test_folders_are_searched_in_order(tmp_path: Path) -> None:
