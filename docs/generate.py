@@ -1,0 +1,159 @@
+"""Make the generated pages of docs/reference from the code: the command, the roles, the experiment's schema.
+
+`python -m docs.generate` writes them; with `--check` it writes nothing and fails when a page is not what the
+code says. Must not hold facts of its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from ruamel.yaml import YAML
+
+from benchctl.cli.main import cli
+from benchctl.spec import json_schema
+from benchctl.spec.roles import read_role
+from benchctl.spec.share import roles_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from benchctl.model.role import Option, RoleMeta
+
+ROOT = Path(__file__).parents[1]
+ROLES = ROOT / "roles"
+REFERENCE = ROOT / "docs" / "reference"
+_MADE = "<!-- Made by `make docs` from the code; do not edit. -->"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page and what it must contain."""
+    return {
+        REFERENCE / "cli.md": command_page(),
+        REFERENCE / "roles.md": roles_page(),
+        REFERENCE / "experiment.schema.json": json.dumps(json_schema(), indent=2) + "\n",
+    }
+
+
+def command_page() -> str:
+    """The command with all its verbs, from the click tree."""
+    context = click.Context(cli, info_name="benchctl")
+    about = (
+        "Data goes to stdout, messages and progress to stderr. [Exit codes](exit-codes.md) and"
+        " [what `--json` prints](json.md) have pages of their own."
+    )
+    parts = [_MADE, "# The command", about, *_command(cli, context, level=2)]
+    return "\n\n".join(parts) + "\n"
+
+
+def roles_page() -> str:
+    """The shipped roles: what an experiment may set, and what a playbook may call."""
+    about = (
+        "What an experiment may say to a role under `dbms:` or `workload:`, and the entry points and"
+        " variables that it has for people who use it from a playbook of their own."
+    )
+    scope = (
+        "Scope tells what a changed value costs: `install` makes another instance, `prepare` another data"
+        " image, `start` a restart (which every trial has anyway), `run` nothing."
+    )
+    parts = [_MADE, "# Roles", about, scope]
+    for name in roles_in((ROLES,)):
+        parts += _role(read_role(name, (ROLES,)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(command: click.Command, context: click.Context, level: int) -> Iterator[str]:
+    yield f"{'#' * level} `{context.command_path}`"
+    if command.help:
+        yield inspect.cleandoc(command.help)
+    yield f"```\n{' '.join([context.command_path, *command.collect_usage_pieces(context)])}\n```"
+    rows = [option for parameter in command.params if (option := _option(parameter, context))]
+    if rows:
+        yield _table(("option", "meaning"), rows)
+    examples: tuple[str, ...] = getattr(command, "examples", ())
+    if examples:
+        yield "Examples:\n\n```\n{}\n```".format("\n".join(examples))
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            if found is not None:
+                inner = click.Context(found, info_name=name, parent=context)
+                yield from _command(found, inner, min(level + 1, 4))
+
+
+def _option(parameter: click.Parameter, context: click.Context) -> tuple[str, str] | None:
+    record = parameter.get_help_record(context)
+    return None if record is None or not record[1] else (f"`{record[0]}`", record[1])
+
+
+def _role(meta: RoleMeta) -> Iterator[str]:
+    yield f"## `{meta.name}` ({meta.kind})"
+    yield meta.doc
+    if meta.options:
+        options = [(f"`{name}`", *_option_cells(option)) for name, option in meta.options.items()]
+        yield "In an experiment:\n\n" + _table(("key", "type", "scope", "default", "meaning"), options)
+    if meta.settings:
+        yield f"`settings` takes any name; scope `{meta.settings}`."
+    if meta.metrics:
+        metrics = [(f"`{m.name}`", m.unit, m.better, m.doc) for m in meta.metrics]
+        yield "Metrics:\n\n" + _table(("metric", "unit", "better", "meaning"), metrics)
+    path = ROLES / meta.name / "meta" / "argument_specs.yml"
+    for name, spec in YAML(typ="safe").load(path)["argument_specs"].items():
+        yield from _entry(meta.name, name, spec)
+
+
+def _option_cells(option: Option) -> tuple[str, str, str, str]:
+    kind = " or ".join(f"`{choice}`" for choice in option.choices) or option.type
+    default = "" if option.default is None else f"`{option.default}`"
+    return (kind, option.scope, default, option.doc)
+
+
+def _entry(role: str, name: str, spec: Mapping[str, Any]) -> Iterator[str]:
+    yield f"### Entry point `{role}`: `{name}`"
+    yield f"{spec['short_description']}."
+    rows = [
+        (
+            f"`{option}`",
+            str(of.get("type", "str")),
+            "required" if of.get("required") else f"`{of['default']}`" if "default" in of else "",
+            _sentence(of.get("description", "")),
+        )
+        for option, of in spec.get("options", {}).items()
+    ]
+    if rows:
+        yield _table(("variable", "type", "default", "meaning"), rows)
+
+
+def _sentence(description: str | list[str]) -> str:
+    return " ".join(description) if isinstance(description, list) else description
+
+
+def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines: list[tuple[str, ...]] = [titles, tuple("---" for _ in titles), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with --check name those that differ; return the exit code."""
+    made = pages()
+    if arguments not in ([], ["--check"]):
+        sys.stderr.write("usage: python -m docs.generate [--check]\n")
+        return 2
+    stale = [path for path, text in made.items() if not path.exists() or path.read_text("utf-8") != text]
+    if arguments:
+        for path in stale:
+            sys.stderr.write(f"{path.relative_to(ROOT)}: not what the code says; run `make docs`\n")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(made[path], encoding="utf-8")
+        sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
