@@ -3,11 +3,13 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from benchctl.statistics import intervals
+
+CALM = settings(deadline=None, derandomize=True)
 
 VALUES = st.floats(0.5, 2.0)
 SIDES = st.integers(2, 12).flatmap(
@@ -41,6 +43,7 @@ def test_the_unpaired_interval_is_welchs() -> None:
     assert found.n == 4
 
 
+@CALM
 @given(SIDES)
 def test_swapping_the_sides_mirrors_the_paired_interval(sides: tuple[list[float], list[float]]) -> None:
     there = intervals.paired(intervals.log_ratios(*sides))
@@ -50,6 +53,7 @@ def test_swapping_the_sides_mirrors_the_paired_interval(sides: tuple[list[float]
     assert 1 + there.low == pytest.approx(1 / (1 + back.high), rel=1e-6)
 
 
+@CALM
 @given(SIDES, st.floats(1e-3, 1e3))
 def test_another_unit_changes_nothing(sides: tuple[list[float], list[float]], scale: float) -> None:
     scaled = intervals.log_ratios(*([value * scale for value in side] for side in sides))
@@ -57,6 +61,7 @@ def test_another_unit_changes_nothing(sides: tuple[list[float], list[float]], sc
     assert (here.low, here.high) == pytest.approx((there.low, there.high), rel=1e-5, abs=1e-9)
 
 
+@CALM
 @given(SIDES)
 def test_the_effect_lies_inside_its_interval(sides: tuple[list[float], list[float]]) -> None:
     for found in (intervals.paired(intervals.log_ratios(*sides)), intervals.unpaired(*sides)):

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from benchctl.statistics import significance
+
+CALM = settings(deadline=None, derandomize=True)
 
 RATIOS = st.lists(st.floats(-1, 1).filter(lambda x: x == 0 or abs(x) > 1e-6), min_size=6, max_size=12)
 
@@ -65,6 +67,7 @@ def test_ties_share_their_ranks_and_zeros_leave() -> None:
     assert significance.signed_rank([0.0] * 6) == 1.0
 
 
+@CALM
 @given(RATIOS)
 def test_a_mirrored_sample_has_the_same_p(ratios: list[float]) -> None:
     mirrored = [-ratio for ratio in ratios]
@@ -79,6 +82,7 @@ def test_holm_by_hand() -> None:
     assert significance.holm([]) == []
 
 
+@CALM
 @given(st.lists(st.floats(0, 1), max_size=8))
 def test_holm_keeps_the_order_and_never_helps(ps: list[float]) -> None:
     adjusted = significance.holm(ps)
