@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,18 @@ def test_verify_notices_another_binary_and_a_missing_descriptor(
     descriptor["verify"][1]["sha256"] = "0" * 64
     path.write_text(json.dumps(descriptor))
     assert play("verify").code != 0
+
+
+@pytest.mark.parametrize("playbook", ["uninstall", "benchmark"])
+def test_a_run_that_holds_the_host_is_not_disturbed(
+    playbook: str, play: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    (tmp_path / "lease").mkdir()
+    record = {"run": "20261121-their-run", "owner": {"user": "ada"}, "expires": time.time() + 300}
+    (tmp_path / "lease" / "lease.json").write_text(json.dumps(record))
+    outcome = play(playbook)
+    assert outcome.code != 0
+    assert "held by the run 20261121-their-run" in " ".join(outcome.text.split())
 
 
 @pytest.mark.postgres
