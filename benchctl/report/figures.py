@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c")  # Okabe and Ito's
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
 VERDICTS = {
-    "faster": ("#0072b2", "triangle-right"),
-    "slower": ("#d55e00", "triangle-left"),
+    "faster": ("#0072b2", "triangle-up"),
+    "slower": ("#d55e00", "triangle-down"),
     "equivalent": ("#009e73", "square"),
     "inconclusive": ("#8c8c8c", "circle-open"),
 }
