@@ -1,0 +1,317 @@
+"""The gates over a recorded host.samples (pgbench, 4 clients, beside its server on 2 cores) and changes to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from benchctl import gates
+from benchctl.model.host import Host, Inventory
+from benchctl.model.measurement import (
+    Finding,
+    LoaderResult,
+    Quantity,
+    ServerFacts,
+    TaskResult,
+    Window,
+    worst,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Entries = list[dict[str, Any]]
+RECORDED = Path(__file__).parents[1] / "cases" / "gates" / "shared-host.samples"
+SHARED, APART = gates.Context(shared_host=True, grade="D"), gates.Context(shared_host=False, grade="B")
+WINDOW = Window(start=100.0, end=103.0)
+LOAD = TaskResult(argv=(), exit=0, start=99.0, end=103.5, cpu_user=0.0, cpu_system=0.0, max_rss=0)
+SERVER = ServerFacts(instance="postgresql-1", image="i", version="18.6", settings={}, wanted={})
+RESULT = LoaderResult(
+    loader="pgbench",
+    version="18.6",
+    open_loop=False,
+    metrics={"latency_p50": Quantity(value=2.0, unit="ms")},
+    errors=0,
+    requests=10_000,
+    percentile_source="log",
+    threads=1,
+)
+COMMAND = msgspec.structs.replace(RESULT, percentile_source="loader", requests=0)
+
+
+def recorded() -> Entries:
+    return [json.loads(line) for line in RECORDED.read_text().splitlines()]
+
+
+def judge(raw: Path, entries: Entries | None = None, **parts: Any) -> dict[str, Finding]:
+    if entries is not None:
+        (raw / "host.samples").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    given = {"window": WINDOW, "load": LOAD, "server": SERVER, "result": RESULT, "context": SHARED, **parts}
+    found = gates.judge(gates.read(raw, **given))
+    assert {finding.gate for finding in found} <= {gate.name for gate in gates.GATES}
+    return {finding.gate: finding for finding in found}
+
+
+def objections(found: dict[str, Finding]) -> set[str]:
+    return {name for name, finding in found.items() if finding.validity != "ok"}
+
+
+def in_last(name: str, old: str, new: str) -> Callable[[Entries], None]:
+    """A change of one file in the last sample."""
+
+    def change(entries: Entries) -> None:
+        files = entries[-1]["files"]
+        assert old in files[name]
+        files[name] = files[name].replace(old, new)
+
+    return change
+
+
+def steal_ten_percent(entries: Entries) -> None:
+    words = entries[-1]["files"]["stat"].split("\n")
+    fields = words[0].split()
+    fields[8] = str(int(fields[8]) + 70)
+    entries[-1]["files"]["stat"] = "\n".join([" ".join(fields), *words[1:]])
+
+
+def throttled(entries: Entries) -> None:
+    for entry, count in zip(entries[1:], (5, 5, 6, 6), strict=True):
+        entry["files"]["throttle"] = count
+
+
+def quota(entries: Entries) -> None:
+    entries[1]["files"]["cgroup_cpu"] = "usage_usec 5\nnr_periods 10\nnr_throttled 2\n"
+    entries[-1]["files"]["cgroup_cpu"] = "usage_usec 9\nnr_periods 20\nnr_throttled 3\n"
+
+
+def memory_pressure(entries: Entries) -> None:
+    text = entries[-1]["files"]["pressure_memory"]
+    entries[-1]["files"]["pressure_memory"] = text.replace("total=0", "total=100000")
+
+
+def foreign(entries: Entries) -> None:
+    entries[-1]["foreign"].append({"pid": 99_999, "name": "apt", "cpu": 1.5})
+
+
+def clock(entries: Entries) -> None:
+    for entry in entries[3:]:
+        entry["t"] += 0.5
+
+
+def busy_loader(entries: Entries) -> None:
+    entries[-1]["task"]["cpu"] = entries[1]["task"]["cpu"] + 2.4
+
+
+def test_a_sound_trial_on_a_shared_host_is_ok(tmp_path: Path) -> None:
+    found = judge(tmp_path, recorded())
+    assert objections(found) == set()
+    assert found["busiest_core"].value == pytest.approx(0.889, abs=0.001)
+    assert found["pressure_cpu"].value == pytest.approx(0.603, abs=0.001)
+    assert found["pressure_cpu"].limit is None
+    assert "recorded only" in found["pressure_cpu"].reason
+    assert found["loader_cpu"].value == pytest.approx(0.299, abs=0.001)
+    assert found["loader_cpu"].limit == 0.7
+    assert "not judged" in found["thermal"].reason
+
+
+def test_the_same_figures_are_limited_where_hosts_are_apart(tmp_path: Path) -> None:
+    found = judge(tmp_path, recorded(), context=APART)
+    assert objections(found) == {"pressure_cpu", "pressure_io"}
+    assert {found[name].validity for name in ("pressure_cpu", "pressure_io")} == {"invalid"}
+
+
+@pytest.mark.parametrize(
+    ("change", "gate", "value"),
+    [
+        (steal_ten_percent, "steal", 0.108),
+        (throttled, "thermal", 1),
+        (quota, "quota", 1),
+        (in_last("vmstat", "pswpout 0", "pswpout 7"), "swap", 7),
+        (memory_pressure, "pressure_memory", 0.0333),
+        (foreign, "foreign", 0.503),
+        (busy_loader, "loader_cpu", 0.8),
+    ],
+)
+def test_noise_is_suspect_on_a_shared_host_and_invalid_elsewhere(
+    tmp_path: Path, change: Callable[[Entries], None], gate: str, value: float
+) -> None:
+    entries = recorded()
+    change(entries)
+    found = judge(tmp_path, entries)
+    assert objections(found) == {gate}
+    assert found[gate].validity == "suspect"
+    assert found[gate].value == pytest.approx(value, rel=0.02)
+    assert judge(tmp_path, entries, context=APART)[gate].validity == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("change", "gate", "value"),
+    [
+        (in_last("vmstat", "oom_kill 0", "oom_kill 2"), "oom", 2),
+        (clock, "clock_step", 0.498),
+        (lambda entries: entries[-1]["service"].update(cpu=None), "service", 1),
+    ],
+)
+@pytest.mark.parametrize("context", [SHARED, APART])
+def test_false_data_is_invalid_anywhere(
+    tmp_path: Path,
+    change: Callable[[Entries], None],
+    gate: str,
+    value: float,
+    context: gates.Context,
+) -> None:
+    entries = recorded()
+    change(entries)
+    found = judge(tmp_path, entries, context=context)[gate]
+    assert found.validity == "invalid"
+    assert found.value == pytest.approx(value, rel=0.01)
+    assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("parts", "gate", "said"),
+    [
+        ({"result": msgspec.structs.replace(RESULT, errors=2)}, "errors", "2 of 10000 requests failed"),
+        ({"result": msgspec.structs.replace(RESULT, requests=0)}, "errors", "nothing was completed"),
+        ({"load": msgspec.structs.replace(LOAD, end=102.0)}, "overlap", "-1.000 s to +2.000 s"),
+        ({"load": msgspec.structs.replace(LOAD, start=100.1)}, "overlap", "did not run through"),
+        ({"load": msgspec.structs.replace(LOAD, start=200.0, end=201.0)}, "overlap", "did not run"),
+        (
+            {"server": msgspec.structs.replace(SERVER, differing={"work_mem": ("4MB", "8MB")})},
+            "settings",
+            "work_mem is '8MB', wanted '4MB'",
+        ),
+    ],
+)
+def test_facts_that_do_not_hold_are_invalid(
+    tmp_path: Path, parts: dict[str, Any], gate: str, said: str
+) -> None:
+    found = judge(tmp_path, recorded(), **parts)
+    assert objections(found) == {gate}
+    assert found[gate].validity == "invalid"
+    assert said in found[gate].reason
+
+
+def test_one_error_in_ten_thousand_is_allowed(tmp_path: Path) -> None:
+    assert not objections(judge(tmp_path, recorded(), result=msgspec.structs.replace(RESULT, errors=1)))
+
+
+@pytest.mark.parametrize(
+    ("lag", "median", "objects"),
+    [(1.5, 2.0, True), (1.5, 200.0, False), (0.9, 2.0, False), (None, 2.0, False)],
+)
+def test_schedule_lag_counts_in_open_loops_only(
+    tmp_path: Path,
+    lag: float | None,
+    median: float,
+    objects: bool,  # noqa: FBT001 - a parametrised flag
+) -> None:
+    metrics = {
+        "latency_p50": Quantity(value=median, unit="ms"),
+        "schedule_lag_p99": Quantity(value=lag, unit="ms"),
+    }
+    result = msgspec.structs.replace(RESULT, open_loop=True, metrics=metrics)
+    found = judge(tmp_path, recorded(), result=result)
+    assert objections(found) == ({"schedule_lag"} if objects else set())
+    assert "schedule_lag" not in judge(tmp_path, recorded())
+
+
+def test_a_sampler_preempted_between_two_clocks_is_no_clock_step(tmp_path: Path) -> None:
+    entries = recorded()
+    entries[2]["m"] += 0.2
+    assert judge(tmp_path, entries)["clock_step"].validity == "ok"
+
+
+def test_a_loader_with_unknown_threads_may_use_all_cpus(tmp_path: Path) -> None:
+    entries = recorded()
+    busy_loader(entries)
+    result = msgspec.structs.replace(RESULT, threads=None)
+    assert judge(tmp_path, entries, result=result)["loader_cpu"].value == pytest.approx(0.4, rel=0.01)
+
+
+def test_a_foreign_process_counts_what_it_used_inside_the_window(tmp_path: Path) -> None:
+    entries = recorded()
+    entries[1]["foreign"].append({"pid": 99_999, "name": "apt", "cpu": 100.0})
+    entries[-1]["foreign"].append({"pid": 99_999, "name": "apt", "cpu": 100.6})
+    found = judge(tmp_path, entries)["foreign"]
+    assert found.value == pytest.approx(0.2, abs=0.01)
+    assert "apt (99999) 0.20" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "host.samples: No such file"),
+        ("", "host.samples: 0 samples"),
+        ('{"schema": 2}\n', "host.samples:1: not understood"),
+        ('{"schema": 1}\n{"t": 1, "m"', "host.samples:2: not understood"),
+        ('{"schema": 1}\n{"t": 1, "m": 1}\n', "host.samples:2: not understood"),
+        ('{"schema": 1}\n[]\n', "host.samples:2: not understood"),
+    ],
+)
+def test_samples_that_cannot_be_used_are_said(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "host.samples").write_text(text)
+    found = judge(tmp_path)
+    assert objections(found) == {"samples"}
+    assert said in found["samples"].reason
+    for name in ("steal", "foreign", "pressure_cpu", "clock_step", "service"):
+        assert found[name].value is None
+        assert "not judged" in found[name].reason
+    assert worst(tuple(finding.validity for finding in found.values())) == "suspect"
+
+
+@pytest.mark.parametrize(
+    ("name", "gate"),
+    [("stat", "steal"), ("pressure_io", "pressure_io"), ("vmstat", "oom"), ("cgroup_cpu", "quota")],
+)
+def test_a_file_that_the_host_does_not_have_is_said_and_one_of_another_form_is_suspect(
+    tmp_path: Path, name: str, gate: str
+) -> None:
+    entries = recorded()
+    entries[1]["files"][name] = None
+    missing = judge(tmp_path, entries)[gate]
+    assert (missing.validity, missing.value) == ("ok", None)
+    assert f"this host does not show {name}" in missing.reason
+    entries[1]["files"][name] = "gibberish of another kind"
+    assert judge(tmp_path, entries)[gate].validity == "suspect"
+
+
+def test_a_command_that_measures_by_itself_needs_no_window(tmp_path: Path) -> None:
+    load = msgspec.structs.replace(LOAD, start=100.0, end=100.01)
+    (tmp_path / "host.samples").write_text('{"schema": 1, "files": []}\n')
+    found = judge(tmp_path, result=COMMAND, load=load, server=None)
+    assert objections(found) == set()
+    assert not {"settings", "service"} & found.keys()
+    assert all("not judged" in found[name].reason for name in ("samples", "errors", "overlap", "steal"))
+
+
+def test_findings_survive_the_way_to_disk(tmp_path: Path) -> None:
+    found = tuple(judge(tmp_path, recorded()).values())
+    again = msgspec.json.decode(msgspec.json.encode(found), type=tuple[Finding, ...])
+    assert again == found
+    assert msgspec.json.encode(again) == msgspec.json.encode(found)
+
+
+def host(name: str) -> Host:
+    return Host(name=name, transport="pipe")
+
+
+def test_the_context_comes_from_the_inventory_and_the_facts() -> None:
+    one = Inventory(groups={"dbms": (host("a"),), "loader": (host("a"),)})
+    two = Inventory(groups={"dbms": (host("a"),), "loader": (host("b"),)})
+    metal, guest = {"virtual.hypervisor": False, "virtual.container": None}, {"virtual.hypervisor": True}
+    assert gates.context(one, {"a": metal}) == gates.Context(shared_host=True, grade="B")
+    assert gates.context(two, {"a": metal, "b": guest}) == gates.Context(shared_host=False, grade="D")
+    assert gates.context(two, {"a": metal}) == gates.Context(shared_host=False, grade="D")
+    contained = {"virtual.hypervisor": False, "virtual.container": ["docker"]}
+    assert gates.context(one, {"a": contained}).grade == "D"
+
+
+def test_each_gate_has_a_name_of_its_own_and_says_what_an_objection_means() -> None:
+    assert len({gate.name for gate in gates.GATES}) == len(gates.GATES)
+    assert all(gate.doc for gate in gates.GATES)
