@@ -36,12 +36,12 @@ class _Draft(NamedTuple):
 
 
 def compare(plan: Plan, trials: Sequence[Trial]) -> tuple[Comparison, ...]:
-    """Every comparison of a run: by contrast, then by metric in the experiment's order."""
+    """Every comparison of a run: by metric, the primary one first, then by contrast."""
+    paired = [(contrast, pair_up(contrast, trials)) for contrast in contrasts(plan)]
     drafts = [
         _draft(contrast, pairing, metric)
-        for contrast in contrasts(plan)
-        for pairing in (pair_up(contrast, trials),)
         for metric in plan.experiment.metrics
+        for contrast, pairing in paired
     ]
     estimates = [draft.estimate for draft in drafts if draft.estimate is not None]
     adjusted = iter(significance.holm([estimate.p for estimate in estimates]))

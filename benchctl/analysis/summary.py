@@ -113,7 +113,7 @@ def _notes(plan: Plan, trials: Sequence[Trial], comparisons: Sequence[Comparison
     tested = sum(comparison.p is not None for comparison in comparisons)
     if tested > 1:
         yield f"Verdicts take p values adjusted by Holm over {tested} comparisons; intervals are 95 % each."
-    if any("latency_mean" in t.result.metrics and not t.result.open_loop for t in trials):
+    if any(not t.result.open_loop and any(map(_is_latency, t.result.metrics)) for t in trials):
         yield "The load was a closed loop: latency is service time, without waiting before a request."
     if plan.experiment.design.order == "fixed":
         yield "The order of treatments was fixed: drift of the host can look like an effect."
@@ -125,3 +125,7 @@ def _notes(plan: Plan, trials: Sequence[Trial], comparisons: Sequence[Comparison
             f"{gate} ({reason.removeprefix('not judged: ')})" for gate, reason in unseen.items()
         )
         yield f"Gates that could not judge every trial: {named}."
+
+
+def _is_latency(metric: str) -> bool:
+    return metric.startswith("latency")

@@ -1,4 +1,4 @@
-"""The gates over a recorded host.samples (pgbench, 4 clients, beside its server on 2 cores) and changes to it."""
+"""The gates over a recorded host.samples (pgbench, 4 clients, beside its server) and changes to it."""
 
 from __future__ import annotations
 
