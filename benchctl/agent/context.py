@@ -70,6 +70,7 @@ class Context:
 
     def make_folders(self) -> None:
         """Make the run's folders, private to this user."""
+        layout.private_folder(self.runtime.parent)
         layout.private_folder(self.runtime)
         self.work.mkdir(parents=True, exist_ok=True)
 
