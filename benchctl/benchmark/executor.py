@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchctl.benchmark.trial import TrialRun
-from benchctl.errors import ConnectionLostError, RunStateError, StepError
+from benchctl.errors import ConnectionLostError, InterruptedRunError, RunStateError, StepError
 from benchctl.model.event import TrialEnded, TrialFailed
 
 if TYPE_CHECKING:
@@ -54,8 +54,17 @@ def _run(planned: PlannedTrial, bench: Bench) -> None:
     begin = bench.clock()
     try:
         with bench.journal.act("trial", ordinal=planned.ordinal, treatment=planned.treatment) as act:
-            trial = TrialRun(bench, planned, bench.plan.treatment(planned.treatment)).run()
+            try:
+                trial = TrialRun(bench, planned, bench.plan.treatment(planned.treatment)).run()
+            except InterruptedRunError:
+                act.learned(interrupted=True)  # given up, which is no failure
+                raise
             act.learned(validity=trial.validity)
+    except OSError as error:
+        raise RunStateError(
+            f"trial {planned.ordinal} could not be stored: {error}",
+            remedy="free space on the workspace's file system, then `benchctl resume` the run",
+        ) from error
     except BaseException:
         bench.sink.abandon(planned.ordinal)
         raise

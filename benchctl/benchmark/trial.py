@@ -46,6 +46,7 @@ class TrialRun:
         bench, treatment = self._bench, self._treatment
         started = bench.clock()
         loader = bench.descriptors[treatment.workload.role]
+        self._call("remove", path=self._folder)  # what an attempt that was cut short left there
         server, before, after = None, {}, {}
         if treatment.instance is None or treatment.dbms is None:
             load, window = self._load(loader, None)

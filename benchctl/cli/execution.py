@@ -5,21 +5,28 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
 import click
 
 from benchctl.benchmark.cancel import Cancel
 from benchctl.cli.main import settings
 from benchctl.cli.progress import make_listener
+from benchctl.errors import LeaseError
+from benchctl.model.event import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from benchctl.benchmark.connection import Agent
     from benchctl.model.comparison import Summary
+    from benchctl.model.event import Listener
+    from benchctl.model.host import Host
     from benchctl.results.store import RunStore
 
+WAIT_INTERVAL = 1.0  # seconds between two tries for a host that another run holds
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,11 +40,18 @@ def new_run(experiment: str, sets: tuple[str, ...], roles_paths: tuple[Path, ...
     return create_run(make(spec), spec.text, root)
 
 
-def execute_run(
-    ctx: click.Context, store: RunStore, *, first: str, last: str, keep: bool = False, force: bool = False
-) -> Summary | None:
+class How(TypedDict, total=False):
+    """Which steps are executed, and how."""
+
+    first: Required[str]
+    last: Required[str]
+    keep: bool
+    force: bool
+    wait: bool
+
+
+def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summary | None:
     """Execute steps of a run with the real hosts; the events go to stderr."""
-    from benchctl.benchmark.connection import connect
     from benchctl.configure import AnsibleRunner
     from benchctl.pipeline.execute import execute
     from benchctl.pipeline.session import Session
@@ -54,13 +68,33 @@ def execute_run(
             clock=time.time,
             provisioner=LocalProvisioner(),
             runner=AnsibleRunner(),
-            connect=lambda host, run, owner, ttl: connect(host, run, owner=owner, ttl=ttl),
-            force=force,
+            connect=partial(_connect, wait=how.get("wait", False), listener=listener, cancel=cancel),
+            force=how.get("force", False),
         )
         try:
-            return execute(session, first=first, last=last, keep=keep)
+            return execute(session, first=how["first"], last=how["last"], keep=how.get("keep", False))
         finally:
             session.journal.close()
+
+
+def _connect(
+    host: Host, run: str, owner: str, ttl: float, *, wait: bool, listener: Listener, cancel: Cancel
+) -> Agent:
+    """Reach the host's agent; with `wait`, again and again until the run that holds the host is done."""
+    from benchctl.benchmark.connection import connect
+
+    told = False
+    while True:
+        try:
+            return connect(host, run, owner=owner, ttl=ttl)
+        except LeaseError as error:
+            if not wait:
+                raise
+            if not told:
+                listener(Message(level="info", text=f"waiting: {error.detail}"))
+                told = True
+            cancel.check()
+            time.sleep(WAIT_INTERVAL)
 
 
 def _verbosity(ctx: click.Context) -> dict[str, Any]:

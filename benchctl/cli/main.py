@@ -21,6 +21,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "run": Verb("run", "Run an experiment: provision, configure, benchmark, collect, destroy."),
+    "resume": Verb("resume", "Go on with a run that was interrupted or failed."),
     "plan": Verb("plan", "Show what a run would do and how long it takes."),
     "validate": Verb("validate", "Check an experiment file; every error with its place."),
     "provision": Verb("steps", "Make the run of an experiment and its hosts."),

@@ -30,5 +30,8 @@ as_json = click.option(
 )
 keep = click.option("--keep", is_flag=True, help="Do not destroy: leave the hosts as they are at the end.")
 force = click.option("--force", is_flag=True, help="Let Ansible converge even when nothing changed.")
+wait = click.option(
+    "--wait", is_flag=True, help="Wait for a host that another run holds, instead of failing."
+)
 experiment = click.argument("experiment", metavar="EXPERIMENT")
 run = click.argument("run", metavar="RUN")

@@ -70,7 +70,7 @@ class Lines:
         value = "–" if quantity is None or quantity.value is None else f"{quantity.value:.4g} {quantity.unit}"
         levels = ", ".join(f"{factor.rsplit('.', 1)[-1]}={label}" for factor, label in trial.levels.items())
         left = format_duration(self.remaining.seconds())
-        head = f"  trial {trial.ordinal}/{len(self._plan.trials)}"
+        head = f"  trial {trial.ordinal}/{max(trial.ordinal, len(self._plan.trials))}"
         return f"{head}  {levels or trial.treatment:<24}  {name} {value}  {trial.validity}  ({left} left)"
 
 
@@ -94,7 +94,7 @@ class Remaining:
 
     def seconds(self) -> float:
         mean = sum(self._seen) / len(self._seen) if self._seen else self._mean
-        return self._left * mean
+        return max(0, self._left) * mean
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from benchctl.cli import options
 from benchctl.cli.command import Command
-from benchctl.cli.execution import execute_run, new_run
+from benchctl.cli.execution import How, execute_run, new_run
 from benchctl.errors import TooFewBlocksError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
@@ -38,6 +38,7 @@ STEPS = click.Choice(["provision", "configure", "benchmark", "collect", "destroy
 @click.option("--until", "last", type=STEPS, default="destroy", help="Last step to execute.")
 @options.keep
 @options.force
+@options.wait
 @options.as_json
 @click.pass_context
 def run(
@@ -51,6 +52,7 @@ def run(
     *,
     keep: bool,
     force: bool,
+    wait: bool,
     as_json: bool,
 ) -> None:
     """Run an experiment: provision, configure, benchmark, collect, destroy.
@@ -63,8 +65,13 @@ def run(
     again = first != "provision"
     store = find_run(experiment, root) if again else new_run(experiment, sets, roles_paths, root)
     click.echo(f"run {store.id}", err=True)
+    execute_and_report(ctx, store, as_json=as_json, first=first, last=last, keep=keep, force=force, wait=wait)
+
+
+def execute_and_report(ctx: click.Context, store: RunStore, *, as_json: bool, **how: Unpack[How]) -> None:
+    """Execute, show what there is whatever happened, and say when it is too little."""
     try:
-        summary = execute_run(ctx, store, first=first, last=last, keep=keep, force=force)
+        summary = execute_run(ctx, store, **how)
     finally:
         _report(store, as_json=as_json)
     if summary is not None:

@@ -37,7 +37,7 @@ def status(run: str, workspace: Path | None, *, as_json: bool) -> None:
 
 
 def _text(state: RunState) -> str:
-    lines = [f"{state.run}: {state.state}" + (f" ({state.reason.splitlines()[0]})" if state.reason else "")]
+    lines = [f"{state.run}: {state.state}" + (f" ({_gist(state.reason)})" if state.reason else "")]
     lines += [f"  {name:<10} {step}" for name, step in state.steps.items()]
     lines.append(f"  trials     {state.trials_done} of {state.trials_planned} done")
     lines += [
@@ -45,3 +45,9 @@ def _text(state: RunState) -> str:
         for ordinal, reason in state.trials_failed.items()
     ]
     return "\n".join(lines)
+
+
+def _gist(reason: str) -> str:
+    """The line that says what happened: the one after the family's headline."""
+    lines = reason.splitlines()
+    return lines[min(1, len(lines) - 1)]

@@ -4,6 +4,6 @@ Owns journal.jsonl: each entry is on disk before the act it announces begins, an
 Must not know what an act means; whoever acts writes, whoever resumes or undoes reads.
 """
 
-from benchctl.journal.journal import Act, Entry, Journal, read
+from benchctl.journal.journal import Act, Entry, Journal, is_open, read
 
-__all__ = ["Act", "Entry", "Journal", "read"]
+__all__ = ["Act", "Entry", "Journal", "is_open", "read"]

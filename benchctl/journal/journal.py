@@ -5,6 +5,7 @@ A line that a crash cut short is dropped when the journal is read; a broken line
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from contextlib import contextmanager
@@ -48,12 +49,15 @@ class Journal:
     """Appends entries; every append is on disk when it returns."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        """Open or create the file; a line cut short by a crash is removed first."""
+        """Open or create the file and lock it; a line cut short by a crash is removed first.
+
+        Raises RunStateError when another process has it open, or when it cannot be read or written.
+        """
         self.path = path
         self._clock = clock
+        self._fd = _open_locked(path)
         entries, intact = _scan(path)
         self._seq = entries[-1].seq if entries else 0
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._length = intact
         os.ftruncate(self._fd, intact)
         _sync_folder(path.parent)
@@ -102,6 +106,21 @@ def read(path: Path) -> tuple[Entry, ...]:
     return _scan(path)[0]
 
 
+def is_open(path: Path) -> bool:
+    """Whether a living process has the journal open for writing."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def _scan(path: Path) -> tuple[tuple[Entry, ...], int]:
     """Return the entries and the length in bytes of the intact part."""
     try:
@@ -119,6 +138,25 @@ def _scan(path: Path) -> tuple[tuple[Entry, ...], int]:
                 remedy="restore the file from a copy; `report --recompute` still shows finished trials",
             ) from error
     return tuple(entries), intact
+
+
+def _open_locked(path: Path) -> int:
+    """Open for appending; the lock ends with the process, so a crash leaves none behind."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise RunStateError(
+            f"{path}: {error.strerror}", remedy="make the run directory writable, or copy it to where it is"
+        ) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise RunStateError(
+            f"{path.parent}: another benchctl works on this run",
+            remedy="`benchctl status` shows how far it is; wait for its end",
+        ) from error
+    return fd
 
 
 def _write_whole(fd: int, line: bytes) -> None:

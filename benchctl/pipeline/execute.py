@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from benchctl import __version__
 from benchctl.errors import BenchctlError, InterruptedRunError
 from benchctl.model.event import Message, StepEnded, StepStarted
+from benchctl.pipeline.recovery import recover
 from benchctl.pipeline.state import read_state
 from benchctl.pipeline.steps import STEPS
 from benchctl.pipeline.summary import summarise
@@ -32,6 +33,7 @@ def execute(
     session.journal.note("run.started", pid=os.getpid(), version=__version__, steps=[s.name for s in chosen])
     error: BaseException | None = None
     try:
+        recover(session)
         for step in chosen:
             if step.name != "destroy":
                 session.cancel.check()

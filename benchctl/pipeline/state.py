@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Literal
 
-from benchctl.journal import read
+from benchctl.journal import is_open, read
 from benchctl.model.comparison import State
 from benchctl.model.record import Record
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchctl.journal import Entry
     from benchctl.results.store import RunStore
 
@@ -33,9 +34,10 @@ class RunState(Record, frozen=True, kw_only=True):
 
 def read_state(store: RunStore) -> RunState:
     """Fold the journal. A run whose controller is gone without a word counts as interrupted."""
-    entries = read(store.path / "journal.jsonl")
+    journal = store.path / "journal.jsonl"
+    entries = read(journal)
     done = {trial for trial in range(1, _planned(store) + 1) if store.is_done(trial)}
-    state, reason, pid = _standing(entries)
+    state, reason, pid = _standing(entries, journal)
     begun = [e.time for e in entries if e.act == "run.started"]
     ended = [e.time for e in entries if e.act == "run.ended"]
     return RunState(
@@ -56,7 +58,7 @@ def _planned(store: RunStore) -> int:
     return len(store.plan().trials)
 
 
-def _standing(entries: tuple[Entry, ...]) -> tuple[State, str, int | None]:
+def _standing(entries: tuple[Entry, ...], journal: Path) -> tuple[State, str, int | None]:
     marks = [e for e in entries if e.act in {"run.started", "run.ended"}]
     if not marks:
         return "planned", "", None
@@ -65,19 +67,9 @@ def _standing(entries: tuple[Entry, ...]) -> tuple[State, str, int | None]:
         state: State = last.data["state"]
         return state, last.data.get("reason", ""), None
     pid: int = last.data["pid"]
-    if _alive(pid):
+    if is_open(journal):
         return "running", "", pid
     return "interrupted", f"its controller, process {pid}, is gone", None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _steps(entries: tuple[Entry, ...]) -> dict[str, StepState]:
@@ -94,6 +86,6 @@ def _failures(entries: tuple[Entry, ...], done: set[int]) -> dict[int, str]:
     failed = {
         meant[e.of]: e.data.get("reason", "")
         for e in entries
-        if e.act == "trial" and e.phase == "failed" and e.of
+        if e.act == "trial" and e.phase == "failed" and e.of and not e.data.get("interrupted")
     }
     return {ordinal: reason for ordinal, reason in sorted(failed.items()) if ordinal not in done}

@@ -13,11 +13,14 @@ from benchctl.collect import fetch_fingerprint, fetch_logs
 from benchctl.configure import converge
 from benchctl.model.event import Message
 from benchctl.model.units import format_duration
+from benchctl.pipeline.recovery import check_identity
+from benchctl.plan import make_up_block
 from benchctl.provision import to_ansible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from benchctl.model.plan import PlannedTrial
     from benchctl.pipeline.session import Session
 
 
@@ -52,9 +55,21 @@ def benchmark(session: Session) -> str:
     bench = _bench(session)
     bench = replace(bench, images=build_images(bench))
     begin = session.clock()
-    run_trials(session.plan.trials, bench)
+    run_trials(_trials(session), bench)
     done = sum(session.store.is_done(trial.ordinal) for trial in session.plan.trials)
     return f"{done} of {len(session.plan.trials)} trials in {format_duration(session.clock() - begin)}"
+
+
+def _trials(session: Session) -> Iterator[PlannedTrial]:
+    """Every planned trial, then one make-up block when a comparison lost a pair."""
+    plan, store = session.plan, session.store
+    yield from plan.trials
+    counts = {trial.ordinal for trial in store.trials() if trial.validity != "invalid"}
+    lost = [trial.ordinal for trial in plan.trials if trial.ordinal not in counts]
+    if lost and len(plan.treatments) > 1:
+        why = f"trials {', '.join(map(str, lost))} do not count: one make-up block follows"
+        session.listener(Message(level="info", text=why))
+        yield from make_up_block([treatment.id for treatment in plan.treatments], plan.experiment.design)
 
 
 def collect(session: Session) -> str:
@@ -81,6 +96,7 @@ def destroy(session: Session) -> str:
 def _bench(session: Session) -> Bench:
     agent = session.agent()
     facts = fetch_fingerprint(agent)
+    check_identity(agent.host, session.store.fingerprints().get(agent.host), facts)
     session.store.save_fingerprint(agent.host, facts)
     return Bench(
         plan=session.plan,

@@ -9,6 +9,7 @@ import msgspec
 from benchctl import __version__, analysis, gates
 from benchctl.benchmark.evaluation import evaluate
 from benchctl.journal import read
+from benchctl.pipeline.recovery import reboots
 from benchctl.pipeline.state import read_state
 from benchctl.results.view import Failure, RunView
 
@@ -24,7 +25,7 @@ def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
     if recompute:
         trials = tuple(_derive_again(store, trial) for trial in trials)
     state = read_state(store)
-    return analysis.summarise(
+    summary = analysis.summarise(
         store.plan(),
         trials,
         run=store.id,
@@ -33,6 +34,7 @@ def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
         planned=state.trials_planned,
         grade=_context(store).grade,
     )
+    return msgspec.structs.replace(summary, notes=(*summary.notes, *_notes(store)))
 
 
 def load_view(store: RunStore) -> RunView:
@@ -64,6 +66,12 @@ def _derive_again(store: RunStore, trial: Trial) -> Trial:
     return msgspec.structs.replace(
         trial, result=evaluation.result, findings=evaluation.findings, validity=evaluation.validity
     )
+
+
+def _notes(store: RunStore) -> list[str]:
+    """What the journal knows and no trial shows."""
+    entries = read(store.path / "journal.jsonl")
+    return [f"the host was rebooted before trial {ordinal}" for ordinal in reboots(entries)]
 
 
 def _context(store: RunStore) -> gates.Context:

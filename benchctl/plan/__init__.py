@@ -5,5 +5,6 @@ or files.
 """
 
 from benchctl.plan.make import make
+from benchctl.plan.order import make_up_block
 
-__all__ = ["make"]
+__all__ = ["make", "make_up_block"]

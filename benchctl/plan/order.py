@@ -13,6 +13,8 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from benchctl.model.plan import PlannedTrial
 
 if TYPE_CHECKING:
@@ -38,6 +40,12 @@ def trials(treatments: Sequence[str], design: Design) -> tuple[PlannedTrial, ...
                 )
             )
     return tuple(planned)
+
+
+def make_up_block(treatments: Sequence[str], design: Design) -> tuple[PlannedTrial, ...]:
+    """Return the block that would come after the last; the blocks before it are those of `trials`."""
+    longer = trials(treatments, replace(design, blocks=design.blocks + 1))
+    return longer[len(treatments) * design.blocks :]
 
 
 def shuffled(items: Sequence[str], random: Random) -> list[str]:

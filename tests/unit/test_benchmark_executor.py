@@ -100,7 +100,8 @@ def test_a_trial_clones_starts_asks_loads_asks_again_and_stops(tmp_path: Path) -
     rig = Rig(tmp_path, plan(blocks=1))
     rig.agent.calls.clear()
     run_trials(rig.bench.plan.trials[:1], rig.bench)
-    assert rig.ops() == ["reset", "start", "inspect", "stats", "run", "stats", "stop", "files", "remove"]
+    phases = ["reset", "start", "inspect", "stats", "run", "stats", "stop", "files"]
+    assert rig.ops() == ["remove", *phases, "remove"]
     start = next(args for op, args in rig.agent.calls if op == "start")
     assert start["settings"] == {"fsync": "on"}
 
@@ -145,6 +146,15 @@ def test_a_server_that_dies_in_mid_trial_is_told_with_its_last_words(tmp_path: P
     assert "postgresql-1 ended with -9 in mid-trial" in failure.reason
     assert "PANIC: out of luck" in failure.reason
     assert (rig.store.trial_folder(1) / "attempts" / "1" / "server.log").exists()
+
+
+def test_what_an_attempt_that_was_cut_short_left_does_not_get_into_the_next(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, plan(blocks=1))
+    stale = tmp_path / "cache" / "runs" / "run" / "trials" / "0001" / "tx.99"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("half a li")
+    rig.run()
+    assert "raw/tx.99" not in rig.store.trials()[0].files
 
 
 def test_on_failure_stop_stops(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.errors import RunStateError
-from benchctl.journal import Journal, read
+from benchctl.journal import Journal, is_open, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,23 @@ def test_what_a_full_disk_cut_short_is_taken_back(tmp_path: Path, monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr("benchctl.journal.journal._write_whole", half)
-        with pytest.raises(RunStateError, match="the entry for second could not be written: .*No space"):
+        with pytest.raises(RunStateError, match=r"the entry for second could not be written: .*No space"):
             journal.note("second")
     journal.note("third")
     assert [(e.seq, e.act) for e in journal.entries()] == [(1, "first"), (2, "third")]
+
+
+def test_two_processes_do_not_write_one_journal(tmp_path: Path) -> None:
+    first = open_journal(tmp_path)
+    with pytest.raises(RunStateError, match="another benchctl works on this run"):
+        open_journal(tmp_path)
+    assert is_open(first.path)
+    first.close()
+    assert not is_open(first.path)
+    open_journal(tmp_path).close()
+
+
+def test_a_read_only_run_directory_is_said(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").mkdir()
+    with pytest.raises(RunStateError, match=r"journal\.jsonl: Is a directory"):
+        open_journal(tmp_path)

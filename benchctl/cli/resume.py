@@ -1,0 +1,35 @@
+"""`benchctl resume`: what a crash, a signal or a failure cut short."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchctl.cli import options
+from benchctl.cli.command import Command
+from benchctl.cli.run import execute_and_report
+from benchctl.results.workspace import find_run
+from benchctl.results.workspace import workspace as default_workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(cls=Command, examples=("benchctl resume latest",))
+@options.run
+@options.workspace
+@options.keep
+@options.wait
+@options.as_json
+@click.pass_context
+def resume(
+    ctx: click.Context, run: str, workspace: Path | None, *, keep: bool, wait: bool, as_json: bool
+) -> None:
+    """Go on with a run that was interrupted or failed.
+
+    Finished trials stay as they are; the one that was cut short is repeated from the clone of its data. What
+    the earlier execution left running is stopped first.
+    """
+    store = find_run(run, default_workspace(workspace))
+    execute_and_report(ctx, store, as_json=as_json, first="provision", last="destroy", keep=keep, wait=wait)
