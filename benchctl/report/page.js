@@ -35,7 +35,7 @@
   function draw() {
     for (const [id, figure] of Object.entries(figures)) {
       const place = document.getElementById(id);
-      place.hidden = false;
+      place.closest("figure").hidden = false;
       Plotly.react(place, colored(figure.data), themed(figure.layout), { responsive: true, displayModeBar: false });
     }
   }

@@ -53,7 +53,7 @@ def render(view: RunView) -> str:
         f"<style>\n{(_HERE / 'page.css').read_text(encoding='utf-8')}</style>\n"
         f"</head>\n<body>\n<main>\n{_header(document)}\n{sections}\n"
         f"<footer>benchctl {escape(view.benchctl_version)}</footer>\n</main>\n"
-        f'<script type="application/json" id="figures">{_data(drawn)}</script>\n'
+        f'<script type="application/json" id="figures">{inline_json(drawn)}</script>\n'
         + "".join(f"<script>{script}</script>\n" for script in scripts)
         + "</body>\n</html>\n"
     )
@@ -66,7 +66,7 @@ def _policy(scripts: tuple[str, ...]) -> str:
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
 
 
-def _data(drawn: dict[str, list[Figure]]) -> str:
+def inline_json(drawn: dict[str, list[Figure]]) -> str:
     """The figures as JSON that cannot end the script element it stands in."""
     shapes = {f.id: {"data": f.data, "layout": f.layout} for found in drawn.values() for f in found}
     text = msgspec.json.encode(shapes).decode()
@@ -109,8 +109,8 @@ def _claim(claim: Claim) -> str:
 
 def _figure(figure: Figure) -> str:
     title = _text(figure.title)
-    place = f'<div id="{figure.id}" hidden role="img" aria-label="{title}"></div>'
-    return f"<figure><figcaption>{title}</figcaption>\n{place}</figure>"
+    place = f'<div id="{figure.id}" role="img" aria-label="{title}"></div>'
+    return f"<figure hidden><figcaption>{title}</figcaption>\n{place}</figure>"
 
 
 def _table(table: Table) -> str:

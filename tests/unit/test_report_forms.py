@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 from benchctl.errors import UsageError
 from benchctl.report import Form, render
@@ -155,6 +156,15 @@ def test_a_percentile_that_the_sample_does_not_carry_is_a_dash() -> None:
     table = text[text.index("Service time, ms") :].splitlines()
     assert table[2].split() == ["treatment", "mean", "p50", "p95", "p99", "p99.9"]
     assert [row.split()[-1] for row in table[4:6]] == ["–", "–"]
+
+
+def test_a_percentile_of_some_trials_only_is_not_shown() -> None:
+    run = view("faster")
+    some = tuple(replace(m, n=2) if m.metric == "latency_p999" else m for m in run.summary.metrics)
+    text = render(run._replace(summary=replace(run.summary, metrics=some)), "terminal", width=80)
+    rows = text[text.index("Service time, ms") :].splitlines()[4:6]
+    assert [row.split()[-1] for row in rows] == ["–", "–"]
+    assert "–" not in " ".join(row.split()[-2] for row in rows)
 
 
 @pytest.mark.parametrize("form", ["terminal", "html", "markdown", "json"])

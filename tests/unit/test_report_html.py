@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from benchctl.report import render
+from benchctl.report.figures import Figure
+from benchctl.report.to_html import inline_json
 from tests.unit.report_data import CASES, Case, FactorCase, view
 
 MOST_BYTES = 6_000_000
@@ -104,6 +106,12 @@ def test_outside_text_in_figures_is_escaped_for_plotly() -> None:
     labels = [json.loads(f'"{text}"') for text in texts if "alert" in text]
     assert labels
     assert [label for label in labels if "<script" in label] == []
+
+
+def test_data_cannot_end_the_element_it_stands_in() -> None:
+    data = inline_json({"order": [Figure("a", "", [{"text": "</script><!-- & \u2028"}], {})]})
+    assert not set(data) & set("<>&\u2028")
+    assert json.loads(data)["a"]["data"][0]["text"] == "</script><!-- & \u2028"
 
 
 def test_a_forest_shows_effect_interval_and_band() -> None:
