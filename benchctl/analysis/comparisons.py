@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from benchctl.statistics.intervals import Estimate
 
 
-class _Draft(NamedTuple):
+class Draft(NamedTuple):
     """A comparison before the correction for the others."""
 
     comparison: Comparison
@@ -37,12 +37,21 @@ class _Draft(NamedTuple):
 
 def compare(plan: Plan, trials: Sequence[Trial]) -> tuple[Comparison, ...]:
     """Every comparison of a run: by metric, the primary one first, then by contrast."""
-    paired = [(contrast, pair_up(contrast, trials)) for contrast in contrasts(plan)]
-    drafts = [
-        _draft(contrast, pairing, metric)
-        for metric in plan.experiment.metrics
-        for contrast, pairing in paired
-    ]
+    return compare_contrasts(tuple(contrasts(plan)), plan.experiment.metrics, trials)
+
+
+def compare_contrasts(
+    chosen: Sequence[Contrast], metrics: Sequence[Metric], trials: Sequence[Trial]
+) -> tuple[Comparison, ...]:
+    """The given contrasts only: Holm goes over these and no others."""
+    paired = [(contrast, pair_up(contrast, trials)) for contrast in chosen]
+    return corrected(
+        [_draft(contrast, pairing, metric) for metric in metrics for contrast, pairing in paired]
+    )
+
+
+def corrected(drafts: Sequence[Draft]) -> tuple[Comparison, ...]:
+    """Put the verdict on each draft, its p adjusted by Holm over all that have one."""
     estimates = [draft.estimate for draft in drafts if draft.estimate is not None]
     adjusted = iter(significance.holm([estimate.p for estimate in estimates]))
     return tuple(
@@ -67,7 +76,7 @@ def too_few(plan: Plan, summary: Summary) -> list[Comparison]:
     return [group[0] for group in groups.values() if max(found.n for found in group) < wanted]
 
 
-def _draft(contrast: Contrast, pairing: Pairing, metric: Metric) -> _Draft:
+def _draft(contrast: Contrast, pairing: Pairing, metric: Metric) -> Draft:
     """Estimate one metric of one contrast, or say why that cannot be done."""
     measured = [pair for pair in pairing.pairs if all(_value(t, metric) is not None for t in pair)]
     sides = [[_value(pair[side], metric) or 0.0 for pair in measured] for side in (0, 1)]
@@ -82,7 +91,7 @@ def _draft(contrast: Contrast, pairing: Pairing, metric: Metric) -> _Draft:
         effect = rounded(sides[1][0] / sides[0][0] - 1) if ratios else None
         return _inconclusive(replace(comparison, effect=effect), "fewer than two pairs have no interval")
     estimate = intervals.paired(ratios)
-    return _Draft(
+    return Draft(
         replace(
             comparison,
             effect=rounded(estimate.effect),
@@ -103,8 +112,8 @@ def _decided(comparison: Comparison, estimate: Estimate, p_adjusted: float) -> C
     return replace(comparison, verdict=decision.verdict, p_adjusted=rounded(p_adjusted), reasons=reasons)
 
 
-def _inconclusive(comparison: Comparison, reason: str) -> _Draft:
-    return _Draft(replace(comparison, reasons=(reason, *comparison.reasons)), None)
+def _inconclusive(comparison: Comparison, reason: str) -> Draft:
+    return Draft(replace(comparison, reasons=(reason, *comparison.reasons)), None)
 
 
 def _blank(contrast: Contrast, pairing: Pairing, metric: Metric, n: int) -> Comparison:
