@@ -2,6 +2,7 @@
 (() => {
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const touch = matchMedia("(pointer: coarse)").matches;
+  const narrow = innerWidth < 640;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -19,7 +20,11 @@
       dragmode: touch ? false : "zoom",
       xaxis: merge(layout.xaxis),
       yaxis: merge(layout.yaxis),
-      annotations: (layout.annotations || []).map((a) => ({ ...a, bgcolor: css("--paper") })),
+      annotations: (layout.annotations || []).map((a) => ({
+        ...a,
+        bgcolor: css("--paper"),
+        text: narrow ? a.text.split("  ")[0] : a.text, // the figures stand in the table too
+      })),
       shapes: (layout.shapes || []).map((s) => (s.type === "line" ? { ...s, line: { ...s.line, color: ink } } : s)),
     };
   }
