@@ -31,6 +31,7 @@ VERBS = {
     "destroy": Verb("steps", "Give the hosts of a run back; safe to repeat."),
     "report": Verb("report", "Show what a run found."),
     "status": Verb("status", "Show how far a run is."),
+    "logs": Verb("logs", "Show what happened in a run, line by line."),
     "runs": Verb("runs", "List and show runs."),
     "doctor": Verb("doctor", "Check what this machine needs, with a remedy for each finding."),
     "schema": Verb("schema", "Print the JSON Schema of the experiment file."),

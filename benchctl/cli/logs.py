@@ -1,0 +1,199 @@
+"""`benchctl logs`: the journal as readable lines, and what servers, load generators and Ansible printed."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchctl.cli import options
+from benchctl.cli.command import Command
+from benchctl.errors import UsageError
+from benchctl.results.workspace import find_run
+from benchctl.results.workspace import workspace as default_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from benchctl.journal import Entry
+    from benchctl.results.logs import Cursor, Log
+    from benchctl.results.store import RunStore
+
+POLL_INTERVAL = 0.25  # seconds between two looks at the files of a run that goes on
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "benchctl logs latest",
+        "benchctl logs latest --follow",
+        "benchctl logs latest --trial 3",
+        "benchctl logs 20261121-1015-quickstart-3f2a --host localhost",
+    ),
+)
+@options.run
+@options.workspace
+@click.option("--host", metavar="HOST", help="The logs of the servers on this host.")
+@click.option(
+    "--trial", type=click.IntRange(min=1), metavar="N", help="What the load generator printed in trial N."
+)
+@click.option("--ansible", is_flag=True, help="What Ansible printed.")
+@click.option("--follow", is_flag=True, help="Go on until the run ends; Ctrl-C ends only this view.")
+@options.as_json
+def logs(
+    run: str,
+    workspace: Path | None,
+    host: str | None,
+    trial: int | None,
+    *,
+    ansible: bool,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Show what happened in a run, line by line.
+
+    Without an option: the journal, with each act, its facts and why it failed. Times are UTC.
+    """
+    if sum((host is not None, trial is not None, ansible)) > 1:
+        raise UsageError("--host, --trial and --ansible name different logs", remedy="give one of them")
+    if follow and as_json:
+        raise UsageError("--json prints one document, --follow has no end", remedy="give one of them")
+    store = find_run(run, default_workspace(workspace))
+    if host is None and trial is None and not ansible:
+        show: Callable[[], Iterator[str]] = _JournalLines(store).new
+        if as_json:
+            _print_entries(store)
+            return
+    else:
+        find = _finder(store, host, trial)
+        if as_json:
+            _print_files(store, find())
+            return
+        show = _FileLines(store, find).new
+    _print(store, show, follow=follow)
+
+
+def _print(store: RunStore, show: Callable[[], Iterator[str]], *, follow: bool) -> None:
+    from benchctl.journal import is_open
+
+    try:
+        going_on = follow
+        while going_on:
+            going_on = is_open(store.path / "journal.jsonl")  # asked first: what comes until then is shown
+            for line in show():
+                click.echo(line)
+            if going_on:
+                time.sleep(POLL_INTERVAL)
+        for line in show():
+            click.echo(line)
+    except KeyboardInterrupt:
+        click.echo("The run is not touched; `benchctl status` shows how far it is.", err=True)
+
+
+def _finder(store: RunStore, host: str | None, trial: int | None) -> Callable[[], list[Log]]:
+    """The look-up of the chosen logs; while a run goes on, each call may find more."""
+    from benchctl.journal import read
+    from benchctl.results.logs import ansible_logs, host_logs, trial_logs
+
+    def find() -> list[Log]:
+        entries = read(store.path / "journal.jsonl")
+        if host is not None:
+            return host_logs(store, host, entries)
+        return ansible_logs(store) if trial is None else trial_logs(store, trial, entries)
+
+    return find
+
+
+class _FileLines:
+    """New lines of several files, each block of lines under its file's name."""
+
+    def __init__(self, store: RunStore, find: Callable[[], list[Log]]) -> None:
+        self._store = store
+        self._find = find
+        self._cursors: dict[str, Cursor] = {}
+        self._last = ""
+        self._told = False
+
+    def new(self) -> Iterator[str]:
+        from benchctl.report.text import clean
+        from benchctl.results.logs import Cursor
+
+        found = self._find()
+        if not found and not self._told:
+            self._told = True
+            click.echo(f"No such log in {self._store.path} yet.", err=True)
+        for log in found:
+            cursor = self._cursors.setdefault(log.name, Cursor())
+            for line in cursor.lines(log.path, whole=False):
+                if log.name != self._last:
+                    yield f"==> {clean(log.name)} <=="
+                    self._last = log.name
+                yield _harmless(line)
+
+
+class _JournalLines:
+    """New entries of the journal, a line each and more for the reason of a failure."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._path = store.path / "journal.jsonl"
+        self._seen = 0
+        self._began: dict[int, float] = {}
+
+    def new(self) -> Iterator[str]:
+        from benchctl.journal import read
+
+        for entry in read(self._path)[self._seen :]:
+            self._seen += 1
+            self._began[entry.seq] = entry.time
+            yield from self._lines(entry)
+
+    def _lines(self, entry: Entry) -> Iterator[str]:
+        from benchctl.model.units import format_duration
+        from benchctl.report.text import clean, redact
+
+        facts = dict(entry.data)
+        reason = str(facts.pop("reason", ""))
+        words = [f"{name}={_fact(value)}" for name, value in facts.items()]
+        began = self._began.get(entry.of or 0)
+        if began is not None:
+            words.insert(0, f"after {format_duration(max(0.0, entry.time - began))}")
+        head = f"{_time(entry.time)}  {clean(entry.act):<16} {entry.phase:<6}"
+        yield redact(f"{head}  {clean(' '.join(words))}".rstrip())
+        for line in reason.splitlines():
+            yield f"    {_harmless(line)}"
+
+
+def _fact(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return value if isinstance(value, str) and " " not in value else json.dumps(value, ensure_ascii=False)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _harmless(line: str) -> str:
+    """A line without anything that a terminal would obey, or a reader must not see."""
+    from benchctl.report.text import clean, redact
+
+    return redact(clean(line, lines=True))
+
+
+def _print_entries(store: RunStore) -> None:
+    from msgspec import to_builtins
+
+    from benchctl.journal import read
+
+    entries = [to_builtins(entry) for entry in read(store.path / "journal.jsonl")]
+    click.echo(json.dumps({"schema": 1, "run": store.id, "entries": entries}, indent=2))
+
+
+def _print_files(store: RunStore, found: list[Log]) -> None:
+    files = [
+        {"name": log.name, "path": str(log.path), "text": log.path.read_text("utf-8", "backslashreplace")}
+        for log in found
+    ]
+    click.echo(json.dumps({"schema": 1, "run": store.id, "files": files}, indent=2))
