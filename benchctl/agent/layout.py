@@ -5,7 +5,6 @@ Owns names and limits of paths, nothing else; only `private_folder` touches the 
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from benchctl.agent.refusal import RefusalError
@@ -32,7 +31,7 @@ def runtime_folder(run: str) -> Path:
     Raises ValueError when even so there is no room for a server's socket.
     """
     base = os.environ.get("XDG_RUNTIME_DIR")
-    parent = Path(base) / "benchctl" if base else Path(tempfile.gettempdir()) / f"benchctl-{os.getuid()}"
+    parent = Path(base) / "benchctl" if base else _temporary() / f"benchctl-{os.getuid()}"
     folder = parent.absolute() / hashlib.sha256(run.encode()).hexdigest()[:10]
     if len(os.fsencode(folder)) + ROOM_FOR_SOCKETS > SOCKET_LIMIT:
         raise ValueError(f"{folder} is too long for sockets; set XDG_RUNTIME_DIR to a shorter folder")
@@ -42,7 +41,7 @@ def runtime_folder(run: str) -> Path:
 def lease_folder() -> Path:
     """Return the folder of the host's one lease, shared by all users of the host."""
     chosen = os.environ.get("BENCHCTL_LEASE_DIR")
-    return Path(chosen).absolute() if chosen else Path(tempfile.gettempdir()) / "benchctl-lease"
+    return Path(chosen).absolute() if chosen else _temporary() / "benchctl-lease"
 
 
 def check_name(name: str, what: str) -> str:
@@ -65,3 +64,9 @@ def below(path: Path, folder: Path) -> bool:
     real = path.parent.resolve() / path.name
     top = folder.resolve()
     return real == top or top in real.parents
+
+
+def _temporary() -> Path:
+    import tempfile
+
+    return Path(tempfile.gettempdir())

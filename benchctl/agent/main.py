@@ -1,34 +1,50 @@
 """The command line of the agent's zipapp: attach, supervise, and the direct verbs on a descriptor.
 
 Owns the words of that command line. Direct verbs are for plain Ansible and for people: they do what the
-supervisor does, without it, and print one JSON object.
+supervisor does, without it, and print one JSON object. Loads as little as each verb needs.
 """
 
-import argparse
-import contextlib
-import json
 import sys
-from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
+
+if TYPE_CHECKING:
+    import argparse
 
 VERBS = ("start", "ready", "stop", "reset", "image", "verify", "inspect")
+_TTL = "60"  # seconds, as text: the default of a command line
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Execute one verb. Exit status: 0, 1 when it could not be done, 2 for a wrong command line."""
-    given = _parser().parse_args(arguments)
-    if given.verb == "attach":
+    verb, *words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if verb == "attach":
         from benchctl.agent.attach import attach
 
-        return attach(given.run, given.ttl, files=given.files)
-    if given.verb == "supervise":
+        given = _options(verb, [word for word in words if word != "--files"], ("--run", "--ttl"))
+        return attach(given["--run"], float(given.get("--ttl", _TTL)), files="--files" in words)
+    if verb == "supervise":
         from benchctl.agent.supervisor import supervise
 
-        return supervise(given.run, given.ttl, given.ready_fd)
-    return _direct(given)
+        given = _options(verb, words, ("--run", "--ttl", "--ready-fd"))
+        ready = given.get("--ready-fd")
+        return supervise(given["--run"], float(given.get("--ttl", _TTL)), int(ready) if ready else None)
+    return _direct([verb, *words])
 
 
-def _direct(given: argparse.Namespace) -> int:
+def _options(verb: str, words: List[str], known: "tuple[str, ...]") -> Dict[str, str]:
+    """Read `--name value` pairs; programs write them, and argparse takes longer to load than all the rest."""
+    given = dict(zip(words[::2], words[1::2]))  # noqa: B905 - an odd word fails the check below
+    if len(given) * 2 != len(words) or not set(given) <= set(known) or "--run" not in given:
+        sys.stderr.write(f"usage: {verb} --run RUN with {' '.join(known)}; not: {' '.join(words)}\n")
+        raise SystemExit(2)
+    return given
+
+
+def _direct(words: List[str]) -> int:
+    import contextlib
+    import json
+
+    given = _parser().parse_args(words)
     from benchctl.agent import ops
     from benchctl.agent.context import Context
     from benchctl.agent.refusal import RefusalError
@@ -50,7 +66,10 @@ def _direct(given: argparse.Namespace) -> int:
     return 0
 
 
-def _arguments(given: argparse.Namespace) -> Dict[str, Any]:
+def _arguments(given: "argparse.Namespace") -> Dict[str, Any]:
+    import json
+    from pathlib import Path
+
     args: Dict[str, Any] = {"descriptor": str(Path(given.descriptor).absolute())}
     if given.verb in {"start", "image"} and given.settings:
         args["settings"] = json.loads(Path(given.settings).read_bytes())
@@ -59,15 +78,15 @@ def _arguments(given: argparse.Namespace) -> Dict[str, Any]:
     return args
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="agent", description="what runs on a measured host")
+def _parser() -> "argparse.ArgumentParser":
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog="agent",
+        description="What runs on a measured host. Beside these verbs for people there are "
+        "`attach --run RUN [--ttl S] [--files]` and `supervise --run RUN [--ttl S]` for benchctl itself.",
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for name in ("attach", "supervise"):
-        verb = verbs.add_parser(name)
-        verb.add_argument("--run", required=True)
-        verb.add_argument("--ttl", type=float, default=60.0)
-    verbs.choices["attach"].add_argument("--files", action="store_true")
-    verbs.choices["supervise"].add_argument("--ready-fd", type=int)
     for name in VERBS:
         verb = verbs.add_parser(name)
         verb.add_argument("descriptor")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchctl.agent import build, layout
+from benchctl.agent import build, layout, main
 from benchctl.agent.refusal import RefusalError
 
 SOURCES = sorted(Path(build.__file__).parent.glob("*.py"))
@@ -84,3 +84,13 @@ def test_the_zipapp_holds_the_agent_and_nothing_else(tmp_path: Path) -> None:
 def test_the_zipapp_runs(tmp_path: Path) -> None:
     command = [sys.executable, "-ISB", str(build.zipapp(tmp_path)), "--help"]
     assert "supervise" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["attach"], ["attach", "--run"], ["attach", "--run", "a", "--x", "1"], ["supervise", "b"]]
+)
+def test_wrong_words_of_a_program_are_shown(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as found:
+        main.main(words)
+    assert found.value.code == 2
+    assert f"usage: {words[0]} --run RUN" in capsys.readouterr().err
