@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from benchctl.report.text import NOTHING, clean, number, redact, setting
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from benchctl.model.experiment import Experiment
     from benchctl.model.measurement import ServerFacts, Trial
     from benchctl.model.plan import Plan
     from benchctl.report.words import Names
@@ -217,11 +219,34 @@ def reproduce(view: RunView, names: Names) -> Section:
 
 def _overrides(view: RunView) -> dict[str, str]:
     """What `--set` changed: path -> value as it is written there, empty where it is no single value."""
-    design: dict[str, Any] = {
-        f"design.{k}": v for k, v in msgspec.structs.asdict(view.plan.experiment.design).items()
-    }
+    known = _single_values(view.plan.experiment)
     changed = sorted(path for path, origin in view.plan.origins.items() if origin == "--set")
-    return {path: _plain(design[path]) if path in design else "" for path in changed}
+    return {path: _as_yaml(path, known[path]) if path in known else "" for path in changed}
+
+
+def _single_values(experiment: Experiment) -> dict[str, object]:
+    """Dotted path -> value, of what an experiment says outside its lists."""
+    workload, dbms = experiment.workload, experiment.dbms
+    found: dict[str, object] = {
+        f"design.{k}": v for k, v in msgspec.structs.asdict(experiment.design).items()
+    }
+    found |= {
+        f"limits.{name}": f"{limit:g}s" for name, limit in msgspec.structs.asdict(experiment.limits).items()
+    }
+    found |= {f"workload.{name}": option for name, option in workload.options.items()}
+    found |= {"workload.warmup": f"{workload.warmup:g}s", "workload.duration": f"{workload.duration:g}s"}
+    if dbms is not None:
+        found |= {f"dbms.{name}": option for name, option in dbms.options.items()}
+        found |= {f"dbms.settings.{name}": value for name, value in dbms.settings.items()}
+    return {path: value for path, value in found.items() if isinstance(value, str | int | float)}
+
+
+def _as_yaml(path: str, value: object) -> str:
+    """A scalar as YAML reads it back: strings that look like numbers keep their quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    numeric = isinstance(value, str) and re.fullmatch(r"[\d.+-]+", value)
+    return f'"{value}"' if numeric else setting(path, value)
 
 
 def order_grid(plan: Plan, names: Names) -> str:

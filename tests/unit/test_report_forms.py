@@ -158,6 +158,20 @@ def test_a_percentile_that_the_sample_does_not_carry_is_a_dash() -> None:
     assert [row.split()[-1] for row in table[4:6]] == ["–", "–"]
 
 
+def test_the_command_to_reproduce_repeats_what_set_changed() -> None:
+    run = view("faster")
+    changed = {
+        "design.blocks": "--set",
+        "workload.duration": "--set",
+        "dbms.version": "--set",
+        "metrics": "--set",
+    }
+    text = render(run._replace(plan=replace(run.plan, origins=changed)), "terminal")
+    command = next(line for line in text.splitlines() if "Command:" in line)
+    assert command.endswith("""--set='dbms.version="18"' --set=design.blocks=6 --set=workload.duration=5s""")
+    assert "changed by --set" in text
+
+
 def test_a_percentile_of_some_trials_only_is_not_shown() -> None:
     run = view("faster")
     some = tuple(replace(m, n=2) if m.metric == "latency_p999" else m for m in run.summary.metrics)
