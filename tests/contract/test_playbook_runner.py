@@ -105,6 +105,7 @@ def test_the_users_own_configuration_does_not_count(
 ) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / ".ansible.cfg").write_text("[defaults]\nforks = 77\n")
+    monkeypatch.setenv("ANSIBLE_CONFIG", str(tmp_path / "home" / ".ansible.cfg"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setenv("PATH", os.defpath)
