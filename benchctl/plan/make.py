@@ -26,8 +26,8 @@ DEFAULT_CVS = (0.01, 0.03, 0.05)  # trials of a quiet host, an ordinary one, a s
 # Seconds, as seen on two shared cores (docs of the test bed): enough for a plan, no promise.
 INSTALL_SECONDS = 6.0  # one Ansible play for each distinct installation, a second one for the load generator
 IMAGE_SECONDS = 4.0  # initdb 0.6, first start, the loader's prepare, checkpoint, sync
-SERVER_SECONDS = 1.0  # clone 262 MB 0.3, start 0.2, read back, counters, stop 0.3
-FETCH_SECONDS = 0.5  # raw files copied, hashed, parsed, synced
+SERVER_SECONDS = 2.5  # clone and its write-back 1.8 to 2.6, start 0.1, read back, counters, stop 0.2
+FETCH_SECONDS = 0.2  # raw files copied, hashed, parsed, synced
 
 
 def make(spec: Spec, *, cvs: Sequence[float] = ()) -> Plan:
