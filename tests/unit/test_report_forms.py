@@ -168,7 +168,7 @@ def test_the_command_to_reproduce_repeats_what_set_changed() -> None:
     }
     text = render(run._replace(plan=replace(run.plan, origins=changed)), "terminal")
     command = next(line for line in text.splitlines() if "Command:" in line)
-    assert command.endswith("""--set='dbms.version="18"' --set=design.blocks=6 --set=workload.duration=5s""")
+    assert command.endswith("""'--set=dbms.version="18"' --set=design.blocks=6 --set=workload.duration=5s""")
     assert "changed by --set" in text
 
 
