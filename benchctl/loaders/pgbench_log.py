@@ -119,8 +119,13 @@ def digest(raw: Path, text: Text, window: Window) -> Digest:
 def table(raw: Path, text: Text, window: Window) -> pa.Table:
     """The window's successful transactions, one row each, in the order of completion."""
     low, high = _bounds(window)
+    nothing = np.empty(0, dtype=np.int64)
+    summary = text.summary
+    empty = Rows(
+        nothing, nothing, nothing if summary.rated else None, nothing if summary.tries != 1 else None
+    )
     parts = [_table(block.succeeded.between(low, high), low) for block in _checked(raw, text)]
-    return pa.concat_tables(parts).sort_by("completed")
+    return pa.concat_tables([_table(empty, low), *parts]).sort_by("completed")
 
 
 def _table(rows: Rows, low: int) -> pa.Table:

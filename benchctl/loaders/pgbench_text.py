@@ -47,7 +47,9 @@ _PROGRESS = re.compile(
     r", (?P<failed>\d+) failed(?:, lag \d+\.\d{3} ms(?:, \d+ skipped)?)?(?:, \d+ retried, \d+ retries)?"
 )
 # What else may stand on stderr: the seed, and what the server or libpq tells a client that asked for nothing.
-_REMARK = re.compile(r"pgbench: setting random seed to \d+|(?:NOTICE|INFO|WARNING|DETAIL|HINT|CONTEXT):  .*")
+_REMARK = re.compile(
+    r"pgbench: setting random seed to \d+|(?:DEBUG|LOG|INFO|NOTICE|WARNING|DETAIL|HINT|CONTEXT):  .*"
+)
 _FAILURE = re.compile(r"pgbench: (?:error|fatal): (.*)")
 _REMEDY = (
     "look at the raw files; a form that pgbench really prints belongs into benchctl/loaders/pgbench_text.py"

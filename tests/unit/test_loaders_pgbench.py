@@ -131,6 +131,19 @@ def test_a_window_without_transactions_has_no_latency(tmp_path: Path) -> None:
     assert msgspec.json.decode(msgspec.json.encode(found), type=LoaderResult) == found
 
 
+def test_a_run_in_which_nothing_was_completed_has_empty_samples(tmp_path: Path) -> None:
+    parse_log.write_raw(tmp_path, 1)
+    stdout = (tmp_path / "stdout").read_text().replace("processed: 1", "processed: 0")
+    (tmp_path / "stdout").write_text(stdout[: stdout.index("latency")])
+    (tmp_path / "tx.1").write_text("")
+    found = parse(tmp_path, ALWAYS)
+    assert (found.requests, found.metrics["throughput"].value) == (0, 0)
+    table = loaders.get("pgbench").samples(tmp_path, ALWAYS)
+    assert table is not None
+    assert table.num_rows == 0
+    assert table.column_names == ["completed", "latency_ms"]
+
+
 def test_percentiles_agree_with_pandas(tmp_path: Path) -> None:
     parse_log.write_raw(tmp_path, 50_000)
     frame = pd.read_csv(tmp_path / "tx.1", sep=" ", header=None)
