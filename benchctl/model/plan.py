@@ -93,6 +93,8 @@ class Plan(Record, frozen=True, kw_only=True):
     expected_seconds: float
     detectable: tuple[Detectable, ...] = field(default_factory=tuple)
     design_hash: str = ""
+    sets: tuple[str, ...] = ()  # what --set was given, as written, in order
+    files: dict[str, str] = field(default_factory=dict)  # files that options name: absolute path -> SHA-256
 
     def treatment(self, treatment_id: str) -> Treatment:
         return next(t for t in self.treatments if t.id == treatment_id)

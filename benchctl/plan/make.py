@@ -52,6 +52,8 @@ def make(spec: Spec, *, cvs: Sequence[float] = ()) -> Plan:
         expected_seconds=expected_seconds(placement, order),
         detectable=_detectable(experiment, tuple(cvs) or DEFAULT_CVS),
         design_hash=design_hash(experiment, spec.files),
+        sets=spec.sets,
+        files=dict(spec.files),
     )
 
 

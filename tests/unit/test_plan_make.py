@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -206,6 +207,14 @@ def test_detectable_effects_grow_with_noise_and_shrink_with_blocks(path: Path) -
 )
 def test_design_hash_covers_what_shapes_the_trials(path: Path, option: str, *, same: bool) -> None:
     assert (plan(path).design_hash == plan(path, option).design_hash) is same
+
+
+def test_the_plan_keeps_what_a_run_needs_to_be_repeated(path: Path) -> None:
+    script = path.with_name("a.sql")
+    script.write_text("SELECT 1;", encoding="utf-8")
+    made = plan(path, "workload.script=a.sql")
+    assert made.sets == ("design.blocks=4", "workload.script=a.sql")
+    assert made.files == {str(script): hashlib.sha256(b"SELECT 1;").hexdigest()}
 
 
 def test_design_hash_follows_a_script_s_content_and_not_its_place(path: Path, tmp_path: Path) -> None:
