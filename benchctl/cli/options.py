@@ -33,5 +33,6 @@ force = click.option("--force", is_flag=True, help="Let Ansible converge even wh
 wait = click.option(
     "--wait", is_flag=True, help="Wait for a host that another run holds, instead of failing."
 )
+yes = click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
 experiment = click.argument("experiment", metavar="EXPERIMENT")
 run = click.argument("run", metavar="RUN")

@@ -1,0 +1,28 @@
+"""Asking before something is removed: how much it is, on a terminal a question, elsewhere --yes."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from benchctl.errors import UsageError
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Return when the answer is yes. Raises Abort for a no, UsageError where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("this has to be confirmed, and there is no terminal to ask on", remedy="add --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+def byte_size(size: float) -> str:
+    """Render bytes for people: `512 B`, `69.4 MiB`."""
+    power = 0
+    while size >= 1024 and power < len(_UNITS) - 1:
+        size, power = size / 1024, power + 1
+    return f"{size:.0f} B" if power == 0 else f"{size:.1f} {_UNITS[power]}"

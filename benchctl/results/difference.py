@@ -1,0 +1,168 @@
+"""What differs between two runs, in groups by what it means for a comparison of their numbers.
+
+Must not judge: whether two runs may be compared is for the analysis; this lists what a reader has to know.
+"""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from benchctl.journal import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from benchctl.results.store import RunStore
+
+SEVERAL = " | "  # between the values that one run had in its trials
+PASSING = frozenset(
+    {
+        "boot.id",
+        "boot.uptime",
+        "load.average",
+        "disk.free",
+        "memory.available",
+        "clock.offset_utc",
+        "cgroup.path",
+    }
+)  # facts that differ between any two looks at the same host
+DECIDING = (
+    "clock.source",
+    "cpu.",
+    "cpufreq.",
+    "disk.",
+    "dmi.",
+    "kernel.",
+    "memory.",
+    "network.",
+    "numa.",
+    "virtual.",
+    "vulnerability.",
+)  # facts that two hosts must share for their numbers to be compared; the beginning of their names
+
+
+class Difference(NamedTuple):
+    """One thing by its dotted path; None where a run does not have it."""
+
+    path: str
+    a: Any
+    b: Any
+
+
+class Group(NamedTuple):
+    """Differences of one kind; `matters`: numbers may differ because of these."""
+
+    name: str
+    differences: tuple[Difference, ...]
+    matters: bool
+
+
+def compare_runs(a: RunStore, b: RunStore) -> tuple[Group, ...]:
+    """List every difference. Raises RunStateError when a file of a run cannot be read."""
+    facts = tuple(_host_differences(a, b))
+    passing = [d for d in facts if _fact(d.path) in PASSING]
+    deciding = [d for d in facts if _fact(d.path) not in PASSING and _fact(d.path).startswith(DECIDING)]
+    recorded = [d for d in facts if d not in passing and d not in deciding]
+    return (
+        Group("experiment", tuple(_between(_experiment(a), _experiment(b))), matters=True),
+        Group("versions", tuple(_between(_versions(a), _versions(b))), matters=True),
+        Group("server settings, read back", tuple(_between(_settings(a), _settings(b))), matters=True),
+        Group("host, decides whether numbers compare", tuple(deciding), matters=True),
+        Group("host, recorded", tuple(recorded), matters=False),
+        Group("host, differs at any two times", tuple(passing), matters=False),
+    )
+
+
+def _between(a: dict[str, Any], b: dict[str, Any]) -> Iterator[Difference]:
+    for path in sorted({*a, *b}):
+        if a.get(path) != b.get(path):
+            yield Difference(path, a.get(path), b.get(path))
+
+
+def _experiment(store: RunStore) -> dict[str, Any]:
+    """Every resolved value of the experiment by the path that a file would give it."""
+    experiment = store.plan().experiment
+    plain = msgspec.to_builtins(experiment)
+    plain["metrics"] = {metric.pop("name"): metric for metric in plain["metrics"]}
+    plain["factors"] = {}
+    found = dict(_leaves(plain, ""))
+    for factor in experiment.factors:
+        direct = all(set(level.sets) == {factor.name} for level in factor.levels)
+        levels = [level.label if direct else {level.label: level.sets} for level in factor.levels]
+        found[f"factors.{factor.name}"] = levels
+    return found
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        for key, child in value.items():
+            inline = key == "options" and path in {"dbms", "workload"}
+            yield from _leaves(child, path if inline else f"{path}.{key}" if path else key)
+    else:
+        yield path, value
+
+
+def _versions(store: RunStore) -> dict[str, str]:
+    roles = {instance.id: instance.role for instance in store.plan().instances}
+    found = [("benchctl", str(e.data.get("version"))) for e in _entries(store) if e.act == "run.started"]
+    for trial in store.trials():
+        found.append((trial.result.loader, trial.loader_version))
+        if trial.server is not None:
+            found.append((roles.get(trial.server.instance, trial.server.instance), trial.server.version))
+    return _gathered(found)
+
+
+def _settings(store: RunStore) -> dict[str, str]:
+    """Each setting with all values that the servers had; the run's own folders by their names."""
+    own = [
+        (str(e.data[name]), f"{{{name}}}")
+        for e in _entries(store)
+        if e.act == "connect" and e.phase == "done"
+        for name in ("work", "runtime")
+        if e.data.get(name)
+    ]
+    found = [
+        (name, _without(value, own))
+        for trial in store.trials()
+        if trial.server is not None
+        for name, value in trial.server.settings.items()
+    ]
+    return _gathered(found)
+
+
+def _gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    values: dict[str, set[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, set()).add(value)
+    return {name: SEVERAL.join(sorted(found)) for name, found in values.items()}
+
+
+def _without(value: str, own: list[tuple[str, str]]) -> str:
+    for path, name in own:
+        value = value.replace(path, name)
+    return value
+
+
+def _host_differences(a: RunStore, b: RunStore) -> Iterator[Difference]:
+    """Compare hosts of the same name; where the names differ, in their order."""
+    left, right = a.fingerprints(), b.fingerprints()
+    if left.keys() == right.keys():
+        pairs = [(name, left[name], right[name]) for name in left]
+    else:
+        nothing: tuple[str, dict[str, Any]] = ("none", {})
+        both = zip_longest(left.items(), right.items(), fillvalue=nothing)
+        pairs = [(f"{one[0]}, {two[0]}", one[1], two[1]) for one, two in both]
+    for name, one, two in pairs:
+        for found in _between(one, two):
+            yield found if len(pairs) == 1 else found._replace(path=f"{name}: {found.path}")
+
+
+def _fact(path: str) -> str:
+    return path.rpartition(": ")[2]
+
+
+def _entries(store: RunStore) -> tuple[Any, ...]:
+    return read(store.path / "journal.jsonl")
