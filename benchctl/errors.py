@@ -71,6 +71,10 @@ class UsageError(BenchctlError):
     exit_code = 2
 
 
+class IncomparableError(UsageError):
+    """The sides cannot be compared."""
+
+
 class SpecError(UsageError):
     """The experiment is not valid."""
 

@@ -30,9 +30,10 @@ VERBS = {
     "collect": Verb("steps", "Fetch host-level files of a run."),
     "destroy": Verb("steps", "Give the hosts of a run back; safe to repeat."),
     "report": Verb("report", "Show what a run found."),
+    "compare": Verb("compare", "Compare two sides, inside one run or across runs."),
     "status": Verb("status", "Show how far a run is."),
     "logs": Verb("logs", "Show what happened in a run, line by line."),
-    "runs": Verb("runs", "List and show runs."),
+    "runs": Verb("runs", "List, show, compare, export and remove runs."),
     "doctor": Verb("doctor", "Check what this machine needs, with a remedy for each finding."),
     "schema": Verb("schema", "Print the JSON Schema of the experiment file."),
 }

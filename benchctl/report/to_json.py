@@ -28,7 +28,7 @@ def shape(view: RunView) -> dict[str, Any]:
         "validity": summary.validity,
         "grade": summary.grade,
         "trials": msgspec.to_builtins(summary.trials),
-        "comparisons": [_comparison(comparison) for comparison in summary.comparisons],
+        "comparisons": [comparison_shape(comparison) for comparison in summary.comparisons],
         "metrics": msgspec.to_builtins(summary.metrics),
         "gates": msgspec.to_builtins(summary.gates),
     }
@@ -39,5 +39,6 @@ def render(view: RunView) -> str:
     return msgspec.json.format(msgspec.json.encode(shape(view)), indent=2).decode() + "\n"
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
+def comparison_shape(comparison: Comparison) -> dict[str, Any]:
+    """One comparison with the documented keys."""
     return {key: getattr(comparison, key) for key in COMPARISON_KEYS}

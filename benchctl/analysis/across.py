@@ -1,0 +1,236 @@
+"""Two sides against each other: paired by block inside one run, Welch on log values across runs.
+
+Trials inside a run share its installation, data image, boot and hour: they are no replicates of the run. So
+across runs the geometric mean of a run is one value, and a side needs two of them. Told to, trial values
+stand for runs instead; the result says so, and its interval leaves the spread between runs out.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import chain
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from msgspec.structs import replace
+
+from benchctl.analysis import sides
+from benchctl.analysis.comparisons import Draft, compare_contrasts, corrected
+from benchctl.analysis.key import Difference, differences, mismatches
+from benchctl.analysis.numbers import rounded
+from benchctl.errors import UsageError
+from benchctl.model.comparison import Comparison
+from benchctl.model.measurement import worst
+from benchctl.statistics import intervals, power
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchctl.analysis.sides import Cell, Side
+    from benchctl.model.experiment import Metric
+    from benchctl.model.measurement import Trial, Validity
+
+Unit = Literal["blocks", "runs", "trials"]
+FEW_RUNS = "fewer than two runs on a side: the spread between runs is unknown"
+SINGLE = "trial values stand for runs: the spread between runs is not in the interval"
+FORCED = "the sides are not comparable, and were compared by force"
+OTHER_HOST = "grade D, and not the same host"
+
+
+class Outcome(NamedTuple):
+    """What `compare` found. `mismatches` forbid a comparison; `differences` are what it is about."""
+
+    baseline: Side
+    contender: Side
+    unit: Unit
+    primary: str
+    mismatches: tuple[Difference, ...]
+    differences: tuple[Difference, ...]
+    comparisons: tuple[Comparison, ...]
+    short: tuple[str, ...]  # who has fewer valid blocks than its design.min_blocks
+
+
+def compare_sides(baseline: Side, contender: Side, *, single_run: bool = False) -> Outcome:
+    """Compare two sides; across runs, mismatches make every comparison suspect at best.
+
+    Raises UsageError for sides that cannot stand against each other.
+    """
+    metrics = _metrics(baseline, contender)
+    if sides.one_run(baseline, contender):
+        return _inside(baseline, contender, metrics)
+    cells = sides.cells_across(baseline, contender)
+    found = _mismatches(baseline, contender)
+    doubts = ((FORCED,) if found else ()) + ((OTHER_HOST,) if _other_host(baseline, contender) else ())
+    unit: Unit = "trials" if single_run else "runs"
+    drafts = [
+        _draft(cell, metric, (baseline.label, contender.label), unit, doubts)
+        for metric in metrics
+        for cell in cells
+    ]
+    return Outcome(
+        baseline, contender, unit, metrics[0].name, found, _differences(baseline, contender),
+        corrected(drafts), tuple(_short(baseline, contender, cells)),
+    )  # fmt: skip
+
+
+def slower(outcome: Outcome) -> tuple[Comparison, ...]:
+    """The comparisons that make a regression: only the primary metric decides."""
+    return tuple(c for c in outcome.comparisons if c.metric == outcome.primary and c.verdict == "slower")
+
+
+def _inside(baseline: Side, contender: Side, metrics: tuple[Metric, ...]) -> Outcome:
+    (view,) = baseline.runs
+    contrasts = sides.contrasts_inside(baseline, contender)
+    comparisons = compare_contrasts(contrasts, metrics, view.trials)
+    design = view.plan.experiment.design
+    wanted = design.blocks if design.min_blocks is None else design.min_blocks
+    short = [
+        f"{contrast.factor}={contrast.contender}: {valid} of {wanted}"
+        for contrast in contrasts
+        for valid in (max(c.n for c in comparisons if c.at == contrast.at),)
+        if valid < wanted
+    ]
+    return Outcome(
+        baseline, contender, "blocks", metrics[0].name, (), _differences(baseline, contender),
+        comparisons, tuple(short),
+    )  # fmt: skip
+
+
+def _metrics(baseline: Side, contender: Side) -> tuple[Metric, ...]:
+    """The metrics of the first baseline run that every run compares. Raises UsageError when there is none."""
+    views = [*baseline.runs, *contender.runs]
+    known = [{metric.name: metric for metric in view.plan.experiment.metrics} for view in views]
+    shared = [metric for name, metric in known[0].items() if all(name in other for other in known)]
+    if not shared:
+        listed = "; ".join(
+            f"{view.summary.run}: {', '.join(k) or 'none'}" for view, k in zip(views, known, strict=True)
+        )
+        raise UsageError(
+            f"the runs compare no metric in common ({listed})", remedy="name one in both experiments"
+        )
+    for metric in shared:
+        if len({other[metric.name].better for other in known}) > 1:
+            raise UsageError(
+                f"{metric.name}: one run says that higher is better, another that lower is",
+                remedy="mend `better` in one of the experiments and run it again",
+            )
+    return tuple(shared)
+
+
+def _mismatches(baseline: Side, contender: Side) -> tuple[Difference, ...]:
+    """Each run against the first baseline run; inside a side, not even what is measured may differ."""
+    first = baseline.runs[0]
+    found = [d for view in (*baseline.runs, *contender.runs) for d in mismatches(first, view)]
+    for side in (baseline, contender):
+        alike = list(sides.trials_of(side))
+        for other in alike[1:]:
+            found += [
+                Difference(f"{d.what} (inside {side.label})", d.baseline, d.contender)
+                for d in differences(alike[0], other)
+                if d.what != "host.name"
+            ]
+    return tuple(dict.fromkeys(found))
+
+
+def _differences(baseline: Side, contender: Side) -> tuple[Difference, ...]:
+    known = {d.what for d in mismatches(baseline.runs[0], contender.runs[0])}
+    pair = (next(sides.trials_of(side)) for side in (baseline, contender))
+    return tuple(d for d in differences(*pair) if d.what not in known)
+
+
+def _other_host(baseline: Side, contender: Side) -> bool:
+    """Names of hosts of grade D: a neighbour's load belongs to the place, so another host is a doubt."""
+    views = [*baseline.runs, *contender.runs]
+    names = {
+        tuple(str(known.get("host.name")) for known in view.fingerprints.values())
+        for view in views
+        if view.summary.grade == "D"
+    }
+    return len(names) > 1
+
+
+def _short(baseline: Side, contender: Side, cells: Sequence[Cell]) -> Iterator[str]:
+    """Runs with fewer valid trials of a treatment than their own design.min_blocks."""
+    for cell in cells:
+        members = zip(chain(baseline.runs, contender.runs), chain(cell.baseline, cell.contender), strict=True)
+        for view, trials in members:
+            design = view.plan.experiment.design
+            wanted = design.blocks if design.min_blocks is None else design.min_blocks
+            if len(trials) < wanted:
+                yield f"{view.summary.run}: {len(trials)} of {wanted}"
+
+
+def _draft(cell: Cell, metric: Metric, labels: tuple[str, str], unit: Unit, doubts: tuple[str, ...]) -> Draft:
+    """Estimate one metric of one cell, or say why that cannot be done."""
+    values = [[_values(trials, metric.name) for trials in side] for side in (cell.baseline, cell.contender)]
+    flat = list(chain.from_iterable(chain.from_iterable(values)))
+    blank = _blank(cell, metric, labels, doubts)
+    if not all(any(run for run in side) for side in values):
+        return _undecided(blank, f"a side has no valid value of {metric.name}")
+    if min(flat) <= 0:
+        return _undecided(blank, "some values are 0, which has no ratio")
+    units = [_units(side, unit) for side in values]
+    n = min(map(len, units))
+    blank = replace(blank, n=n, effect=rounded(_mean(units[1]) / _mean(units[0]) - 1))
+    if n < 2:
+        return _undecided(blank, FEW_RUNS if unit == "runs" else "fewer than two trials on a side")
+    estimate = intervals.unpaired(*units)
+    reasons = (SINGLE, *blank.reasons) if unit == "trials" else blank.reasons
+    return Draft(
+        replace(
+            blank,
+            effect=rounded(estimate.effect),
+            low=rounded(estimate.low),
+            high=rounded(estimate.high),
+            p=rounded(estimate.p),
+            detectable=rounded(power.detectable_from_sd(estimate.n, estimate.sd)),
+            reasons=reasons,
+        ),
+        estimate,
+    )
+
+
+def _units(runs: Sequence[Sequence[float]], unit: Unit) -> list[float]:
+    """What counts as one observation: the geometric mean of a run, or each trial."""
+    return [_mean(run) for run in runs if run] if unit == "runs" else list(chain.from_iterable(runs))
+
+
+def _values(trials: Sequence[Trial], metric: str) -> list[float]:
+    found = (trial.result.metrics.get(metric) for trial in trials)
+    return [quantity.value for quantity in found if quantity is not None and quantity.value is not None]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.exp(math.fsum(map(math.log, values)) / len(values))
+
+
+def _undecided(comparison: Comparison, reason: str) -> Draft:
+    return Draft(replace(comparison, reasons=(reason, *comparison.reasons)), None)
+
+
+def _blank(cell: Cell, metric: Metric, labels: tuple[str, str], doubts: tuple[str, ...]) -> Comparison:
+    trials = list(chain(*cell.baseline, *cell.contender))
+    units = (t.result.metrics[metric.name].unit for t in trials if metric.name in t.result.metrics)
+    doubt: tuple[Validity, ...] = ("suspect",) if doubts else ()
+    return Comparison(
+        factor="run",
+        at=cell.at,
+        baseline=labels[0],
+        contender=labels[1],
+        metric=metric.name,
+        unit=next(units, ""),
+        better=metric.better,
+        verdict="inconclusive",
+        effect=None,
+        low=None,
+        high=None,
+        p=None,
+        p_adjusted=None,
+        p_permutation=None,
+        p_rank=None,
+        n=0,
+        detectable=None,
+        delta=metric.delta,
+        paired=False,
+        validity=worst((*(t.validity for t in trials), *doubt)) if trials else "invalid",
+        reasons=doubts,
+    )

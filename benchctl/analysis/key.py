@@ -1,0 +1,146 @@
+"""The comparability key: what must be equal for two runs to be compared, and what differs besides.
+
+The key holds what the experiment does not vary: hardware, kernel, operating system, grade, the DBMS's role,
+the load generator and its load. It leaves out the design, and what a factor of either run varies. Versions,
+settings and factors are the difference that people compare for: those are listed, and refuse nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from benchctl.model.experiment import Experiment
+    from benchctl.model.measurement import Trial
+    from benchctl.results.view import RunView
+
+HOST_FACTS = (
+    "cpu.model",
+    "cpu.microcode",
+    "cpu.architecture",
+    "cpu.sockets",
+    "cpu.cores",
+    "cpu.count",
+    "cpu.usable",
+    "dmi.product",
+    "kernel.release",
+    "kernel.build",
+    "kernel.cmdline",
+    "os.id",
+    "os.version",
+    "os.libc",
+    "virtual.hypervisor",
+    "virtual.container",
+    "disk.filesystem",
+    "disk.model",
+)
+LISTED_FACTS = ("host.name", "memory.thp", "cpufreq.governor", "cpu.no_turbo", "cpu.boost", "cpu.smt")
+LISTED_PREFIXES = ("sysctl.",)
+ABSENT = "absent"
+
+
+class Difference(NamedTuple):
+    """One thing that is not the same on both sides; `absent` where a side does not have it."""
+
+    what: str
+    baseline: str
+    contender: str
+
+
+def key_facts(view: RunView) -> dict[str, str]:
+    """All that the key of a run is made of, by name; what a factor varies is left out."""
+    experiment = view.plan.experiment
+    facts = {"grade": view.summary.grade, "tuning.profile": experiment.tuning.profile}
+    facts["dbms.role"] = ABSENT if experiment.dbms is None else experiment.dbms.role
+    facts |= {f"workload.{name}": text for name, text in _workload(experiment)}
+    facts["loader.version"] = _joined(trial.loader_version for trial in view.trials)
+    facts["loader.loop"] = _joined("open" if trial.result.open_loop else "closed" for trial in view.trials)
+    for host, known in view.fingerprints.items():
+        facts |= {f"{host}.{name}": _text(known.get(name)) for name in HOST_FACTS}
+        facts[f"{host}.memory.total"] = _rough(known.get("memory.total"))
+    return {name: text for name, text in facts.items() if name not in _varied(view)}
+
+
+def key(view: RunView) -> str:
+    """The SHA-256 of the facts: runs with equal keys can be compared without a second thought."""
+    return hashlib.sha256(msgspec.json.encode(sorted(key_facts(view).items()))).hexdigest()
+
+
+def mismatches(baseline: RunView, contender: RunView) -> tuple[Difference, ...]:
+    """What forbids to compare two runs; what either of them varies is compared treatment by treatment."""
+    varied = _varied(baseline) | _varied(contender)
+    found = _different(key_facts(baseline), key_facts(contender))
+    return tuple(difference for difference in found if difference.what not in varied)
+
+
+def differences(
+    baseline: tuple[RunView, tuple[Trial, ...]], contender: tuple[RunView, tuple[Trial, ...]]
+) -> tuple[Difference, ...]:
+    """What differs and may: versions, settings that were read back, levels, options, the host's knobs."""
+    return tuple(_different(_listed(*baseline), _listed(*contender)))
+
+
+def _listed(view: RunView, trials: tuple[Trial, ...]) -> dict[str, str]:
+    experiment, varied = view.plan.experiment, _varied(view)
+    listed = {"benchctl": view.benchctl_version, "design.order": experiment.design.order}
+    listed |= {f"level of {name}": label for trial in trials for name, label in trial.levels.items()}
+    if experiment.dbms is not None:
+        listed |= {f"dbms.{name}": _text(value) for name, value in experiment.dbms.options.items()}
+    listed |= {f"workload.{name}": text for name, text in _workload(experiment)}
+    for metric in experiment.metrics:
+        listed[f"metric {metric.name}"] = f"{metric.better} is better, delta {metric.delta:g}"
+    for known in view.fingerprints.values():
+        listed |= {name: _text(known[name]) for name in known if _is_listed(name)}
+    server = next((trial.server for trial in trials if trial.server is not None), None)
+    if server is not None:
+        listed["server version"] = server.version
+        # absolute paths hold the run's own folders
+        settings = {name: value for name, value in server.settings.items() if not value.startswith("/")}
+        listed |= {f"setting {name}": value for name, value in settings.items()}
+    return {name: text for name, text in listed.items() if name not in varied}
+
+
+def _is_listed(name: str) -> bool:
+    return name in LISTED_FACTS or name.startswith(LISTED_PREFIXES)
+
+
+def _workload(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """The load as the file spells it: role, window, and each option of the role."""
+    workload = experiment.workload
+    yield "role", workload.role
+    yield "warmup", f"{workload.warmup:g} s"
+    yield "duration", f"{workload.duration:g} s"
+    for name, value in workload.options.items():
+        yield name, _text(value)
+
+
+def _varied(view: RunView) -> set[str]:
+    """The paths that the levels of the run's factors set."""
+    return {path for factor in view.plan.experiment.factors for level in factor.levels for path in level.sets}
+
+
+def _different(baseline: Mapping[str, str], contender: Mapping[str, str]) -> Iterator[Difference]:
+    for name in dict.fromkeys([*baseline, *contender]):
+        sides = baseline.get(name, ABSENT), contender.get(name, ABSENT)
+        if sides[0] != sides[1]:
+            yield Difference(name, *sides)
+
+
+def _joined(values: Iterator[str]) -> str:
+    return ", ".join(sorted(set(values)))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ABSENT
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _rough(size: object) -> str:
+    """Memory to a tenth of a GiB: kernels and firmware keep a little more or less for themselves."""
+    return f"{size / 2**30:.1f} GiB" if isinstance(size, int) else ABSENT
