@@ -71,7 +71,7 @@ def _interval(comparison: Comparison, scale: _Scale) -> Text:
     cells[low : high + 1] = "━" * (high - low + 1)
     cells[middle] = "●"
     drawn = Text("".join(cells), style="dim")
-    drawn.stylize(_COLORS[comparison.verdict], low, high + 1)
+    drawn.stylize(f"not dim {_COLORS[comparison.verdict]}", low, high + 1)
     return drawn
 
 
