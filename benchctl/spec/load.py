@@ -30,26 +30,27 @@ if TYPE_CHECKING:
     from benchctl.model.role import Kind, RoleMeta
     from benchctl.spec.levels import Part
 
+_PROVIDER_KEYS = frozenset(
+    {
+        "path",
+        "ssh",
+        "kind",
+        "image",
+        "cpus",
+        "memory",
+        "region",
+        "instance_type",
+        "spot",
+        "disks",
+        "location",
+        "size",
+    }
+)
 LATER = {
     "": frozenset({"stages", "pipeline"}),
-    "hosts": frozenset(
-        {
-            "path",
-            "ssh",
-            "kind",
-            "image",
-            "cpus",
-            "memory",
-            "region",
-            "instance_type",
-            "spot",
-            "disks",
-            "location",
-            "size",
-        }
-    ),
+    "hosts": _PROVIDER_KEYS,
+    "hosts.groups.*": _PROVIDER_KEYS | {"tuning"},
     "hosts.provider": frozenset({"inventory", "lab", "aws", "azure"}),
-    "tuning": frozenset({"groups"}),
     "tuning.profile": frozenset({"repeatable", "peak", "/"}),
     "dbms": frozenset({"address"}),
     "dbms.source": frozenset({"package"}),

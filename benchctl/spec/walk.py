@@ -112,7 +112,7 @@ class Walker:
         return found
 
     def _unknown(self, key: Text, path: str, shape: Shape) -> None:
-        if key.text in self._later.get(path, frozenset()):
+        if key.text in self._not_yet(path):
             self.problems.add(key.place, join(path, key.text), _LATER, "", "remove this key")
         elif not shape.open:
             known = ", ".join(shape.fields)
@@ -120,6 +120,10 @@ class Walker:
             self.problems.add(
                 key.place, join(path, key.text), "found an unknown key", f"{known} {remedy}".strip()
             )
+
+    def _not_yet(self, path: str) -> frozenset[str]:
+        """Return the words that later versions know at a path; `*` in the table stands for a last part."""
+        return self._later.get(path) or self._later.get(f"{path.rpartition('.')[0]}.*", frozenset())
 
     def _missing(self, node: Entries, shape: Shape, path: str) -> None:
         given = {key.text for key, _ in node.entries}
@@ -199,7 +203,7 @@ class Walker:
     def _choice(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
         if node.text in shape.choices:
             return node.text
-        later = self._later.get(path, frozenset())
+        later = self._not_yet(path)
         if node.text in later or ("/" in later and "/" in node.text):
             return self.wrong(node, path, allowed(shape), f"{node.text!r} is {_LATER}")
         return self.wrong(node, path, f"{allowed(shape)}{did_you_mean(node.text, shape.choices)}")
