@@ -76,8 +76,7 @@ class Lease:
 
 
 def _refusal(record: Json) -> str:
-    owner = record.get("owner") or {}
-    who = f"{owner.get('user', 'somebody')} (process {owner.get('pid', '?')} on {owner.get('host', '?')})"
+    who = (record.get("owner") or {}).get("user", "somebody")
     since = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(record.get("acquired") or 0))
     until = time.strftime("%H:%M:%S", time.localtime(record.get("expires") or 0))
     return (

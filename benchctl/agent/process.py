@@ -223,9 +223,9 @@ def owner_of(pid: int) -> Optional[str]:
 
 
 def kill_all(pids: Iterable[int], number: int = signal.SIGKILL) -> Set[int]:
-    """Signal processes that this user may signal; return those that took it."""
+    """Signal live processes that this user may signal; return those that took it."""
     reached = set()
-    for pid in pids:
+    for pid in filter(is_alive, pids):  # a zombie takes signals too, and would never be gone
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
             reached.add(pid)

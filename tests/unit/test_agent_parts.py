@@ -199,3 +199,14 @@ def test_verify_names_what_changed(context: Context, tmp_path: Path) -> None:
     assert problems[0] == "echo 2.0 ended with 0 and printed '2.0', not '1.0'"
     assert "/nowhere/postgres does not start" in problems[1]
     assert problems[2].endswith("missing: No such file or directory")
+
+
+def test_a_zombie_is_neither_alive_nor_killed() -> None:
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert not process.is_alive(pid)
+        assert process.kill_all([pid]) == set()
+        assert process.await_gone({pid}) == set()
+    finally:
+        os.waitpid(pid, 0)
