@@ -42,7 +42,7 @@ class Item(NamedTuple):
 
 
 def removable(cache: Path, current_agent: str) -> list[Item]:
-    """List what later runs make again when they need it; `current_agent` is the name of the zipapp to keep."""
+    """List what later runs make again when they need it; `current_agent` names the zipapp that stays."""
     found = [
         *_items(cache, "image", "images/*", _about_image),
         *_items(cache, "instance", "instances/*", _about_instance),
