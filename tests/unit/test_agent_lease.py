@@ -42,7 +42,7 @@ def test_taking_renewing_and_releasing(tmp_path: Path) -> None:
 def test_another_run_is_told_who_holds_it(tmp_path: Path) -> None:
     Lease(tmp_path, "run-1").take(OWNER, 60)
     other = Lease(tmp_path, "run-2")
-    with pytest.raises(RefusalError, match=r"the run the run run-1 of ada holds .* wait") as found:
+    with pytest.raises(RefusalError, match=r"the run run-1 of ada holds .* wait") as found:
         other.take(OWNER, 60)
     assert found.value.kind == "lease"
     assert not other.held
