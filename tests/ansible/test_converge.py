@@ -63,7 +63,7 @@ def test_verify_notices_another_binary_and_a_missing_descriptor(
     assert "has no " + str(bench_cache / "loaders" / "pgbench" / "descriptor.json") in " ".join(
         missing.text.split()
     )
-    assert play("site").code == 0
+    assert play("loader").code == 0
     path = bench_cache / "loaders" / "pgbench" / "descriptor.json"
     descriptor = json.loads(path.read_text())
     descriptor["verify"][1]["sha256"] = "0" * 64
