@@ -37,7 +37,7 @@ def new_run(experiment: str, sets: tuple[str, ...], roles_paths: tuple[Path, ...
     from benchctl.spec import load
 
     spec = load(experiment, sets=sets, roles_paths=roles_paths)
-    return create_run(make(spec), spec.text, root)
+    return create_run(make(spec), spec.text, root, beside=spec.path.resolve().parent)
 
 
 class How(TypedDict, total=False):

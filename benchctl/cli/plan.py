@@ -8,6 +8,7 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import Command
+from benchctl.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,4 +49,4 @@ def plan(
     from benchctl.spec import load
 
     made = make(load(experiment, sets=sets, roles_paths=roles_paths), cvs=[cv / 100 for cv in cvs])
-    click.echo(render(made, "json" if as_json else "terminal").rstrip("\n"))
+    click.echo(render(made, "json" if as_json else "terminal", **terminal()).rstrip("\n"))

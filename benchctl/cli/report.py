@@ -8,6 +8,7 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import Command
+from benchctl.cli.terminal import terminal
 from benchctl.results.files import write_atomically
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
@@ -64,9 +65,7 @@ def write_html(store: RunStore) -> Path:
 
 def show(store: RunStore, form: Form) -> str:
     """Render the stored summary of a run."""
-    import sys
-
     from benchctl.pipeline.summary import load_view
     from benchctl.report import render
 
-    return render(load_view(store), form, color=sys.stdout.isatty())
+    return render(load_view(store), form, **terminal())

@@ -91,10 +91,12 @@ def _report(store: RunStore, *, as_json: bool) -> None:
 def _check_blocks(store: RunStore) -> None:
     from benchctl.analysis import too_few
 
-    short = too_few(store.plan(), store.summary())
+    plan = store.plan()
+    short = too_few(plan, store.summary())
     if short:
+        wanted = plan.experiment.design.min_blocks or plan.experiment.design.blocks
         names = ", ".join(sorted({f"{c.factor}={c.contender} ({c.n})" for c in short}))
         raise TooFewBlocksError(
-            f"valid blocks: {names}; design.min_blocks is {store.plan().experiment.design.min_blocks}",
+            f"valid blocks: {names}; at least {wanted} are wanted (design.min_blocks)",
             remedy="see the gates in the report; more blocks or a quieter machine help",
         )

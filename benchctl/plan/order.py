@@ -1,8 +1,7 @@
 """The order of trials: randomised complete blocks, and the seed that each trial hands to its load generator.
 
-All trials of a block share one seed (common random numbers): both sides of a pair then see the same keys in
-the same order, so what differs inside a pair is the treatment; each block has its own seed, so pairs stay
-independent.
+Every trial has a seed of its own, drawn from a stream apart from the order's: what a load generator makes of
+one seed is sampled like everything else, and a fixed order has the same seeds as a random one.
 
 Only `Random.random` is used: it is the one method whose sequence Python promises to keep for a seed
 (https://docs.python.org/3/library/random.html#notes-on-reproducibility); `shuffle` and `randrange` are not.
@@ -28,15 +27,18 @@ _SEEDS = 2**31  # what every load generator's seed option takes
 def trials(treatments: Sequence[str], design: Design) -> tuple[PlannedTrial, ...]:
     """Return every trial: in each block each treatment once, in random or in the given order."""
     order = Random(2 * design.seed)  # noqa: S311  a design, no secret
-    seeds = Random(2 * design.seed + 1)  # noqa: S311  a stream of its own: more treatments, same seeds
+    seeds = Random(2 * design.seed + 1)  # noqa: S311  a stream of its own
     planned: list[PlannedTrial] = []
     for block in range(1, design.blocks + 1):
-        seed = _below(seeds, _SEEDS)
         members = shuffled(treatments, order) if design.order == "randomised" else treatments
         for position, treatment in enumerate(members, start=1):
             planned.append(
                 PlannedTrial(
-                    ordinal=len(planned) + 1, block=block, position=position, treatment=treatment, seed=seed
+                    ordinal=len(planned) + 1,
+                    block=block,
+                    position=position,
+                    treatment=treatment,
+                    seed=_below(seeds, _SEEDS),
                 )
             )
     return tuple(planned)

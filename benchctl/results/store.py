@@ -49,6 +49,12 @@ class RunStore:
             ) from error
         return store
 
+    def keep_file(self, source: Path, relative: Path) -> None:
+        """Copy a file that the experiment names to its place beside experiment.yml."""
+        target = self.path / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, source.read_bytes())
+
     def journal(self) -> Journal:
         return Journal(self.path / "journal.jsonl")
 

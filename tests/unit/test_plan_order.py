@@ -7,9 +7,10 @@ from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from benchctl.model.experiment import Design
-from benchctl.plan.order import shuffled, trials
+from benchctl.plan.order import make_up_block, shuffled, trials
 
 DESIGNS = st.builds(
     Design,
@@ -19,14 +20,14 @@ DESIGNS = st.builds(
 )
 RECORDED = [
     ("t01", 428613483),
-    ("t02", 428613483),
-    ("t03", 428613483),
     ("t02", 1320815405),
-    ("t03", 1320815405),
-    ("t01", 1320815405),
-    ("t02", 230017669),
-    ("t01", 230017669),
     ("t03", 230017669),
+    ("t02", 1943854719),
+    ("t03", 412481635),
+    ("t01", 990464860),
+    ("t02", 1656218813),
+    ("t01", 1949700933),
+    ("t03", 1250304195),
 ]
 TREATMENTS = st.integers(1, 8).map(lambda number: [f"t{n:02d}" for n in range(1, number + 1)])
 
@@ -47,19 +48,18 @@ def test_the_same_seed_gives_the_same_plan(treatments: list[str], design: Design
 
 
 @given(TREATMENTS, DESIGNS)
-def test_a_pair_shares_its_seed_and_blocks_do_not(treatments: list[str], design: Design) -> None:
-    planned = trials(treatments, design)
-    seeds = {trial.block: trial.seed for trial in planned}
-    assert all(trial.seed == seeds[trial.block] for trial in planned)
-    assert len(set(seeds.values())) == design.blocks
-    assert all(0 <= seed < 2**31 for seed in seeds.values())
+def test_every_trial_has_a_seed_of_its_own(treatments: list[str], design: Design) -> None:
+    seeds = [trial.seed for trial in trials(treatments, design)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**31 for seed in seeds)
 
 
-@given(DESIGNS)
-def test_more_treatments_keep_the_seeds(design: Design) -> None:
-    few = {trial.block: trial.seed for trial in trials(["t01"], design)}
-    many = {trial.block: trial.seed for trial in trials(["t01", "t02", "t03"], design)}
-    assert few == many
+@given(TREATMENTS, DESIGNS)
+def test_a_make_up_block_is_the_one_that_would_come_next(treatments: list[str], design: Design) -> None:
+    extra = make_up_block(treatments, design)
+    longer = trials(treatments, replace(design, blocks=design.blocks + 1))
+    assert trials(treatments, design) + extra == longer
+    assert {trial.block for trial in extra} == {design.blocks + 1}
 
 
 @settings(max_examples=20)

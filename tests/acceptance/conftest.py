@@ -1,0 +1,104 @@
+"""The real executable in a workspace, cache and lease of the test's own; nothing is patched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.needs import wheel_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = str(Path(sys.executable).with_name("benchctl"))
+QUICK = (
+    "--set=design.blocks=2",
+    "--set=workload.scale=1",
+    "--set=workload.warmup=0s",
+    "--set=workload.duration=1s",
+)  # the quickstart in seconds
+
+
+class Shell:
+    """Runs the command and keeps an eye on what it leaves behind."""
+
+    def __init__(self, folder: Path, runtime: Path) -> None:
+        self.workspace = folder / "workspace"
+        self.workspace.mkdir()
+        self.runtime = runtime
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("BENCHCTL_", "ANSIBLE_"))},
+            "BENCHCTL_CACHE": str(folder / "cache"),
+            "BENCHCTL_LEASE_DIR": str(folder / "lease"),
+            "XDG_RUNTIME_DIR": str(runtime),
+            "NO_COLOR": "1",
+        }
+        self.cache = folder / "cache"
+        self.lease = folder / "lease"
+
+    def run(self, *words: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run to the end; the exit code has to be the expected one."""
+        done = subprocess.run(
+            [PROGRAM, *words],
+            cwd=self.workspace,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start in a session of its own, stdout and stderr in one pipe."""
+        return subprocess.Popen(
+            [PROGRAM, *words],
+            cwd=self.workspace,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def processes(self) -> list[str]:
+        """Command lines of all processes that carry the marker of a run of this workspace."""
+        return [line for _, line in self.marked()]
+
+    def marked(self) -> list[tuple[int, str]]:
+        runs = {path.name for path in self.workspace.glob("runs/*")}
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    environment = (entry / "environ").read_bytes().split(b"\0")
+                    line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                except OSError:
+                    continue
+                marks = {f"BENCHCTL_RUN={run}".encode() for run in runs}
+                if marks & set(environment):
+                    found.append((int(entry.name), line))
+        return found
+
+    def nothing_left(self) -> None:
+        """No process, no socket, no lease, no data of a run."""
+        assert self.processes() == []
+        assert [path for path in self.runtime.rglob("*") if not path.is_dir()] == []
+        assert list(self.cache.glob("runs/*")) == []
+        assert list(self.lease.glob("*.json")) == []
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """A shell with short socket paths; pytest's own folders are too deep for them."""
+    wheel_prefix()
+    with tempfile.TemporaryDirectory(prefix="bt") as runtime:
+        yield Shell(tmp_path, Path(runtime))

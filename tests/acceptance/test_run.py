@@ -1,0 +1,160 @@
+"""The main job through the real executable: real Ansible, real PostgreSQL, real pgbench."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import benchctl
+from tests.acceptance.conftest import QUICK, Shell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [pytest.mark.postgres, pytest.mark.ansible, pytest.mark.slow]
+PATIENCE = 180.0
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def journal(shell: Shell) -> list[dict[str, object]]:
+    paths = list(shell.workspace.glob("runs/*/journal.jsonl"))
+    lines = paths[0].read_text().splitlines() if paths else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def in_second_trial(shell: Shell) -> bool:
+    """The second trial's load is under way: its server runs."""
+    trials = [e for e in journal(shell) if e["act"] == "trial" and e["phase"] == "meant"]
+    return len(trials) >= 2 and any("bin/pgbench" in line for line in shell.processes())
+
+
+def test_the_quickstart_ends_with_a_verdict_and_leaves_nothing(shell: Shell) -> None:
+    done = shell.run("run", "quickstart", *QUICK, "--json")
+    result = json.loads(done.stdout)
+    assert result["state"] == "finished"
+    assert result["trials"]["planned"] == 4
+    assert result["comparisons"][0]["metric"] == "throughput"
+    assert result["comparisons"][0]["paired"] is True
+    path = shell.workspace / result["path"]
+    assert (path / "report.html").stat().st_size < 6_000_000
+    shell.nothing_left()
+
+    frames = benchctl.load(str(path))
+    assert len(frames.trials) == 4
+    assert frames.samples.groupby("ordinal").size().min() > 10
+    assert set(frames.trials["dbms.settings.synchronous_commit"]) == {"on", "off"}
+    for number in (1, 2):
+        settings = json.loads((path / f"trials/000{number}/trial.json").read_text())["server"]
+        assert settings["settings"]["synchronous_commit"] == settings["wanted"]["synchronous_commit"]
+    subprocess.run(["sha256sum", "--check", "--quiet", "MANIFEST.sha256"], cwd=path, check=True)
+
+    before = (path / "summary.json").read_bytes()
+    shell.run("report", "latest", "--recompute")
+    assert (path / "summary.json").read_bytes() == before
+    for form in ("markdown", "csv", "json", "html"):
+        shell.run("report", "latest", "--format", form)
+    assert "finished" in shell.run("status", "latest").stdout
+    assert result["run"] in shell.run("runs", "list").stdout
+
+    again = shell.run("-v", "run", "quickstart", *QUICK)
+    assert "Ansible was not started" in again.stderr
+    starts = [e for e in journal(shell) if e["act"] == "step.configure"]
+    assert len(starts) == 2, "one configure step, and no Ansible call in any trial"
+
+
+def test_step_by_step_is_the_same_as_at_once(shell: Shell) -> None:
+    run = shell.run("provision", "quickstart", *QUICK).stdout.strip()
+    for step in ("configure", "benchmark", "collect", "destroy"):
+        shell.run(step, run)
+    assert json.loads(shell.run("status", run, "--json").stdout)["trials_done"] == 4
+    shell.run("destroy", run)
+    shell.nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_stops_undoes_and_keeps_what_is_done(shell: Shell, number: int, code: int) -> None:
+    process = shell.start("run", "quickstart", *QUICK, "--set=workload.duration=3s")
+    wait_for(lambda: in_second_trial(shell))
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code, output
+    shell.nothing_left()
+    shell.run("resume", "latest")
+    assert json.loads(shell.run("status", "latest", "--json").stdout)["trials_done"] == 4
+    shell.nothing_left()
+
+
+def test_a_killed_controller_is_resumed_without_losing_a_trial(shell: Shell) -> None:
+    process = shell.start("run", "quickstart", *QUICK, "--set=workload.duration=3s")
+    wait_for(lambda: in_second_trial(shell))
+    process.kill()
+    process.communicate()
+    (run,) = shell.workspace.glob("runs/*")
+    first = (run / "trials/0001/trial.json").read_bytes()
+    assert "interrupted" in shell.run("status", "latest").stdout
+    shell.run("resume", "latest")
+    assert (run / "trials/0001/trial.json").read_bytes() == first
+    shell.nothing_left()
+
+
+def test_a_killed_supervisor_ends_the_run_by_name_and_nothing_is_left(shell: Shell) -> None:
+    process = shell.start("run", "quickstart", *QUICK, "--set=workload.duration=3s")
+    wait_for(lambda: in_second_trial(shell))
+    supervisors = [pid for pid, line in shell.marked() if " supervise " in line or " attach " in line]
+    for pid in supervisors:
+        subprocess.run(["kill", "-KILL", str(pid)], check=False)
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1, output
+    assert "agent" in output
+    shell.nothing_left()
+
+
+def test_a_second_run_on_this_machine_is_refused_with_the_owner(shell: Shell) -> None:
+    process = shell.start("run", "quickstart", *QUICK, "--set=workload.duration=30s")
+    wait_for(lambda: list(shell.lease.glob("*.json")))
+    done = shell.run("run", "quickstart", *QUICK, code=3)
+    assert f"pid {process.pid}" in done.stderr
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=PATIENCE)
+    shell.nothing_left()
+
+
+def test_a_server_that_dies_at_its_start_shows_its_last_words(shell: Shell) -> None:
+    done = shell.run("run", "quickstart", *QUICK, "--set=dbms.settings.shared_buffers=wrong", code=1)
+    assert 'invalid value for parameter "shared_buffers": "wrong"' in done.stderr
+    shell.nothing_left()
+
+
+def test_an_own_program_is_measured_without_a_dbms(shell: Shell) -> None:
+    (shell.workspace / "mine.yml").write_text(
+        """
+name: mine
+workload:
+  role: command
+  run: >-
+    printf '{"throughput": 12.5}\\n'
+  parse: {json: true}
+factors:
+  side: {a: {}, b: {}}
+design: {blocks: 3}
+metrics: [{name: throughput, better: higher}]
+"""
+    )
+    result = json.loads(shell.run("run", "mine.yml", "--json").stdout)
+    assert result["comparisons"][0]["effect"] == 0
+    assert Path(shell.workspace / result["path"] / "report.html").exists()
+    shell.nothing_left()

@@ -1,0 +1,69 @@
+"""From the wheel, in an empty environment, in another folder: the quickstart runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import QUICK
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [pytest.mark.postgres, pytest.mark.ansible, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+def test_the_wheel_carries_its_data_and_no_tests(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in (
+        "benchctl/_share/playbooks/site.yml",
+        "benchctl/_share/roles/postgresql/meta/bench.yml",
+        "benchctl/_share/experiments/quickstart.yml",
+        "benchctl/report/page.css",
+        "benchctl/py.typed",
+    ):
+        assert needed in names
+    assert not [name for name in names if name.startswith(("tests/", "docs/")) or "__pycache__" in name]
+
+
+def test_the_quickstart_runs_from_the_wheel_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    home = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+    pip = [str(home / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel)], check=True)
+    elsewhere = tmp_path / "a folder"
+    elsewhere.mkdir()
+    with tempfile.TemporaryDirectory(prefix="bw") as runtime:
+        environment = {
+            "HOME": str(tmp_path),
+            "PATH": os.defpath,
+            "BENCHCTL_LEASE_DIR": str(tmp_path / "lease"),
+            "XDG_RUNTIME_DIR": runtime,
+        }
+        done = subprocess.run(
+            [str(home / "bin/benchctl"), "run", "quickstart", *QUICK, "--json"],
+            cwd=elsewhere,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["state"] == "finished"
+    assert (elsewhere / result["path"] / "report.html").exists()
