@@ -22,6 +22,7 @@ class Verb(NamedTuple):
 VERBS = {
     "run": Verb("run", "Run an experiment: provision, configure, benchmark, collect, destroy."),
     "resume": Verb("resume", "Go on with a run that was interrupted or failed."),
+    "init": Verb("init", "Write a commented experiment file to start from."),
     "plan": Verb("plan", "Show what a run would do and how long it takes."),
     "validate": Verb("validate", "Check an experiment file; every error with its place."),
     "provision": Verb("steps", "Make the run of an experiment and its hosts."),
@@ -34,8 +35,12 @@ VERBS = {
     "status": Verb("status", "Show how far a run is."),
     "logs": Verb("logs", "Show what happened in a run, line by line."),
     "runs": Verb("runs", "List, show, compare, export and remove runs."),
+    "clean": Verb("clean", "Remove what benchctl keeps on this machine for later runs."),
     "doctor": Verb("doctor", "Check what this machine needs, with a remedy for each finding."),
+    "roles": Verb("roles", "List and show the roles an experiment may name."),
+    "loaders": Verb("loaders", "List and show the load generators."),
     "schema": Verb("schema", "Print the JSON Schema of the experiment file."),
+    "completion": Verb("completion", "Print the completion script for a shell."),
 }
 
 

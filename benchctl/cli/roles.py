@@ -59,7 +59,7 @@ def print_list(roles_paths: Sequence[Path], *, kind: str | None, as_json: bool) 
 
 
 def print_role(name: str, roles_paths: Sequence[Path], *, kind: str | None, as_json: bool) -> None:
-    """Print all of one role. Raises UsageError for an unknown role or another kind, SpecError for a wrong one."""
+    """Print all of one role. Raises UsageError for an unknown one or another kind, SpecError."""
     import json
 
     from msgspec import to_builtins
