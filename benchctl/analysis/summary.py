@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from benchctl.analysis.comparisons import compare
+from benchctl.analysis.courses import counters, course_notes, courses
 from benchctl.analysis.numbers import rounded
 from benchctl.gates import GATES
 from benchctl.model.comparison import GateSummary, MetricSummary, Summary, TrialCounts
@@ -27,6 +28,7 @@ def summarise(
     trials = sorted(trials, key=lambda trial: trial.ordinal)
     counts = Counter(trial.validity for trial in trials)
     comparisons = compare(plan, trials)
+    found = tuple(courses(plan, trials))
     return Summary(
         run=run,
         name=plan.experiment.name,
@@ -43,7 +45,9 @@ def summarise(
         comparisons=comparisons,
         metrics=tuple(_metrics(plan, trials)),
         gates=tuple(_gates(trials)),
-        notes=tuple(_notes(plan, trials, comparisons)),
+        notes=(*_notes(plan, trials, comparisons), *course_notes(trials, found)),
+        series=found,
+        counters=tuple(counters(plan, trials)),
     )
 
 

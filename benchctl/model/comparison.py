@@ -75,6 +75,28 @@ class GateSummary(Record, frozen=True, kw_only=True):
     reason: str
 
 
+class SeriesClass(Record, frozen=True, kw_only=True):
+    """What one trial's one-second series looks like; flagged, never dropped."""
+
+    ordinal: int
+    treatment: str
+    series: str
+    klass: Literal["flat", "warm-up", "slowdown", "unsteady", "too short"]
+    detail: str  # what shows it, in words; empty when flat
+
+
+class CounterSummary(Record, frozen=True, kw_only=True):
+    """By how much one counter of the DBMS grew in a trial of one treatment, over the trials that count."""
+
+    treatment: str
+    levels: dict[str, str]
+    counter: str
+    n: int
+    mean: float
+    least: float
+    most: float
+
+
 class Summary(Record, frozen=True, kw_only=True):
     """summary.json: everything a report shows; derived from raw files and trial.json alone."""
 
@@ -89,3 +111,5 @@ class Summary(Record, frozen=True, kw_only=True):
     metrics: tuple[MetricSummary, ...]
     gates: tuple[GateSummary, ...]
     notes: tuple[str, ...] = field(default_factory=tuple)
+    series: tuple[SeriesClass, ...] = ()
+    counters: tuple[CounterSummary, ...] = ()
