@@ -74,6 +74,8 @@ def end(context: Context) -> Json:
     if context.lease is not None:
         context.lease.release()
     shutil.rmtree(context.runtime, ignore_errors=True)
+    with contextlib.suppress(OSError):  # it stays when it holds something
+        context.work.rmdir()
     return {"stopped": stopped}
 
 

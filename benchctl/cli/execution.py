@@ -6,6 +6,7 @@ import signal
 import time
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
 import click
@@ -18,7 +19,6 @@ from benchctl.model.event import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from benchctl.benchmark.connection import Agent
     from benchctl.model.comparison import Summary
@@ -67,7 +67,9 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
             cancel=cancel,
             clock=time.time,
             provisioner=LocalProvisioner(),
-            runner=AnsibleRunner(),
+            runner=AnsibleRunner(
+                roles_path=[Path(folder) for folder in plan.role_folders], cancelled=lambda: cancel.requested
+            ),
             connect=partial(_connect, wait=how.get("wait", False), listener=listener, cancel=cancel),
             force=how.get("force", False),
         )

@@ -96,5 +96,7 @@ class Plan(Record, frozen=True, kw_only=True):
     sets: tuple[str, ...] = ()  # what --set was given, as written, in order
     files: dict[str, str] = field(default_factory=dict)  # files that options name: absolute path -> SHA-256
 
+    role_folders: tuple[str, ...] = ()  # of the user's own roles: absolute, in the order of the look-up
+
     def treatment(self, treatment_id: str) -> Treatment:
         return next(t for t in self.treatments if t.id == treatment_id)

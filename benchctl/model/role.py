@@ -81,6 +81,9 @@ class RoleMeta(Record, frozen=True, kw_only=True):
     nodes: Literal["one", "many"] = "one"
     options: dict[str, Option] = field(default_factory=dict)
     settings: Scope | None = None
+    reserved: Annotated[
+        dict[str, str], Meta(description="settings that the role gives itself, each with the reason")
+    ] = field(default_factory=dict)
     stages: tuple[RoleStage, ...] = ()
     metrics: tuple[MetricDoc, ...] = ()
     ports: tuple[int, ...] = ()

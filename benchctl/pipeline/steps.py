@@ -11,6 +11,7 @@ from benchctl.benchmark.executor import run_trials
 from benchctl.benchmark.images import build_images
 from benchctl.collect import fetch_fingerprint, fetch_logs
 from benchctl.configure import converge
+from benchctl.errors import ConvergeError
 from benchctl.model.event import Message
 from benchctl.model.units import format_duration
 from benchctl.pipeline.recovery import check_identity
@@ -37,16 +38,20 @@ def provision(session: Session) -> str:
 
 def configure(session: Session) -> str:
     agent = session.agent()
-    converged = converge(
-        session.plan,
-        session.inventory(),
-        agent,
-        session.runner,
-        run_dir=session.store.path,
-        cache=agent.hello["cache"],
-        force=session.force,
-        on_event=lambda text: session.listener(Message(level="detail", text=text)),
-    )
+    try:
+        converged = converge(
+            session.plan,
+            session.inventory(),
+            agent,
+            session.runner,
+            run_dir=session.store.path,
+            cache=agent.hello["cache"],
+            force=session.force,
+            on_event=lambda text: session.listener(Message(level="detail", text=text)),
+        )
+    except ConvergeError:
+        session.cancel.check()  # a play that was cut short by a signal has not failed
+        raise
     session.store.save_descriptors(converged.descriptors)
     return "converged by Ansible" if converged.ansible else "nothing to change; Ansible was not started"
 

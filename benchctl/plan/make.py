@@ -54,6 +54,7 @@ def make(spec: Spec, *, cvs: Sequence[float] = ()) -> Plan:
         design_hash=design_hash(experiment, spec.files),
         sets=spec.sets,
         files=dict(spec.files),
+        role_folders=tuple(map(str, spec.role_folders)),
     )
 
 

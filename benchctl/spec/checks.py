@@ -13,7 +13,9 @@ from benchctl.spec.levels import split, under
 from benchctl.spec.problems import Place, Problems, did_you_mean
 
 if TYPE_CHECKING:
-    from benchctl.model.experiment import Dbms, Experiment, Workload
+    from collections.abc import Iterator
+
+    from benchctl.model.experiment import Dbms, Experiment, Value, Workload
     from benchctl.model.role import RoleMeta
 
 MAX_TREATMENTS = 1_000
@@ -120,19 +122,24 @@ class Checks:
                 )
 
     def _check_settings(self) -> None:
-        """A setting becomes one line of the server's configuration, so it must stay one line."""
+        """A setting becomes one line of the server's configuration, and some belong to the role."""
+        reserved = self._roles["dbms"].reserved if "dbms" in self._roles else {}
+        for place, name, value in self._settings():
+            if isinstance(value, str) and "\n" in value:
+                self._add(place, "found a line break in a setting", "one line")
+            if name in reserved:
+                self._add(place, f"found the setting {name}, which the role gives itself", "", reserved[name])
+
+    def _settings(self) -> Iterator[tuple[str, str, Value]]:
+        """Every setting of the server: where it stands, its name, its value."""
         dbms = self._experiment.dbms
-        found = (
-            {} if dbms is None else {f"dbms.settings.{name}": value for name, value in dbms.settings.items()}
-        )
+        for name, setting in ({} if dbms is None else dbms.settings).items():
+            yield f"dbms.settings.{name}", name, setting
         for factor in self._experiment.factors:
             for level in factor.levels:
                 for path, value in level.sets.items():
-                    if path.startswith("dbms.settings.") and isinstance(value, str) and "\n" in value:
-                        self._add(f"factors.{factor.name}", "found a line break in a setting", "one line")
-        for path, value in found.items():
-            if isinstance(value, str) and "\n" in value:
-                self._add(path, "found a line break in a setting", "one line")
+                    if path.startswith("dbms.settings."):
+                        yield f"factors.{factor.name}", path.removeprefix("dbms.settings."), value
 
     def _check_factors(self) -> None:
         for factor in self._experiment.factors:

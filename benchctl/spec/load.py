@@ -68,6 +68,7 @@ class Spec(NamedTuple):
     roles: dict[str, RoleMeta]  # by role name
     sets: tuple[str, ...] = ()  # what --set was given, in order
     files: Mapping[str, str] = MappingProxyType({})  # what options name: absolute path -> SHA-256
+    role_folders: tuple[Path, ...] = ()  # where roles were looked for before the shipped ones, in that order
 
 
 def load(source: Path | str, *, sets: Sequence[str] = (), roles_paths: Sequence[Path] = ()) -> Spec:
@@ -92,7 +93,8 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
     root = compose_mapping(text, str(path), problems)
     for option in sets:
         root = override(root, option, problems)
-    roles = _read_roles(root, role_folders(path.parent, roles_paths), problems)
+    folders = role_folders(path.parent, roles_paths)
+    roles = _read_roles(root, folders, problems)
     shape = experiment_shape(roles.get("dbms"), roles.get("workload"))
     given = {key.text for key, _ in root.entries}
     sections = {key: field for key, field in shape.fields.items() if key in given}
@@ -104,7 +106,8 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
     problems.raise_if_any()
     by_name = {meta.name: meta for meta in roles.values()}
     origins = _origins(experiment, walker.places, path)
-    return Spec(experiment, origins, text, path, by_name, tuple(sets), walker.files)
+    own = tuple(folder.absolute() for folder in folders[:-1])
+    return Spec(experiment, origins, text, path, by_name, tuple(sets), walker.files, own)
 
 
 def _read(path: Path) -> bytes:
