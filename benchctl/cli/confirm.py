@@ -12,12 +12,14 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Return when the answer is yes. Raises Abort for a no, UsageError where nobody can be asked."""
+    """Return when the answer is yes; a no is exit code 1. Raises UsageError where nobody can be asked."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise UsageError("this has to be confirmed, and there is no terminal to ask on", remedy="add --yes")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        click.echo("Nothing is removed.", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def byte_size(size: float) -> str:

@@ -91,7 +91,8 @@ def _print(store: RunStore, show: Callable[[], Iterator[str]], *, follow: bool) 
         for line in show():
             click.echo(line)
     except KeyboardInterrupt:
-        click.echo("The run is not touched; `benchctl status` shows how far it is.", err=True)
+        click.echo("\nOnly this view ends; the run is not touched.", err=True)
+        raise click.Abort from None
 
 
 def _finder(store: RunStore, host: str | None, trial: int | None) -> Callable[[], list[Log]]:

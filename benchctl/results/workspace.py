@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -32,8 +33,9 @@ def list_runs(root: Path) -> tuple[RunStore, ...]:
 def find_run(reference: str, root: Path) -> RunStore:
     """Find a run. Raises UsageError with what there is when the reference names none or several."""
     path = Path(reference)
-    if (path / "plan.json").is_file():
-        return RunStore(path.resolve())
+    with suppress(OSError, ValueError):  # what cannot be a path may still be an id
+        if (path / "plan.json").is_file():
+            return RunStore(path.resolve())
     runs = list_runs(root)
     if reference == "latest" and runs:
         return runs[-1]

@@ -5,6 +5,8 @@ The one place that knows the difference between a checkout and an installed whee
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +16,7 @@ from benchctl.spec.problems import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_NAME_LIMIT = 255  # bytes of one part of a path
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -31,7 +34,7 @@ def role_folders(beside: Path | None, roles_paths: Sequence[Path] = ()) -> tuple
 
 def find_role(name: str, folders: Sequence[Path]) -> Path | None:
     """Return the folder of a role that has a meta/bench.yml, or None."""
-    if Path(name).name != name:
+    if Path(name).name != name or len(os.fsencode(name)) > _NAME_LIMIT:
         return None
     return next(
         (folder / name for folder in folders if (folder / name / "meta" / "bench.yml").is_file()), None
@@ -58,14 +61,15 @@ def neighbours(folder: Path, name: str) -> tuple[str, ...]:
 def find_experiment(source: Path | str) -> Path:
     """Return the file for a path, or for the name of an experiment beside us or shipped. Raises SpecError."""
     path = Path(source)
-    if path.exists() and not path.is_dir():
-        return path
-    if path.name == str(source) and not path.suffix:
-        for candidate in (Path(f"{source}.yml"), shared("experiments") / f"{source}.yml"):
-            if candidate.is_file():
-                return candidate
-    if path.is_dir():
-        raise SpecError(f"{path}: found a folder", remedy="name the experiment file in it")
+    with suppress(OSError, ValueError):  # what cannot be a path is no file either
+        if path.exists() and not path.is_dir():
+            return path
+        if path.name == str(source) and not path.suffix:
+            for candidate in (Path(f"{source}.yml"), shared("experiments") / f"{source}.yml"):
+                if candidate.is_file():
+                    return candidate
+        if path.is_dir():
+            raise SpecError(f"{path}: found a folder", remedy="name the experiment file in it")
     shipped = [found.stem for found in sorted(shared("experiments").glob("*.yml"))]
     near = [found for found in neighbours(Path(), str(source)) if found.endswith((".yml", ".yaml"))]
     raise SpecError(
