@@ -70,7 +70,7 @@ class Shell:
         )
 
     def processes(self) -> list[str]:
-        """Command lines of all processes that carry the marker of a run of this workspace."""
+        """Command lines of all processes of a run of this workspace: by the marker, or by the run's name."""
         return [line for _, line in self.marked()]
 
     def marked(self) -> list[tuple[int, str]]:
@@ -84,7 +84,7 @@ class Shell:
                 except OSError:
                     continue
                 marks = {f"BENCHCTL_RUN={run}".encode() for run in runs}
-                if marks & set(environment):
+                if marks & set(environment) or any(run in line for run in runs):
                     found.append((int(entry.name), line))
         return found
 
