@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from benchctl.results.store import RunStore
 
 POLL_INTERVAL = 0.25  # seconds between two looks at the files of a run that goes on
+
+
+class Show(Protocol):
+    """Yields the lines that are new; at the last look also one that has no end."""
+
+    def __call__(self, *, last: bool) -> Iterator[str]: ...
 
 
 @click.command(
@@ -64,7 +70,7 @@ def logs(
         raise UsageError("--json prints one document, --follow has no end", remedy="give one of them")
     store = find_run(run, default_workspace(workspace))
     if host is None and trial is None and not ansible:
-        show: Callable[[], Iterator[str]] = _JournalLines(store).new
+        show: Show = _JournalLines(store).new
         if as_json:
             _print_entries(store)
             return
@@ -77,18 +83,18 @@ def logs(
     _print(store, show, follow=follow)
 
 
-def _print(store: RunStore, show: Callable[[], Iterator[str]], *, follow: bool) -> None:
+def _print(store: RunStore, show: Show, *, follow: bool) -> None:
     from benchctl.journal import is_open
 
     try:
         going_on = follow
         while going_on:
             going_on = is_open(store.path / "journal.jsonl")  # asked first: what comes until then is shown
-            for line in show():
-                click.echo(line)
             if going_on:
+                for line in show(last=False):
+                    click.echo(line)
                 time.sleep(POLL_INTERVAL)
-        for line in show():
+        for line in show(last=True):
             click.echo(line)
     except KeyboardInterrupt:
         click.echo("\nOnly this view ends; the run is not touched.", err=True)
@@ -119,7 +125,7 @@ class _FileLines:
         self._last = ""
         self._told = False
 
-    def new(self) -> Iterator[str]:
+    def new(self, *, last: bool) -> Iterator[str]:
         from benchctl.report.text import clean
         from benchctl.results.logs import Cursor
 
@@ -129,7 +135,7 @@ class _FileLines:
             click.echo(f"No such log in {self._store.path} yet.", err=True)
         for log in found:
             cursor = self._cursors.setdefault(log.name, Cursor())
-            for line in cursor.lines(log.path, whole=False):
+            for line in cursor.lines(log.path, whole=not last):
                 if log.name != self._last:
                     yield f"==> {clean(log.name)} <=="
                     self._last = log.name
@@ -144,7 +150,7 @@ class _JournalLines:
         self._seen = 0
         self._began: dict[int, float] = {}
 
-    def new(self) -> Iterator[str]:
+    def new(self, *, last: bool) -> Iterator[str]:  # noqa: ARG002 - one of two `Show`s
         from benchctl.journal import read
 
         for entry in read(self._path)[self._seen :]:
