@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchctl.model.units import format_duration
-from benchctl.report import findings, surroundings, words
+from benchctl.report import findings, inside, surroundings, words
 from benchctl.report.document import Document
 from benchctl.report.text import clean, moment
 from benchctl.report.words import Names
@@ -27,6 +27,7 @@ def build(view: RunView) -> Document:
             findings.distributions(view, names),
             findings.series(view, names),
             findings.order(view, names),
+            *((inside.counters(view, names),) if view.summary.counters else ()),
             findings.gates(view),
             surroundings.environment(view, names),
             surroundings.failures(view, names),

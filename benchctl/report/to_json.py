@@ -31,6 +31,8 @@ def shape(view: RunView) -> dict[str, Any]:
         "comparisons": [comparison_shape(comparison) for comparison in summary.comparisons],
         "metrics": msgspec.to_builtins(summary.metrics),
         "gates": msgspec.to_builtins(summary.gates),
+        "series": msgspec.to_builtins(summary.series),
+        "counters": msgspec.to_builtins(summary.counters),
     }
 
 

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from benchctl.report import content, strokes
+from benchctl.report import content, inside, strokes
 from benchctl.report.findings import primary
 from benchctl.report.words import Names
 
@@ -89,7 +89,12 @@ def _body(section: Section, view: RunView, width: int) -> RenderableType:
     if section.id == "intervals" and section.tables:
         return strokes.forest(view, names, width)
     if section.id == "series" and section.tables:
-        return Group(_lead(("The first trial of each treatment.",)), strokes.seconds(view, names, width))
+        lead = _lead(
+            tuple(filter(None, ("The first trial of each treatment.", inside.course_sentence(view))))
+        )
+        flagged = inside.course_table(view, names)
+        drawn = [lead, strokes.seconds(view, names, width)]
+        return Group(*drawn, *([Padding(grid(flagged, width - 2), (1, 0, 0, 2))] if flagged else []))
     if section.id == "order" and section.tables:
         metric = primary(view) or ""
         lead = _lead((f"{names.metric(metric).capitalize()}, one mark for each block.", *section.lead))

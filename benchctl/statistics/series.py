@@ -9,8 +9,8 @@ deviation times 1.4826), as checkpoints and pauses do, are unsteady as well.
 
 On flat independent noise at most 1.8 % of series are flagged (simulated: 10 to 600 seconds, normal and
 log-normal, CV 1 to 20 %). Noise that remembers the second before is flagged more often: AR(1) with 0.3 in up
-to 8 %, with 0.5 in up to 22 % of series. At CV 5 %, five seconds slower by 20 % are found in 98 % of series of
-10 seconds, eight in 94 % of 60, but five of 30 only in 22 %: what is short beside the window harms it less.
+to 8 %, with 0.5 in up to 22 % of series. At CV 5 %, five seconds slower by 20 % are found in 98 % of series
+of 10 seconds, eight in 94 % of 60, but five of 30 only in 22 %: what is short beside the window harms less.
 
 A. N. Pettitt, A non-parametric approach to the change-point problem, Applied Statistics 28 (1979).
 """
