@@ -55,7 +55,7 @@ class Agent(Protocol):
         """Execute one operation and return its reply without `id` and `ok`; `timeout` in seconds."""
 
     def fetch(self, path: str, destination: Path) -> str:
-        """Copy a file of the host to `destination`, synced; return its SHA-256, checked on both ends."""
+        """Copy a file of the host to `destination`; return its SHA-256, checked on both ends."""
 
     def close(self) -> None:
         """Let go of the connection; the supervisor and what it runs go on until its lease ends."""
@@ -117,8 +117,9 @@ class AgentConnection:
     def fetch(self, path: str, destination: Path) -> str:
         """Copy a file of the host over the raw channel, opened at the first use.
 
-        The file appears under its name only when complete, checked and synced. Raises AgentError when the
-        host cannot read it or the hashes differ, ConnectionLostError when the connection ended.
+        The file appears under its name only when complete and checked; syncing it is the caller's. Raises
+        AgentError when the host cannot read it or the hashes differ, ConnectionLostError when the connection
+        ended.
         """
         with self._files_lock:
             if self._files is None:
@@ -243,8 +244,6 @@ class _FileChannel:
                     digest.update(data)
                     file.write(data)
                     size -= len(data)
-                file.flush()
-                os.fsync(file.fileno())
             if self._line(path)["sha256"] != digest.hexdigest():
                 raise AgentError(f"{self._host}: {path} arrived damaged", remedy="repeat the trial")
             part.replace(destination)
