@@ -15,7 +15,6 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from benchctl.model.experiment import Experiment
     from benchctl.model.measurement import Trial
     from benchctl.results.view import RunView
 
@@ -57,7 +56,7 @@ def key_facts(view: RunView) -> dict[str, str]:
     experiment = view.plan.experiment
     facts = {"grade": view.summary.grade, "tuning.profile": experiment.tuning.profile}
     facts["dbms.role"] = ABSENT if experiment.dbms is None else experiment.dbms.role
-    facts |= {f"workload.{name}": text for name, text in _workload(experiment)}
+    facts |= {f"workload.{name}": text for name, text in _workload(view)}
     facts["loader.version"] = _joined(trial.loader_version for trial in view.trials)
     facts["loader.loop"] = _joined("open" if trial.result.open_loop else "closed" for trial in view.trials)
     for host, known in view.fingerprints.items():
@@ -91,7 +90,7 @@ def _listed(view: RunView, trials: tuple[Trial, ...]) -> dict[str, str]:
     listed |= {f"level of {name}": label for trial in trials for name, label in trial.levels.items()}
     if experiment.dbms is not None:
         listed |= {f"dbms.{name}": _text(value) for name, value in experiment.dbms.options.items()}
-    listed |= {f"workload.{name}": text for name, text in _workload(experiment)}
+    listed |= {f"workload.{name}": text for name, text in _workload(view)}
     for metric in experiment.metrics:
         listed[f"metric {metric.name}"] = f"{metric.better} is better, delta {metric.delta:g}"
     for known in view.fingerprints.values():
@@ -109,14 +108,15 @@ def _is_listed(name: str) -> bool:
     return name in LISTED_FACTS or name.startswith(LISTED_PREFIXES)
 
 
-def _workload(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """The load as the file spells it: role, window, and each option of the role."""
-    workload = experiment.workload
+def _workload(view: RunView) -> Iterator[tuple[str, str]]:
+    """The load as the file spells it: role, window, and each option of the role; files by their content."""
+    workload, files = view.plan.experiment.workload, view.plan.files
     yield "role", workload.role
     yield "warmup", f"{workload.warmup:g} s"
     yield "duration", f"{workload.duration:g} s"
     for name, value in workload.options.items():
-        yield name, _text(value)
+        content = files.get(value) if isinstance(value, str) else None
+        yield name, _text(value) if content is None else f"sha256:{content}"
 
 
 def _varied(view: RunView) -> set[str]:

@@ -26,6 +26,7 @@ STEPS = click.Choice(["provision", "configure", "benchmark", "collect", "destroy
     examples=(
         "benchctl run quickstart",
         "benchctl run my-experiment.yml --set design.blocks=20 --json > result.json",
+        "benchctl run my-experiment.yml --pilot",
     ),
 )
 @options.experiment
@@ -36,6 +37,11 @@ STEPS = click.Choice(["provision", "configure", "benchmark", "collect", "destroy
     "--from", "first", type=STEPS, default="provision", help="First step; EXPERIMENT is then a RUN."
 )
 @click.option("--until", "last", type=STEPS, default="destroy", help="Last step to execute.")
+@click.option(
+    "--pilot",
+    is_flag=True,
+    help="Run the baseline against itself in 3 blocks: how noisy it is, and how many blocks it needs.",
+)
 @options.keep
 @options.force
 @options.wait
@@ -50,6 +56,7 @@ def run(
     first: str,
     last: str,
     *,
+    pilot: bool,
     keep: bool,
     force: bool,
     wait: bool,
@@ -62,6 +69,14 @@ def run(
     4 too few valid blocks, 130 interrupted.
     """
     root = default_workspace(workspace)
+    if pilot:
+        from benchctl.cli.pilot import run_pilot
+
+        run_pilot(
+            ctx, experiment, sets, roles_paths, root,
+            as_json=as_json, first=first, last=last, keep=keep, force=force, wait=wait,
+        )  # fmt: skip
+        return
     again = first != "provision"
     store = find_run(experiment, root) if again else new_run(experiment, sets, roles_paths, root)
     click.echo(f"run {store.id}", err=True)

@@ -97,6 +97,27 @@ class CounterSummary(Record, frozen=True, kw_only=True):
     most: float
 
 
+class BlocksNeeded(Record, frozen=True, kw_only=True):
+    """Blocks that find a difference of delta with this power; None: not known, or more than anybody runs."""
+
+    power: float
+    expected: int | None  # if the pilot's spread is the true one
+    cautious: int | None  # if the truth lies at the pilot's upper bound
+
+
+class PilotMetric(Record, frozen=True, kw_only=True):
+    """How much one metric spreads at each level; coefficients of variation, None where not estimable."""
+
+    metric: str
+    delta: float
+    trials: int
+    cv_second: float | None  # between the seconds of a trial
+    cv_trial: float | None  # between trials of a block: what the paired analysis has to live with
+    cv_trial_high: float | None  # its upper bound: one time in five the truth lies beyond
+    cv_block: float | None  # between blocks: pairing takes it out
+    blocks: tuple[BlocksNeeded, ...]
+
+
 class Summary(Record, frozen=True, kw_only=True):
     """summary.json: everything a report shows; derived from raw files and trial.json alone."""
 

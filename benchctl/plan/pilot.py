@@ -1,0 +1,38 @@
+"""The pilot of an experiment: its baseline treatment against itself, in a few blocks.
+
+Two trials of one treatment in each block are the least that tells the spread between trials of a block, which
+the paired analysis has to live with, from the spread between blocks, which pairing takes out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from benchctl.model.experiment import Factor, Level
+from benchctl.plan.make import make
+
+if TYPE_CHECKING:
+    from benchctl.model.plan import Plan
+    from benchctl.spec import Spec
+
+BLOCKS = 3
+SUFFIX = "-pilot"
+_LONGEST_NAME = 63
+
+
+def make_pilot(spec: Spec) -> Plan:
+    """Return the plan of the pilot: an A/A experiment of its own, named <name>-pilot."""
+    baseline = make(spec).treatments[0]
+    experiment = replace(
+        spec.experiment,
+        name=spec.experiment.name[: _LONGEST_NAME - len(SUFFIX)] + SUFFIX,
+        dbms=baseline.dbms,
+        workload=baseline.workload,
+        factors=(
+            Factor(name="pilot", levels=(Level(label="first", sets={}), Level(label="second", sets={}))),
+        ),
+        design=replace(spec.experiment.design, blocks=BLOCKS, min_blocks=BLOCKS),
+    )
+    return make(spec._replace(experiment=experiment))

@@ -1,0 +1,70 @@
+"""What a pilot taught, for a terminal and as JSON; must not compute."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from benchctl.report.document import Table, columns
+from benchctl.report.text import NOTHING, about, clean
+from benchctl.report.to_json import SCHEMA
+
+if TYPE_CHECKING:
+    from benchctl.model.comparison import PilotMetric
+
+_MEANING = (
+    "CV between the seconds of a trial, between trials of a block, between blocks. Blocks: to find a"
+    " difference of δ with that power, p corrected for all comparisons of the experiment. The pilot is short:"
+    " one time in five the truth lies beyond the figures in brackets."
+)
+
+
+def to_json(run: str, path: str, metrics: tuple[PilotMetric, ...]) -> str:
+    shape = {"schema": SCHEMA, "run": run, "path": path, "pilot": msgspec.to_builtins(metrics)}
+    return msgspec.json.format(msgspec.json.encode(shape), indent=2).decode() + "\n"
+
+
+def to_terminal(
+    experiment: str, metrics: tuple[PilotMetric, ...], *, width: int | None = None, color: bool = False
+) -> str:
+    """The spread at each level, the blocks needed, and the commands that come next."""
+    from rich.text import Text
+
+    from benchctl.report.to_terminal import console, grid, tidy
+
+    out = io.StringIO()
+    target = console(out, width=width, color=color)
+    target.print(grid(_table(metrics), target.width))
+    target.print(Text(_MEANING, style="dim"))
+    first = metrics[0] if metrics else None
+    if first is not None and first.cv_trial:
+        out.write(f"\nwhat the design finds: benchctl plan {experiment} --cv {first.cv_trial * 100:.2g}\n")
+        wanted = first.blocks[0].expected
+        if wanted is not None:
+            out.write(f"enough for 80 % power:  benchctl run {experiment} --set design.blocks={wanted}\n")
+    return tidy(out.getvalue())
+
+
+def _table(metrics: tuple[PilotMetric, ...]) -> Table:
+    powers = [f"blocks, {needed.power:.0%}" for needed in metrics[0].blocks] if metrics else []
+    titles = ("metric", "trials", "CV second", "CV trial", "CV block", "δ", *powers)
+    return Table("", columns(*titles, numbers=",".join(titles[1:])), tuple(_row(m) for m in metrics))
+
+
+def _row(metric: PilotMetric) -> tuple[str, ...]:
+    bound = f" (to {about(metric.cv_trial_high)})" if metric.cv_trial_high is not None else ""
+    return (
+        clean(metric.metric),
+        str(metric.trials),
+        about(metric.cv_second),
+        about(metric.cv_trial) + bound,
+        about(metric.cv_block),
+        about(metric.delta),
+        *(f"{_count(needed.expected)} (to {_count(needed.cautious)})" for needed in metric.blocks),
+    )
+
+
+def _count(blocks: int | None) -> str:
+    return NOTHING if blocks is None else str(blocks)
