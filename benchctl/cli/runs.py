@@ -139,15 +139,17 @@ def diff(a: str, b: str, workspace: Path | None, *, as_json: bool) -> None:
     """Show what differs between two runs besides their numbers.
 
     The experiment with all values resolved, versions, the servers' settings as read back, and facts of the
-    hosts, those first that decide whether numbers can be compared. A and B are runs, as RUN elsewhere.
+    hosts, those first that forbid to compare numbers. A and B are runs, as RUN elsewhere.
     """
     import json
 
+    from benchctl.analysis.key import HOST_FACTS, LISTED_FACTS, LISTED_PREFIXES
     from benchctl.results.difference import compare_runs
 
     root = default_workspace(workspace)
     one, two = find_run(a, root), find_run(b, root)
-    groups = compare_runs(one, two)
+    key, knobs = (*HOST_FACTS, "memory.total"), (*LISTED_FACTS, *LISTED_PREFIXES)
+    groups = compare_runs(one, two, key=key, knobs=knobs)
     if as_json:
         rows = [
             {

@@ -6,6 +6,7 @@ Must not judge: whether two runs may be compared is for the analysis; this lists
 from __future__ import annotations
 
 from itertools import zip_longest
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -29,19 +30,6 @@ PASSING = frozenset(
         "cgroup.path",
     }
 )  # facts that differ between any two looks at the same host
-DECIDING = (
-    "clock.source",
-    "cpu.",
-    "cpufreq.",
-    "disk.",
-    "dmi.",
-    "kernel.",
-    "memory.",
-    "network.",
-    "numa.",
-    "virtual.",
-    "vulnerability.",
-)  # facts that two hosts must share for their numbers to be compared; the beginning of their names
 
 
 class Difference(NamedTuple):
@@ -60,19 +48,28 @@ class Group(NamedTuple):
     matters: bool
 
 
-def compare_runs(a: RunStore, b: RunStore) -> tuple[Group, ...]:
-    """List every difference. Raises RunStateError when a file of a run cannot be read."""
-    facts = tuple(_host_differences(a, b))
-    passing = [d for d in facts if _fact(d.path) in PASSING]
-    deciding = [d for d in facts if _fact(d.path) not in PASSING and _fact(d.path).startswith(DECIDING)]
-    recorded = [d for d in facts if d not in passing and d not in deciding]
+def compare_runs(
+    a: RunStore, b: RunStore, *, key: tuple[str, ...], knobs: tuple[str, ...]
+) -> tuple[Group, ...]:
+    """List every difference.
+
+    `key` and `knobs`: how the names of those host facts begin that forbid a comparison, or may explain one.
+    Raises RunStateError when a file of a run cannot be read.
+    """
+    kinds: dict[str, list[Difference]] = {"key": [], "knob": [], "recorded": [], "passing": []}
+    for found in _host_differences(a, b):
+        fact = found.path.rpartition(": ")[2]
+        kind = "passing" if fact in PASSING else "recorded"
+        kind = "key" if fact.startswith(key) else "knob" if fact.startswith(knobs) else kind
+        kinds[kind].append(found)
     return (
         Group("experiment", tuple(_between(_experiment(a), _experiment(b))), matters=True),
         Group("versions", tuple(_between(_versions(a), _versions(b))), matters=True),
         Group("server settings, read back", tuple(_between(_settings(a), _settings(b))), matters=True),
-        Group("host, decides whether numbers compare", tuple(deciding), matters=True),
-        Group("host, recorded", tuple(recorded), matters=False),
-        Group("host, differs at any two times", tuple(passing), matters=False),
+        Group("host, comparability key", tuple(kinds["key"]), matters=True),
+        Group("host, knobs", tuple(kinds["knob"]), matters=True),
+        Group("host, recorded", tuple(kinds["recorded"]), matters=False),
+        Group("host, differs at any two times", tuple(kinds["passing"]), matters=False),
     )
 
 
@@ -93,7 +90,8 @@ def _experiment(store: RunStore) -> dict[str, Any]:
         direct = all(set(level.sets) == {factor.name} for level in factor.levels)
         levels = [level.label if direct else {level.label: level.sets} for level in factor.levels]
         found[f"factors.{factor.name}"] = levels
-    return found
+    files = {f"file {PurePath(path).name}": f"sha256 {digest}" for path, digest in store.plan().files.items()}
+    return found | files
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON value
@@ -158,10 +156,6 @@ def _host_differences(a: RunStore, b: RunStore) -> Iterator[Difference]:
     for name, one, two in pairs:
         for found in _between(one, two):
             yield found if len(pairs) == 1 else found._replace(path=f"{name}: {found.path}")
-
-
-def _fact(path: str) -> str:
-    return path.rpartition(": ")[2]
 
 
 def _entries(store: RunStore) -> tuple[Any, ...]:

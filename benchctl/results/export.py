@@ -67,7 +67,7 @@ def export_run(store: RunStore, target: Path) -> Exported:
     """
     if is_open(store.path / "journal.jsonl"):
         raise RunStateError(f"{store.id} is running", remedy="export it when it has ended")
-    chosen = _chosen(store.path)
+    chosen = _chosen(store)
     part = target.with_name(f".{target.name}.tmp")
     try:
         with part.open("wb") as file:
@@ -106,12 +106,18 @@ def damaged(run: Path) -> tuple[str, ...]:
     return tuple(wrong)
 
 
-def _chosen(run: Path) -> list[Path]:
+def _chosen(store: RunStore) -> list[Path]:
     """The files that travel, in the order of their names; no links, no folders, nothing half written."""
-    found = {path for pattern in LAYOUT for path in run.glob(pattern)}
-    return sorted(
-        path for path in found if path.is_file() and not path.is_symlink() and not path.name.startswith(".")
-    )
+    found = {path for pattern in LAYOUT for path in store.path.glob(pattern) if _travels(path)}
+    named = set(store.plan().files.values())  # files that the experiment names are known by their content
+    if named:
+        others = {path for path in store.path.rglob("*") if _travels(path)} - found
+        found |= {path for path in others if sha256(path) in named}
+    return sorted(found)
+
+
+def _travels(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and not path.name.startswith(".")
 
 
 def _write(file: BinaryIO, store: RunStore, chosen: Iterable[Path]) -> None:
