@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from benchctl.benchmark.connection import Agent
 
-RUN = "contract-1"
+RUN = f"contract-{os.getpid()}"  # other workers have runs of their own
 LIMIT = 30.0
 
 

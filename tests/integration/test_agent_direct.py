@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from benchctl.testing.server import write_descriptor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RUN = "direct-1"
+RUN = f"direct-{os.getpid()}"  # other workers have runs of their own
 
 
 class Verbs:

@@ -30,7 +30,7 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 BIN = Path(_SPEC.origin).parent / "pginstall" / "bin"
 CONNECT = ["-h", "{runtime}", "-p", "54321", "-U", "bench"]
-RUN = "postgres-1"
+RUN = f"postgres-{os.getpid()}"  # other workers have runs of their own
 LIMIT = 60.0
 
 

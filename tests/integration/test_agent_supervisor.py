@@ -34,6 +34,7 @@ from benchctl.testing.server import write_descriptor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+ONE, TWO = (f"run-{number}-{os.getpid()}" for number in (1, 2))  # other workers have runs of their own
 HERE = Host(name="here", transport="pipe")
 LIMIT = 30.0
 PYTHON39 = Path.home() / ".pyenv/versions/3.9.18/bin/python3.9"
@@ -53,7 +54,7 @@ class Bench:
         self.runs: set[str] = set()
         self.open: list[AgentConnection] = []
 
-    def connect(self, run: str = "run-1", ttl: float = 60) -> AgentConnection:
+    def connect(self, run: str = ONE, ttl: float = 60) -> AgentConnection:
         self.runs.add(run)
         connection = connect(HERE, run, owner="tests", ttl=ttl)
         self.open.append(connection)
@@ -116,7 +117,7 @@ def test_a_service_that_dies_at_start_shows_its_log(bench: Bench) -> None:
     path = bench.descriptor()
     with pytest.raises(ServiceError, match=r"here: server-1 ended with 3 (?s:.*)FATAL: told to die"):
         agent.call("start", timeout=LIMIT, descriptor=path, settings={"die_at_start": "on"})
-    assert process.marked("run-1") == []
+    assert process.marked(ONE) == []
     assert agent.call("stop", timeout=LIMIT, descriptor=path)["running_before"] is False
 
 
@@ -125,7 +126,7 @@ def test_a_service_that_is_never_ready_leaves_nothing(bench: Bench) -> None:
     settings = {"never_ready": "on", "children": 2}
     with pytest.raises(ServiceError, match=r"was not ready within 0\.5 s(?s:.*)the server starts"):
         agent.call("start", timeout=LIMIT, descriptor=bench.descriptor(), settings=settings, limit=0.5)
-    assert process.marked("run-1") == []
+    assert process.marked(ONE) == []
 
 
 def test_a_server_that_does_not_exist_is_named(bench: Bench) -> None:
@@ -138,10 +139,10 @@ def test_stop_escalates_and_takes_children_with_own_sessions(bench: Bench) -> No
     agent = bench.connect()
     path = bench.descriptor(stop={"signal": "SIGTERM", "timeout": 0.1, "then": None})
     agent.call("start", timeout=LIMIT, descriptor=path, settings={"deaf": "on", "children": 3})
-    await_true(lambda: len(process.marked("run-1")) == 4)
+    await_true(lambda: len(process.marked(ONE)) == 4)
     stopped = agent.call("stop", timeout=LIMIT, descriptor=path)
     assert (stopped["how"], stopped["exit"]) == ("SIGKILL", -signal.SIGKILL)
-    assert process.marked("run-1") == []
+    assert process.marked(ONE) == []
 
 
 def test_what_a_task_leaves_behind_is_killed_and_the_service_is_not(bench: Bench) -> None:
@@ -149,14 +150,14 @@ def test_what_a_task_leaves_behind_is_killed_and_the_service_is_not(bench: Bench
     path = bench.descriptor()
     server = agent.call("start", timeout=LIMIT, descriptor=path, settings={})["pid"]
     assert run(agent, "t1", python(SPAWNER))["exit"] == 0
-    assert process.marked("run-1") == [server]
+    assert process.marked(ONE) == [server]
 
 
 def test_a_hanging_task_times_out_with_all_its_processes(bench: Bench) -> None:
     agent = bench.connect()
     result = run(agent, "t1", python(f"{SPAWNER}\nimport time; time.sleep(600)"), limit=0.5)
     assert (result["timed_out"], result["exit"]) == (True, -signal.SIGTERM)
-    assert process.marked("run-1") == []
+    assert process.marked(ONE) == []
 
 
 def test_a_task_is_cancelled(bench: Bench) -> None:
@@ -164,7 +165,7 @@ def test_a_task_is_cancelled(bench: Bench) -> None:
     results: list[dict[str, Any]] = []
     loader = threading.Thread(target=lambda: results.append(run(agent, "t1", ["sleep", "600"])))
     loader.start()
-    await_true(lambda: len(process.marked("run-1")) == 1)
+    await_true(lambda: len(process.marked(ONE)) == 1)
     agent.call("cancel", timeout=LIMIT, task="t1")
     loader.join(LIMIT)
     assert (results[0]["exit"], results[0]["cancelled"]) == (-signal.SIGTERM, True)
@@ -228,12 +229,12 @@ def test_samples_cover_the_window(bench: Bench) -> None:
 
 
 def test_a_killed_controller_leaves_the_run_going(bench: Bench) -> None:
-    bench.runs.add("run-1")
+    bench.runs.add(ONE)
     script = f"""
 import sys
 from benchctl.benchmark.connection import connect
 from benchctl.model.host import Host
-agent = connect(Host(name="here", transport="pipe"), "run-1", owner="first", ttl=60)
+agent = connect(Host(name="here", transport="pipe"), {ONE!r}, owner="first", ttl=60)
 cwd = agent.hello["work"] + "/trials/t1"
 print(agent.hello["pid"], flush=True)
 agent.call("run", timeout=60, task="t1", argv={python("import time; print(1); time.sleep(1.0)")!r},
@@ -242,7 +243,7 @@ agent.call("run", timeout=60, task="t1", argv={python("import time; print(1); ti
     controller = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert controller.stdout is not None
     supervisor = int(controller.stdout.readline())
-    await_true(lambda: len(process.marked("run-1")) == 1)
+    await_true(lambda: len(process.marked(ONE)) == 1)
     controller.kill()
     controller.wait()
     controller.stdout.close()
@@ -284,7 +285,7 @@ def test_the_end_of_a_run_does_not_hurt_its_next_connection(bench: Bench) -> Non
     for other in bench.open[:-1]:
         assert process.await_gone({other.hello["pid"]}) == set()
     assert process.is_alive(server)
-    assert layout.runtime_folder("run-1").exists()
+    assert layout.runtime_folder(ONE).exists()
 
 
 def test_attaching_at_once_finds_one_supervisor(bench: Bench) -> None:
@@ -299,7 +300,7 @@ def test_attaching_at_once_finds_one_supervisor(bench: Bench) -> None:
 
 
 def test_a_supervisor_that_cannot_start_is_explained(bench: Bench) -> None:
-    folder = layout.private_folder(layout.runtime_folder("run-1"))
+    folder = layout.private_folder(layout.runtime_folder(ONE))
     (folder / "sock").mkdir()  # in the way of the socket
     with pytest.raises(ConnectionLostError, match=r"its supervisor does not start(?s:.*)IsADirectory"):
         bench.connect()
@@ -307,19 +308,19 @@ def test_a_supervisor_that_cannot_start_is_explained(bench: Bench) -> None:
 
 
 def test_a_second_run_is_refused_and_told_by_whom(bench: Bench) -> None:
-    bench.connect("run-1")
-    with pytest.raises(LeaseError, match="here: the run run-1 of tests holds this host since"):
-        bench.connect("run-2")
-    bench.runs.add("run-2")
-    await_true(lambda: not layout.runtime_folder("run-2").exists())
+    bench.connect(ONE)
+    with pytest.raises(LeaseError, match=f"here: the run {ONE} of tests holds this host since"):
+        bench.connect(TWO)
+    bench.runs.add(TWO)
+    await_true(lambda: not layout.runtime_folder(TWO).exists())
 
 
 def test_a_run_that_nobody_asks_for_ends_by_itself(bench: Bench) -> None:
     agent = bench.connect(ttl=1.0)
     agent.call("start", timeout=LIMIT, descriptor=bench.descriptor(), settings={"children": 2})
     agent.close()  # nothing renews the lease any more
-    await_true(lambda: not layout.runtime_folder("run-1").exists())
-    assert process.marked("run-1") == []
+    await_true(lambda: not layout.runtime_folder(ONE).exists())
+    assert process.marked(ONE) == []
     assert not (layout.lease_folder() / "lease.json").exists()
 
 
@@ -327,43 +328,43 @@ def test_an_open_connection_keeps_the_lease(bench: Bench) -> None:
     agent = bench.connect(ttl=0.6)
     result = run(agent, "t1", ["sleep", "1.5"])
     assert result["exit"] == 0
-    bench.runs.add("run-2")
+    bench.runs.add(TWO)
     with pytest.raises(LeaseError):
-        bench.connect("run-2")
+        bench.connect(TWO)
 
 
 def test_a_killed_supervisor_is_noticed_and_cleaned_up_by_the_next(bench: Bench) -> None:
     agent = bench.connect()
     agent.call("start", timeout=LIMIT, descriptor=bench.descriptor(), settings={"children": 1})
-    left = process.marked("run-1")
+    left = process.marked(ONE)
     os.kill(agent.hello["pid"], signal.SIGKILL)
-    with pytest.raises(ConnectionLostError, match="the supervisor of run run-1 died"):
+    with pytest.raises(ConnectionLostError, match=f"the supervisor of run {ONE} died"):
         run(agent, "t1", ["sleep", "600"])
     agent.close()
-    again = bench.connect("run-1")
+    again = bench.connect(ONE)
     assert again.hello["pid"] != agent.hello["pid"]
     assert not any(process.is_alive(pid) for pid in left)
 
 
 def test_a_dead_supervisors_lease_is_taken_over_with_what_it_left(bench: Bench) -> None:
-    agent = bench.connect("run-1")
+    agent = bench.connect(ONE)
     agent.call("start", timeout=LIMIT, descriptor=bench.descriptor(), settings={"children": 1})
-    left = process.marked("run-1")
+    left = process.marked(ONE)
     assert len(left) >= 1
     os.kill(agent.hello["pid"], signal.SIGKILL)
     await_true(lambda: not process.is_alive(agent.hello["pid"]))
-    bench.connect("run-2")
+    bench.connect(TWO)
     assert not any(process.is_alive(pid) for pid in left)
     agent.close()
-    shutil.rmtree(layout.runtime_folder("run-1"))  # the next connection of run-1 would have taken it over
+    shutil.rmtree(layout.runtime_folder(ONE))  # the next connection of run-1 would have taken it over
 
 
 def test_sigterm_ends_a_supervisor_properly(bench: Bench) -> None:
     agent = bench.connect()
     agent.call("start", timeout=LIMIT, descriptor=bench.descriptor(), settings={"children": 2})
     os.kill(agent.hello["pid"], signal.SIGTERM)
-    await_true(lambda: not layout.runtime_folder("run-1").exists())
-    assert process.marked("run-1") == []
+    await_true(lambda: not layout.runtime_folder(ONE).exists())
+    assert process.marked(ONE) == []
 
 
 def test_an_agent_of_another_version_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -468,11 +469,11 @@ def test_the_agent_runs_on_python_39(bench: Bench) -> None:
 
 def _argv(interpreter: str) -> list[str]:
     program = build.zipapp(layout.cache_folder())
-    return [interpreter, "-ISB", str(program), "attach", "--run", "run-1", "--ttl", "60"]
+    return [interpreter, "-ISB", str(program), "attach", "--run", ONE, "--ttl", "60"]
 
 
 def _attach(bench: Bench, interpreter: str) -> AgentConnection:
-    bench.runs.add("run-1")
+    bench.runs.add(ONE)
     agent = AgentConnection("here", PipeTransport("here"), _argv(interpreter))
     bench.open.append(agent)
     return agent
