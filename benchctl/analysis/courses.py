@@ -25,6 +25,7 @@ CHECKPOINTS = (
     "bgwriter.checkpoints_timed",  # to PostgreSQL 16
     "bgwriter.checkpoints_req",
 )
+MOST_NAMED = 20  # trials in a sentence; the summary has them all
 FLAGGED = ("warm-up", "slowdown", "unsteady")
 ADVICE = {
     "warm-up": "a longer workload.warmup would leave it out",
@@ -95,11 +96,14 @@ def course_notes(trials: Sequence[Trial], found: Sequence[SeriesClass]) -> Itera
         yield f"Second by second, {name} is not flat: {', '.join(told)}; they count all the same{advice}."
     seen = [trial.ordinal for trial in trials if checkpoints(trial)]
     if seen:
-        yield f"A checkpoint of the DBMS happened under load in {_trials(seen)}."
+        where = "every trial" if len(seen) == len(trials) > 1 else _trials(seen)
+        yield f"A checkpoint of the DBMS happened under load in {where}."
 
 
 def _trials(ordinals: Sequence[int]) -> str:
-    return f"trial{'s' if len(ordinals) > 1 else ''} {', '.join(map(str, ordinals))}"
+    more = f" and {len(ordinals) - MOST_NAMED} more" if len(ordinals) > MOST_NAMED else ""
+    named = ", ".join(map(str, ordinals[:MOST_NAMED]))
+    return f"trial{'s' if len(ordinals) > 1 else ''} {named}{more}"
 
 
 def _usual(series: str) -> Direction:

@@ -6,10 +6,11 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from benchctl.report.document import Section, Table, columns
+from benchctl.report.document import Column, Section, Table, columns
 from benchctl.report.text import NOTHING, clean, join_words, number
 
 if TYPE_CHECKING:
+    from benchctl.model.comparison import CounterSummary
     from benchctl.report.words import Names
     from benchctl.results.view import RunView
 
@@ -47,31 +48,33 @@ def counters(view: RunView, names: Names) -> Section:
     """By how much the DBMS's counters grew in a trial of each treatment; for runs that have any."""
     found = view.summary.counters
     telling = tuple(dict.fromkeys(c.counter for c in found if _TELLING.search(c.counter)))
-    others = tuple(dict.fromkeys(c.counter for c in found if c.counter not in telling))
     tables = [_table("", view, names, telling)] if telling else []
-    tables += [_table("Other counters", view, names, others, detail=True)] if others else []
-    lead = "Mean growth in a trial, from before the load (its warm-up included) to after it, with the range."
+    everything = tuple(dict.fromkeys(c.counter for c in found))
+    tables.append(_table("All counters that changed, with their range", view, names, everything, ranges=True))
+    lead = "Mean growth in a trial, from before the load (its warm-up included) to after it."
     return Section("counters", "What the DBMS counted", (lead,), tables=tuple(tables))
 
 
 def _table(
-    title: str, view: RunView, names: Names, chosen: tuple[str, ...], *, detail: bool = False
+    title: str, view: RunView, names: Names, chosen: tuple[str, ...], *, ranges: bool = False
 ) -> Table:
     treatments = {c.treatment: names.levels(c.levels) for c in view.summary.counters}
-    cells = {
-        (c.counter, c.treatment): number(c.mean)
-        if c.least == c.most
-        else f"{number(c.mean)} ({number(c.least)} … {number(c.most)})"
-        for c in view.summary.counters
-    }
+    cells = {(c.counter, c.treatment): _growth(c, ranges=ranges) for c in view.summary.counters}
     rows = tuple(
         (clean(name), *(cells.get((name, treatment), NOTHING) for treatment in treatments)) for name in chosen
     )
-    titles = [f"at {levels}" if levels != NOTHING else "growth" for levels in treatments.values()]
+    titles = [levels if levels != NOTHING else "growth" for levels in treatments.values()]
     wide = len(treatments) > _MOST_TREATMENTS
     return Table(
         title or ("Checkpoints, log, vacuum and disk" if wide else ""),
-        columns("counter", *titles, numbers=",".join(titles)),
+        (Column("counter"), *(Column(title, "number") for title in titles)),
         rows,
-        detail or wide,
+        ranges or wide,
     )
+
+
+def _growth(counter: CounterSummary, *, ranges: bool) -> str:
+    mean = number(counter.mean)
+    if not ranges or counter.least == counter.most:
+        return mean
+    return f"{mean} ({number(counter.least)} … {number(counter.most)})"

@@ -117,6 +117,14 @@ def test_checkpoints_are_counted_for_each_version_of_postgresql(
 def test_trials_with_a_checkpoint_are_noted() -> None:
     made = summary(trial(1), trial(2, after={"checkpointer.num_done": 1}))
     assert "A checkpoint of the DBMS happened under load in trial 2." in made.notes
+    every = [trial(n, after={"checkpointer.num_done": 1}) for n in (1, 2)]
+    assert "A checkpoint of the DBMS happened under load in every trial." in summary(*every).notes
+
+
+def test_a_note_names_twenty_trials_at_most() -> None:
+    many = [replace(trial(2, WARM), ordinal=n, block=n) for n in range(1, 31)]
+    (note,) = [note for note in summary(*many).notes if "Second by second" in note]
+    assert "18, 19, 20 and 10 more;" in note
 
 
 @pytest.mark.parametrize("form", ["terminal", "markdown", "html"])
