@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -96,9 +97,26 @@ class Shell:
         assert list(self.lease.glob("*.json")) == []
 
 
+@pytest.fixture(scope="session")
+def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Ansible and the first data image leave on a host: made once per worker, copied by the tests."""
+    wheel_prefix()
+    with tempfile.TemporaryDirectory(prefix="bt") as runtime:
+        warming = Shell(tmp_path_factory.mktemp("warm"), Path(runtime))
+        warming.run("run", "quickstart", *QUICK, "--set=design.blocks=1", "--set=design.min_blocks=1")
+    return warming.cache
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    """A shell with short socket paths; pytest's own folders are too deep for them."""
+def cold_shell(tmp_path: Path) -> Iterator[Shell]:
+    """A shell on a host that never saw benchctl; socket paths are short, pytest's own folders too deep."""
     wheel_prefix()
     with tempfile.TemporaryDirectory(prefix="bt") as runtime:
         yield Shell(tmp_path, Path(runtime))
+
+
+@pytest.fixture
+def shell(cold_shell: Shell, warm_cache: Path) -> Shell:
+    """A shell on a host where the quickstart ran before: Ansible has nothing to do there."""
+    shutil.copytree(warm_cache, cold_shell.cache, symlinks=True)
+    return cold_shell

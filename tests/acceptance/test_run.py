@@ -41,7 +41,8 @@ def in_second_trial(shell: Shell) -> bool:
     return len(trials) >= 2 and any("bin/pgbench" in line for line in shell.processes())
 
 
-def test_the_quickstart_ends_with_a_verdict_and_leaves_nothing(shell: Shell) -> None:
+def test_the_quickstart_ends_with_a_verdict_and_leaves_nothing(cold_shell: Shell) -> None:
+    shell = cold_shell
     done = shell.run("run", "quickstart", *QUICK, "--json")
     result = json.loads(done.stdout)
     assert result["state"] == "finished"
