@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.benchctl-setup
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
@@ -11,35 +13,39 @@ PYTEST := $(BIN)/python -m pytest
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## make the virtual environment with everything in it
+setup: $(DEV) ## make the virtual environment with everything in it
 
-$(STAMP): pyproject.toml constraints.txt
+$(RUN): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'benchctl needs Python 3.11 or newer: make PYTHON=python3.11 …' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) -e .
 	@touch $@
 
-quickstart: $(STAMP) ## measure a real PostgreSQL under two settings and show the report
+$(DEV): $(RUN)
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+quickstart: $(RUN) ## measure a real PostgreSQL under two settings and show the report
 	$(BIN)/benchctl run quickstart
 
-test: $(STAMP) ## all tests, the real parts too
+test: $(DEV) ## all tests, the real parts too
 	$(MAKE) --no-print-directory lint types
 	$(PYTEST) -n 2 --dist loadgroup tests
 
-test-unit: $(STAMP) ## the tests that need nothing but Python
+test-unit: $(DEV) ## the tests that need nothing but Python
 	$(PYTEST) -n 2 -q tests/unit tests/contract tests/architecture -m 'not postgres and not ansible'
 
-lint: $(STAMP) ## ruff, formatted and clean; the roles by ansible-lint
+lint: $(DEV) ## ruff, formatted and clean; the roles by ansible-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP) ## mypy, strict on source and tests
+types: $(DEV) ## mypy, strict on source and tests
 	$(BIN)/mypy
 
-perf: $(STAMP) ## the figures of docs/performance, each as a ratio with its peer in the same run
+perf: $(DEV) ## the figures of docs/performance, each as a ratio with its peer in the same run
 	$(BIN)/python -m tests.perf
 
-docs: $(STAMP) ## make the generated reference pages again
+docs: $(DEV) ## make the generated reference pages again
 	$(BIN)/python -m docs.generate
 
 clean: ## remove what the targets above made in this folder
