@@ -114,13 +114,17 @@ def export(run: str, workspace: Path | None, output: Path | None, *, force: bool
 
     store = find_run(run, default_workspace(workspace))
     target = output or Path(f"{store.id}.tar.gz")
+    if target.name == "-":
+        raise UsageError("the archive is written to a file only", remedy="name one by --output")
     if target.exists() and not force:
         raise UsageError(f"{target} is there already", remedy="name another file by --output, or add --force")
     done = export_run(store, target)
     for name in done.damaged:
         click.echo(f"warning: {clean(name)} is not what MANIFEST.sha256 says", err=True)
-    note = f"; {len(done.left_out)} files that are not results stay behind" if done.left_out else ""
-    click.echo(f"{done.files} files, {byte_size(done.bytes)}, sha256 {done.sha256}{note}", err=True)
+    click.echo(f"{done.files} files, {byte_size(done.bytes)}, sha256 {done.sha256}", err=True)
+    if done.left_out:
+        places = ", ".join(sorted({clean(name.partition("/")[0]) for name in done.left_out}))
+        click.echo(f"{len(done.left_out)} other files stay behind, of {places}; --json names them", err=True)
     if as_json:
         made = done._asdict() | {"path": str(done.path)}
         click.echo(json.dumps({"schema": 1, "run": store.id, **made}, indent=2))

@@ -32,6 +32,8 @@ def list_runs(root: Path) -> tuple[RunStore, ...]:
 
 def find_run(reference: str, root: Path) -> RunStore:
     """Find a run. Raises UsageError with what there is when the reference names none or several."""
+    if not reference:  # an unset variable in a script must not mean the only run there is
+        raise UsageError("the name of a run is empty", remedy="`benchctl runs list` shows what is there")
     path = Path(reference)
     with suppress(OSError, ValueError):  # what cannot be a path may still be an id
         if (path / "plan.json").is_file():
@@ -45,6 +47,11 @@ def find_run(reference: str, root: Path) -> RunStore:
         return matches[0]
     if matches:
         raise UsageError(f"{reference!r} is the beginning of {len(matches)} runs: {_names(matches)}")
+    if not runs:
+        raise UsageError(
+            f"no run {reference!r} in {root / 'runs'}: there is none yet",
+            remedy="`benchctl run quickstart` makes the first one; --workspace names another place",
+        )
     near = get_close_matches(reference, [run.id for run in runs], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
     raise UsageError(

@@ -113,6 +113,12 @@ class TestRemoval:
         assert run_main(monkeypatch, *words, "--force") == 0
         assert list_runs(tmp_path) == ()
 
+    def test_an_empty_name_is_not_the_only_run(
+        self, store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert run_main(monkeypatch, "runs", "rm", "", "--yes", "--workspace", str(tmp_path)) == 2
+        assert store.path.exists()
+
     def test_a_run_named_twice_goes_once(
         self, store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -128,6 +134,7 @@ class TestExport:
             os.utime(path, (1, 1))
             path.chmod(0o700)
         assert export_run(store, tmp_path / "b.tar.gz").sha256 == first.sha256
+        assert (tmp_path / "a.tar.gz").read_bytes()[4:8] == bytes(4)  # gzip's own time
         assert first.sha256 == hashlib.sha256((tmp_path / "a.tar.gz").read_bytes()).hexdigest()
 
     def test_it_unpacks_to_a_run_whose_manifest_holds(self, store: RunStore, tmp_path: Path) -> None:
@@ -207,6 +214,12 @@ class TestExport:
         told = json.loads(capsys.readouterr().out)
         assert told["path"] == str(target)
         assert told["bytes"] == target.stat().st_size
+
+    def test_a_dash_is_no_file(
+        self, store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        words = ("runs", "export", "one", "--workspace", str(tmp_path), "--output", "-")
+        assert run_main(monkeypatch, *words) == 2
 
     def test_an_archive_that_cannot_be_written_is_said(self, store: RunStore, tmp_path: Path) -> None:
         with pytest.raises(RunStateError, match="the archive cannot be written"):
