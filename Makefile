@@ -35,7 +35,7 @@ test: $(DEV) ## all tests, the real parts too
 test-unit: $(DEV) ## the tests that need nothing but Python
 	$(PYTEST) -n 2 -q tests/unit tests/contract tests/architecture -m 'not postgres and not ansible'
 
-lint: $(DEV) ## ruff, formatted and clean; the roles by ansible-lint
+lint: $(DEV) ## ruff, clean and formatted; ansible-lint runs among the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
