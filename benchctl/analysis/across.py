@@ -121,11 +121,10 @@ def _mismatches(baseline: Side, contender: Side) -> tuple[Difference, ...]:
     first = baseline.runs[0]
     found = [d for view in (*baseline.runs, *contender.runs) for d in mismatches(first, view)]
     for side in (baseline, contender):
-        alike = list(sides.trials_of(side))
-        for other in alike[1:]:
+        for other in side.runs[1:]:
             found += [
                 Difference(f"{d.what} (inside {side.label})", d.baseline, d.contender)
-                for d in differences(alike[0], other)
+                for d in differences(side.runs[0], other, (side.fixed, side.fixed))
                 if d.what != "host.name"
             ]
     return tuple(dict.fromkeys(found))
@@ -133,8 +132,8 @@ def _mismatches(baseline: Side, contender: Side) -> tuple[Difference, ...]:
 
 def _differences(baseline: Side, contender: Side) -> tuple[Difference, ...]:
     known = {d.what for d in mismatches(baseline.runs[0], contender.runs[0])}
-    pair = (next(sides.trials_of(side)) for side in (baseline, contender))
-    return tuple(d for d in differences(*pair) if d.what not in known)
+    found = differences(baseline.runs[0], contender.runs[0], (baseline.fixed, contender.fixed))
+    return tuple(d for d in found if d.what not in known)
 
 
 def _other_host(baseline: Side, contender: Side) -> bool:

@@ -15,7 +15,6 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from benchctl.model.measurement import Trial
     from benchctl.results.view import RunView
 
 HOST_FACTS = (
@@ -78,16 +77,19 @@ def mismatches(baseline: RunView, contender: RunView) -> tuple[Difference, ...]:
 
 
 def differences(
-    baseline: tuple[RunView, tuple[Trial, ...]], contender: tuple[RunView, tuple[Trial, ...]]
+    baseline: RunView, contender: RunView, fixed: tuple[Mapping[str, str], Mapping[str, str]]
 ) -> tuple[Difference, ...]:
-    """What differs and may: versions, settings that were read back, levels, options, the host's knobs."""
-    return tuple(_different(_listed(*baseline), _listed(*contender)))
+    """What differs and may: versions, settings that were read back, levels, options, the host's knobs.
+
+    `fixed` are the levels that were chosen on each side; what open factors set is no difference.
+    """
+    return tuple(_different(_listed(baseline, fixed[0]), _listed(contender, fixed[1])))
 
 
-def _listed(view: RunView, trials: tuple[Trial, ...]) -> dict[str, str]:
+def _listed(view: RunView, fixed: Mapping[str, str]) -> dict[str, str]:
     experiment, varied = view.plan.experiment, _varied(view)
     listed = {"benchctl": view.benchctl_version, "design.order": experiment.design.order}
-    listed |= {f"level of {name}": label for trial in trials for name, label in trial.levels.items()}
+    listed |= {f"level of {name}": label for name, label in fixed.items()}
     if experiment.dbms is not None:
         listed |= {f"dbms.{name}": _text(value) for name, value in experiment.dbms.options.items()}
     listed |= {f"workload.{name}": text for name, text in _workload(view)}
@@ -95,13 +97,29 @@ def _listed(view: RunView, trials: tuple[Trial, ...]) -> dict[str, str]:
         listed[f"metric {metric.name}"] = f"{metric.better} is better, delta {metric.delta:g}"
     for known in view.fingerprints.values():
         listed |= {name: _text(known[name]) for name in known if _is_listed(name)}
-    server = next((trial.server for trial in trials if trial.server is not None), None)
-    if server is not None:
-        listed["server version"] = server.version
-        # absolute paths hold the run's own folders
-        settings = {name: value for name, value in server.settings.items() if not value.startswith("/")}
-        listed |= {f"setting {name}": value for name, value in settings.items()}
+    listed |= _server(view, fixed)
     return {name: text for name, text in listed.items() if name not in varied}
+
+
+def _server(view: RunView, fixed: Mapping[str, str]) -> dict[str, str]:
+    """What the server of the first treatment with these levels said of itself."""
+    told = [t for t in view.trials if t.server is not None and fixed.items() <= t.levels.items()]
+    server = min(told, key=lambda t: t.treatment).server if told else None
+    if server is None:
+        return {}
+    opened = {
+        path.removeprefix("dbms.settings.")
+        for factor in view.plan.experiment.factors
+        for level in factor.levels
+        for path in level.sets
+        if factor.name not in fixed
+    }
+    settings = {
+        f"setting {name}": value
+        for name, value in server.settings.items()
+        if name not in opened and not value.startswith("/")  # paths hold the run's own folders
+    }
+    return {"server version": server.version, **settings}
 
 
 def _is_listed(name: str) -> bool:

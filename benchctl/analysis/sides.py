@@ -9,7 +9,7 @@ from benchctl.analysis.pairs import Contrast
 from benchctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from benchctl.model.measurement import Trial
     from benchctl.model.plan import Treatment
@@ -74,8 +74,11 @@ def make_side(runs: Sequence[RunView], levels: Sequence[tuple[str, str]]) -> Sid
 
 
 def one_run(baseline: Side, contender: Side) -> bool:
-    """Whether both sides lie in the same single run. Raises UsageError when they share some of several."""
-    here, there = ({view.path for view in side.runs} for side in (baseline, contender))
+    """Whether both sides lie in the same single run. Raises UsageError when they share some of several.
+
+    Runs are told apart by their ids: a copy of a run is that run.
+    """
+    here, there = ({view.summary.run for view in side.runs} for side in (baseline, contender))
     for side in (baseline, contender):
         names = [view.summary.run for view in side.runs]
         if len(set(names)) < len(names):
@@ -184,9 +187,3 @@ def _check_level(view: RunView, name: str, label: str) -> None:
 
 def _list(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
-
-
-def trials_of(side: Side) -> Iterator[tuple[RunView, tuple[Trial, ...]]]:
-    """Each run of a side with its trials that have the fixed levels."""
-    for view in side.runs:
-        yield view, tuple(t for t in view.trials if side.fixed.items() <= t.levels.items())

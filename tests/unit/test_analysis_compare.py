@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from benchctl.analysis.across import FEW_RUNS, SINGLE, compare_sides, slower
+from benchctl.analysis.across import FEW_RUNS, OTHER_HOST, SINGLE, compare_sides, slower
 from benchctl.analysis.key import key, mismatches
 from benchctl.analysis.sides import SideText, make_side, parse_side
 from benchctl.errors import UsageError
+from benchctl.model.measurement import Quantity
 from benchctl.statistics import intervals
 from tests import builders
 from tests.recorded import record_view
@@ -206,6 +207,80 @@ def test_what_cannot_be_compared_is_said_with_a_remedy(tmp_path: Path) -> None:
     for levels, said in (([("nope", "1")], "is no factor"), ([("fsync", "1")], "is no level")):
         with pytest.raises(UsageError, match=said):
             make_side([run], levels)
+
+
+def test_a_script_counts_by_its_content(tmp_path: Path) -> None:
+    runs = []
+    for name, content in (("a", "1"), ("b", "2"), ("c", "2")):
+        plan = builders.plan(blocks=4)
+        script = f"/srv/{name}/load.sql"
+        workload = replace(plan.experiment.workload, options={"script": script})
+        plan = replace(
+            plan, experiment=replace(plan.experiment, workload=workload), files={script: content * 64}
+        )
+        runs.append(record_view(tmp_path, name, scaled(1.0), plan=plan))
+    assert [d.what for d in mismatches(runs[0], runs[1])] == ["workload.script"]
+    assert mismatches(runs[1], runs[2]) == ()
+
+
+def test_what_open_factors_set_is_no_difference(tmp_path: Path) -> None:
+    """The first trial of the second run stands at another level, as another seed may have it."""
+    run, other = (record_view(tmp_path, name, scaled(1.0)) for name in "ab")
+    views = []
+    for view, order in ((run, 1), (other, -1)):
+        trials = tuple(
+            replace(t, server=replace(t.server, settings={"fsync": t.levels[FACTOR], "work_mem": "4MB"}))
+            for t in view.trials
+            if t.server is not None
+        )
+        views.append(view._replace(trials=trials[::order]))
+    assert compare_sides(make_side(views[:1], ()), make_side(views[1:], ())).differences == ()
+    found = compare_sides(make_side(views[:1], [("fsync", "on")]), make_side(views[1:], [("fsync", "off")]))
+    assert [d.what for d in found.differences] == [f"level of {FACTOR}", "setting fsync"]
+
+
+@pytest.mark.parametrize(("grade", "validity"), [("D", "suspect"), ("B", "ok")])
+def test_another_host_is_a_doubt_where_neighbours_are_loud(tmp_path: Path, grade: str, validity: str) -> None:
+    virtual = grade == "D"
+    runs = [
+        record_view(tmp_path, name, scaled(1.0), facts={"virtual.hypervisor": virtual, "host.name": name})
+        for name in "ab"
+    ]
+    outcome = across(runs[:1], runs[1:])
+    assert outcome.mismatches == ()
+    assert [c.validity for c in outcome.comparisons] == [validity]
+    assert (OTHER_HOST in outcome.comparisons[0].reasons) == virtual
+
+
+def test_only_the_primary_metric_makes_a_regression(tmp_path: Path) -> None:
+    run = record_view(tmp_path, "a", {"on": CLOSE, "off": CLOSE})
+    primary = run.plan.experiment.metrics[0]
+    second = replace(primary, name="latency_p99", better="lower")
+    plan = replace(run.plan, experiment=replace(run.plan.experiment, metrics=(primary, second)))
+    trials = tuple(
+        replace(
+            t,
+            result=replace(
+                t.result,
+                metrics={
+                    **t.result.metrics,
+                    "latency_p99": Quantity(value=t.block + 100 * (t.treatment == "t02"), unit="ms"),
+                },
+            ),
+        )
+        for t in run.trials
+    )
+    run = run._replace(plan=plan, trials=trials)
+    outcome = compare_sides(make_side([run], [("fsync", "on")]), make_side([run], [("fsync", "off")]))
+    assert [c.verdict for c in outcome.comparisons] == ["equivalent", "slower"]
+    assert slower(outcome) == ()
+
+
+def test_a_copy_of_a_run_is_that_run(tmp_path: Path) -> None:
+    run = record_view(tmp_path, "a", scaled(1.0))
+    copy = run._replace(path=tmp_path / "elsewhere" / "a")
+    with pytest.raises(UsageError, match="same trials"):
+        compare_sides(make_side([run], ()), make_side([copy], ()))
 
 
 @pytest.mark.parametrize(("runs", "least"), [(3, 0.02), (5, 0.03), (10, 0.03)])
