@@ -8,7 +8,7 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import Command, Group
-from benchctl.cli.roles import print_list, print_role
+from benchctl.cli.roles import complete_role, print_list, print_role
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def list_(roles_paths: tuple[Path, ...], *, as_json: bool) -> None:
 
 
 @loaders.command(cls=Command, examples=("benchctl loaders show pgbench",))
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_role)
 @options.roles_path
 @options.as_json
 def show(name: str, roles_paths: tuple[Path, ...], *, as_json: bool) -> None:

@@ -81,6 +81,7 @@ def logs(
             return
         show = _FileLines(store, find).new
     _print(store, show, follow=follow)
+    _say_how_it_goes_on(store)
 
 
 def _print(store: RunStore, show: Show, *, follow: bool) -> None:
@@ -99,6 +100,18 @@ def _print(store: RunStore, show: Show, *, follow: bool) -> None:
     except KeyboardInterrupt:
         click.echo("\nOnly this view ends; the run is not touched.", err=True)
         raise click.Abort from None
+
+
+def _say_how_it_goes_on(store: RunStore) -> None:
+    """One line on stderr when the journal's last entry is not the end of the story."""
+    from benchctl.pipeline.state import read_state
+
+    state = read_state(store).state
+    if state == "running":
+        click.echo("The run goes on; --follow shows how.", err=True)
+    elif state == "interrupted":
+        hint = f"`benchctl resume {store.id}` goes on, `benchctl destroy {store.id}` undoes"
+        click.echo(f"The run was interrupted: {hint}.", err=True)
 
 
 def _finder(store: RunStore, host: str | None, trial: int | None) -> Callable[[], list[Log]]:

@@ -6,6 +6,19 @@ from pathlib import Path
 
 import click
 
+
+def complete_run(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the runs of the workspace that begin with what was typed."""
+    from benchctl.results.workspace import list_runs
+    from benchctl.results.workspace import workspace as default_workspace
+
+    try:
+        known = [run.id for run in list_runs(default_workspace(context.params.get("workspace")))]
+    except OSError:
+        return []
+    return [name for name in ["latest", *known] if name.startswith(incomplete)]
+
+
 workspace = click.option(
     "--workspace",
     type=click.Path(file_okay=False, path_type=Path),
@@ -35,4 +48,4 @@ wait = click.option(
 )
 yes = click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
 experiment = click.argument("experiment", metavar="EXPERIMENT")
-run = click.argument("run", metavar="RUN")
+run = click.argument("run", metavar="RUN", shell_complete=complete_run)

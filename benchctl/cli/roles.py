@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from benchctl.model.role import MetricDoc, Option, RoleMeta
 
 
+def complete_role(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the roles that begin with what was typed."""
+    from benchctl.spec.share import role_folders, roles_in
+
+    known = roles_in(role_folders(Path(), context.params.get("roles_paths") or ()))
+    return [name for name in known if name.startswith(incomplete)]
+
+
 @click.group(cls=Group, examples=("benchctl roles list", "benchctl roles show postgresql"))
 def roles() -> None:
     """List and show the roles an experiment may name."""
@@ -32,7 +40,7 @@ def list_(roles_paths: tuple[Path, ...], *, as_json: bool) -> None:
 
 
 @roles.command(cls=Command, examples=("benchctl roles show postgresql", "benchctl roles show pgbench --json"))
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_role)
 @options.roles_path
 @options.as_json
 def show(name: str, roles_paths: tuple[Path, ...], *, as_json: bool) -> None:

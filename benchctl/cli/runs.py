@@ -59,7 +59,7 @@ def show(run: str, workspace: Path | None, *, as_json: bool) -> None:
 @runs.command(
     cls=Command, examples=("benchctl runs rm 20261121-1015-quickstart-3f2a", "benchctl runs rm latest --yes")
 )
-@click.argument("references", metavar="RUN...", nargs=-1, required=True)
+@click.argument("references", metavar="RUN...", nargs=-1, required=True, shell_complete=options.complete_run)
 @options.workspace
 @options.yes
 @click.option("--force", is_flag=True, help="Remove also a run whose hosts were not given back.")
@@ -135,8 +135,8 @@ def export(run: str, workspace: Path | None, output: Path | None, *, force: bool
 @runs.command(
     cls=Command, examples=("benchctl runs diff 20261120-0900 latest", "benchctl runs diff one two --json")
 )
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", shell_complete=options.complete_run)
+@click.argument("b", metavar="B", shell_complete=options.complete_run)
 @options.workspace
 @options.as_json
 def diff(a: str, b: str, workspace: Path | None, *, as_json: bool) -> None:

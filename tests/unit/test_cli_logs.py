@@ -116,6 +116,15 @@ def test_a_trial_without_output_yet_is_said_and_no_error(store: RunStore) -> Non
     assert "No such log" in done.stderr
 
 
+def test_what_can_be_done_with_a_run_that_did_not_end_is_said(store: RunStore) -> None:
+    assert logs(store).stderr == ""
+    journal = store.journal()
+    journal.note("run.started", pid=1, version="0.1.0")
+    assert "--follow" in logs(store).stderr
+    journal.close()
+    assert "benchctl resume one" in logs(store).stderr
+
+
 def test_a_broken_journal_is_named_with_its_line(store: RunStore) -> None:
     path = store.path / "journal.jsonl"
     path.write_text("what\n" + path.read_text())

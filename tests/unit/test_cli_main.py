@@ -12,6 +12,8 @@ import click
 import pytest
 
 from benchctl.cli.main import VERBS, cli, main
+from benchctl.results.store import RunStore
+from tests.builders import plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,9 +203,13 @@ class TestCompletion:
             (["benchctl", "runs", "ex"], "export"),
             (["benchctl", "run", "--key", "--ke"], "--keep"),
             (["benchctl", "completion", "z"], "zsh"),
+            (["benchctl", "logs", "2026"], "20261121-1015-pg"),
+            (["benchctl", "runs", "diff", "latest", "l"], "latest"),
+            (["benchctl", "roles", "show", "pgb"], "pgbench"),
         ],
     )
-    def test_bash_completes(self, typed: list[str], offered: str) -> None:
+    def test_bash_completes(self, typed: list[str], offered: str, tmp_path: Path) -> None:
+        RunStore.create(tmp_path / "runs" / "20261121-1015-pg", experiment_text="name: test\n", plan=plan())
         program = str(Path(sys.executable).with_name("benchctl"))
         script = (
             f'source <("{program}" completion bash)\n'
@@ -211,5 +217,8 @@ class TestCompletion:
             f'_benchctl_completion "{program}"\n'
             'printf "%s\\n" "${COMPREPLY[@]}"\n'
         )
-        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+        environment = {**os.environ, "BENCHCTL_WORKSPACE": str(tmp_path)}
+        done = subprocess.run(
+            ["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=True
+        )
         assert done.stdout.split() == [offered]
