@@ -11,7 +11,7 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import Command
-from benchctl.errors import UsageError
+from benchctl.errors import RunStateError, UsageError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
 
@@ -106,7 +106,10 @@ def _say_how_it_goes_on(store: RunStore) -> None:
     """One line on stderr when the journal's last entry is not the end of the story."""
     from benchctl.pipeline.state import read_state
 
-    state = read_state(store).state
+    try:
+        state = read_state(store).state
+    except RunStateError:
+        return  # a run directory that lost other files still has a journal to show
     if state == "running":
         click.echo("The run goes on; --follow shows how.", err=True)
     elif state == "interrupted":

@@ -215,7 +215,13 @@ def _require_ended(store: RunStore, *, force: bool) -> None:
             f"{store.id} is running",
             remedy="wait for its end (`benchctl logs RUN --follow` shows it), or interrupt it",
         )
-    if not force and left_open(read(journal)):
+    if force:
+        return
+    try:
+        left = left_open(read(journal))
+    except RunStateError as error:
+        raise RunStateError(error.detail, remedy="what it left is not known; --force removes it") from error
+    if left:
         raise RunStateError(
             f"{store.id} did not end well: what it made may still be on its hosts",
             remedy=f"`benchctl destroy {store.id}` first, or remove it with --force",
@@ -225,7 +231,12 @@ def _require_ended(store: RunStore, *, force: bool) -> None:
 def _row(store: RunStore) -> dict[str, Any]:
     from benchctl.pipeline.state import read_state
 
-    state = read_state(store)
+    try:
+        state = read_state(store)
+    except RunStateError as error:
+        click.echo(f"warning: {error.detail}", err=True)
+        unknown = {"trials_done": 0, "trials_planned": 0, "started": None}
+        return {"run": store.id, "state": "unreadable", **unknown, "path": str(store.path)}
     return {
         "run": state.run,
         "state": state.state,

@@ -125,6 +125,11 @@ def test_what_can_be_done_with_a_run_that_did_not_end_is_said(store: RunStore) -
     assert "benchctl resume one" in logs(store).stderr
 
 
+def test_the_journal_is_shown_also_when_other_files_are_broken(store: RunStore) -> None:
+    put(store, "plan.json", "{")
+    assert "run.ended" in logs(store).stdout
+
+
 def test_a_broken_journal_is_named_with_its_line(store: RunStore) -> None:
     path = store.path / "journal.jsonl"
     path.write_text("what\n" + path.read_text())

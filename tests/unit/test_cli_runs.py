@@ -50,6 +50,21 @@ def store(tmp_path: Path) -> RunStore:
     return make(tmp_path, "one")
 
 
+def test_a_broken_run_does_not_hide_the_others(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (make(tmp_path, "two").path / "plan.json").write_text("{")
+    assert run_main(monkeypatch, "runs", "list", "--json", "--workspace", str(tmp_path)) == 0
+    shown = capsys.readouterr()
+    assert {row["run"]: row["state"] for row in json.loads(shown.out)["runs"]} == {
+        "one": "interrupted",
+        "two": "unreadable",
+    }
+    assert "plan.json" in shown.err
+    assert run_main(monkeypatch, "runs", "rm", "two", "--yes", "--workspace", str(tmp_path)) == 0
+    assert [run.id for run in list_runs(tmp_path)] == [store.id]
+
+
 class TestRemoval:
     def test_a_run_goes_whole(self, store: RunStore, tmp_path: Path) -> None:
         other = make(tmp_path, "two")
@@ -112,6 +127,20 @@ class TestRemoval:
         assert store.path.exists()
         assert run_main(monkeypatch, *words, "--force") == 0
         assert list_runs(tmp_path) == ()
+
+    def test_a_run_with_a_broken_journal_needs_force(
+        self,
+        store: RunStore,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        (store.path / "journal.jsonl").write_text("what\n")
+        words = ("runs", "rm", "one", "--yes", "--workspace", str(tmp_path))
+        assert run_main(monkeypatch, *words) == 1
+        assert "--force removes it" in capsys.readouterr().err
+        assert run_main(monkeypatch, *words, "--force") == 0
+        assert not store.path.exists()
 
     def test_an_empty_name_is_not_the_only_run(
         self, store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
