@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from benchctl.results.store import RunStore
 
-Form = Literal["terminal", "html", "markdown", "json", "csv"]
+Form = Literal["brief", "terminal", "html", "markdown", "json", "csv"]
 
 
 @click.command(
@@ -34,7 +34,7 @@ Form = Literal["terminal", "html", "markdown", "json", "csv"]
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["terminal", "html", "markdown", "json", "csv"]),
+    type=click.Choice(["terminal", "brief", "html", "markdown", "json", "csv"]),
     default="terminal",
     show_default=True,
     help="Form of the report; html goes to report.html in the run directory.",

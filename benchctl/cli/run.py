@@ -99,8 +99,8 @@ def _report(store: RunStore, *, as_json: bool) -> None:
 
     if store.has_summary():
         path = write_html(store)
-        click.echo(show(store, "json" if as_json else "terminal").rstrip("\n"))
-        click.echo(f"\nreport: {path}", err=True)
+        click.echo(show(store, "json" if as_json else "brief").rstrip("\n"))
+        click.echo(f"\nall of it: {path}, or `benchctl report {store.id}`", err=True)
 
 
 def _check_blocks(store: RunStore) -> None:

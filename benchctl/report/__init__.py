@@ -13,15 +13,22 @@ from benchctl.errors import UsageError
 if TYPE_CHECKING:
     from benchctl.results.view import RunView
 
-Form = Literal["terminal", "html", "markdown", "json", "csv"]
+BRIEF = (
+    "verdicts",
+    "intervals",
+    "gates",
+    "failures",
+)  # what the end of a run says; the rest can be asked for
+Form = Literal["brief", "terminal", "html", "markdown", "json", "csv"]
 
 
 def render(view: RunView, form: Form, *, width: int | None = None, color: bool = False) -> str:
     """Return the report of a run; width (columns) and color concern only the terminal. Raises UsageError."""
-    if form == "terminal":
+    if form in {"terminal", "brief"}:
         from benchctl.report import to_terminal
 
-        return to_terminal.render(view, width=width, color=color)
+        only = BRIEF if form == "brief" else ()
+        return to_terminal.render(view, width=width, color=color, only=only)
     if form == "html":
         from benchctl.report import to_html
 

@@ -53,13 +53,20 @@ def console(out: io.StringIO, *, width: int | None, color: bool) -> Console:
     )
 
 
-def render(view: RunView, *, width: int | None = None, color: bool = False) -> str:
-    """The whole report; no line is wider than `width` columns, but for commands, which can be copied."""
+def render(
+    view: RunView, *, width: int | None = None, color: bool = False, only: tuple[str, ...] = ()
+) -> str:
+    """The report, or `only` these sections of it.
+
+    No line is wider than `width` columns, but for commands, which can be copied.
+    """
     out = io.StringIO()
     target = console(out, width=width, color=color)
     document = content.build(view)
     target.print(_title(document))
     for section in document.sections:
+        if only and section.id not in only:
+            continue
         target.print()
         if section.id != "verdicts":
             target.print(Text(section.title, style="bold underline"))
