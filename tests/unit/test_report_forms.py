@@ -65,7 +65,7 @@ def test_another_process_gives_the_same_bytes() -> None:
 
 
 def test_an_unknown_form_is_refused() -> None:
-    with pytest.raises(UsageError, match="use one of terminal, html, markdown, json, csv"):
+    with pytest.raises(UsageError, match="use one of brief, terminal, html, markdown, json, csv"):
         render(view(), "pdf")  # type: ignore[arg-type]
 
 
@@ -245,3 +245,11 @@ def test_a_level_that_would_be_a_path_of_rich_or_html_is_kept_whole() -> None:
     case = Case(factors=(FactorCase("build", {"main": 1.0, "a&b [x]": 1.5}, "install"),))
     assert "build=a&b [x] is faster" in render(view(case), "terminal", width=200)
     assert "build=a&amp;b [x] is faster" in render(view(case), "html")
+
+
+def test_the_brief_form_is_the_beginning_of_the_whole_one() -> None:
+    faster = view("faster")
+    brief, whole = render(faster, "brief"), render(faster, "terminal")
+    assert whole.startswith(brief.split("\nIntervals\n")[0])
+    assert "Validity gates" in brief
+    assert "How to reproduce" not in brief
