@@ -5,6 +5,7 @@ Owns what a failed trial does to the run. Must not decide what a trial is, and m
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from benchctl.benchmark.trial import TrialRun
@@ -66,6 +67,7 @@ def _run(planned: PlannedTrial, bench: Bench) -> None:
             remedy="free space on the workspace's file system, then `benchctl resume` the run",
         ) from error
     except BaseException:
-        bench.sink.abandon(planned.ordinal)
+        with suppress(OSError):  # on a full disk; the next attempt does it
+            bench.sink.abandon(planned.ordinal)
         raise
     bench.listener(TrialEnded(trial=trial, seconds=bench.clock() - begin))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchctl import loaders
 from benchctl.benchmark.evaluation import evaluate
 from benchctl.benchmark.settings import differing
-from benchctl.errors import ServiceError, StepError, TaskError
+from benchctl.errors import RunStateError, ServiceError, StepError, TaskError
 from benchctl.model.event import TrialPhase
 from benchctl.model.measurement import ServerFacts, TaskResult, Trial, Window
 
@@ -106,8 +106,19 @@ class TrialRun:
                 self._call("start", descriptor=instance.path, settings=self._wanted())
             yield
         finally:
-            with journal.act("service.stop", instance=treatment.instance) as act, self._phase("stop"):
-                act.learned(**self._bench.agent.call("stop", timeout=PHASE_LIMIT, descriptor=instance.path))
+            self._stop(instance)
+
+    def _stop(self, instance: Descriptor) -> None:
+        def stop() -> dict[str, Any]:
+            return self._bench.agent.call("stop", timeout=PHASE_LIMIT, descriptor=instance.path)
+
+        named = {"instance": self._treatment.instance}
+        try:
+            with self._bench.journal.act("service.stop", **named) as act, self._phase("stop"):
+                act.learned(**stop())
+        except RunStateError:  # the journal takes no entry; a server must not run on for that
+            stop()
+            raise
 
     def _inspect(self, instance: Descriptor) -> ServerFacts:
         """Ask the running server for its version and settings, and list what differs from the wanted."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -64,12 +64,16 @@ class Journal:
 
     @contextmanager
     def act(self, name: str, **data: Any) -> Iterator[Act]:  # noqa: ANN401 - any JSON value
-        """Announce an act, run the body, record how it ended. The body's exception goes on."""
+        """Announce an act, run the body, record how it ended. The body's exception goes on.
+
+        It goes on also when it cannot be recorded: it came first, and the next entry tells of the journal.
+        """
         act = Act(self._append(name, "meant", None, data))
         try:
             yield act
         except BaseException as error:
-            self._append(name, "failed", act.seq, {**act.facts, "reason": str(error) or repr(error)})
+            with suppress(RunStateError):
+                self._append(name, "failed", act.seq, {**act.facts, "reason": str(error) or repr(error)})
             raise
         self._append(name, "done", act.seq, act.facts)
 

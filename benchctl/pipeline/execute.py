@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from benchctl import __version__
-from benchctl.errors import BenchctlError, InterruptedRunError
+from benchctl.errors import BenchctlError, InterruptedRunError, RunStateError
 from benchctl.model.event import Message, StepEnded, StepStarted
 from benchctl.pipeline.recovery import recover
 from benchctl.pipeline.state import read_state
@@ -41,10 +41,12 @@ def execute(
     except BaseException as failure:  # noqa: BLE001 - kept, and raised again after the way back
         error = failure
     error = _unwind(session, error, destroying=unwinding)
-    state = _state(session, error)
-    session.journal.note("run.ended", state=state, reason="" if error is None else str(error))
-    session.store.save_state(read_state(session.store))
-    summary = _conclude(session)
+    try:
+        summary = _conclude(session, error)
+    except (OSError, RunStateError) as failure:
+        if error is None:
+            raise _unwritable(failure) from failure
+        session.listener(Message(level="warning", text=f"how the run ended is not on record: {failure}"))
     if error is not None:
         raise error
     return summary
@@ -58,10 +60,13 @@ def _between(first: str, last: str) -> tuple[Step, ...]:
 def _run(step: Step, session: Session) -> None:
     session.listener(StepStarted(step=step.name))
     begin = session.clock()
-    with session.journal.act(f"step.{step.name}"):
-        detail = step.act(session)
+    try:
+        with session.journal.act(f"step.{step.name}"):
+            detail = step.act(session)
+        session.store.save_state(read_state(session.store))
+    except OSError as error:
+        raise _unwritable(error) from error
     session.listener(StepEnded(step=step.name, seconds=session.clock() - begin, detail=detail))
-    session.store.save_state(read_state(session.store))
 
 
 def _unwind(session: Session, error: BaseException | None, *, destroying: bool) -> BaseException | None:
@@ -72,10 +77,23 @@ def _unwind(session: Session, error: BaseException | None, *, destroying: bool) 
         else:
             session.release()
     except BenchctlError as failure:
+        if isinstance(failure, RunStateError):
+            session.give_back(destroying=destroying)
         remedy = f"`benchctl destroy {session.store.id}` tries again"
         session.listener(Message(level="warning", text=f"the way back failed: {failure}\n{remedy}"))
         return error or failure
+    finally:
+        session.close()
     return error
+
+
+def _unwritable(error: Exception) -> RunStateError:
+    if isinstance(error, RunStateError):
+        return error
+    return RunStateError(
+        f"a file could not be read or written: {error}",
+        remedy="free space, or make the folder writable; then `benchctl resume` the run",
+    )
 
 
 def _state(session: Session, error: BaseException | None) -> State:
@@ -84,7 +102,11 @@ def _state(session: Session, error: BaseException | None) -> State:
     return "interrupted" if isinstance(error, InterruptedRunError) else "failed"
 
 
-def _conclude(session: Session) -> Summary | None:
+def _conclude(session: Session, error: BaseException | None) -> Summary | None:
+    """Put on record how the run ended, then what the finished trials say."""
+    reason = "" if error is None else str(error)
+    session.journal.note("run.ended", state=_state(session, error), reason=reason)
+    session.store.save_state(read_state(session.store))
     if not session.store.trials():
         return None
     summary = summarise(session.store)

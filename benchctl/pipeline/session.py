@@ -5,10 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchctl.errors import ConnectionLostError
+from benchctl.errors import BenchctlError, ConnectionLostError
 from benchctl.model.event import Message
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 LEASE_TTL = 300.0  # seconds without a word from the controller until the host cleans up by itself
 HELLO_LIMIT = 30.0  # seconds
+REMOVE_LIMIT = 300.0  # seconds: a large data folder on a slow disk
 END_LIMIT = 180.0  # seconds: every service gets its own time to stop
 
 
@@ -63,7 +65,7 @@ class Session:
         try:
             self.agent().call("hello", timeout=HELLO_LIMIT)
         except ConnectionLostError:
-            self._drop()
+            self.close()
         return self.agent()
 
     def release(self) -> None:
@@ -71,16 +73,28 @@ class Session:
         if self._agent is None:
             return
         agent = self.living_agent()
-        try:
-            with self.journal.act("end", host=agent.host) as act:
-                stopped = agent.call("end", timeout=END_LIMIT)["stopped"]
-                act.learned(stopped=stopped)
-            if stopped:
-                self.listener(Message(level="warning", text=f"stopped on {agent.host}: {', '.join(stopped)}"))
-        finally:
-            self._drop()
+        with self.journal.act("end", host=agent.host) as act:
+            stopped = agent.call("end", timeout=END_LIMIT)["stopped"]
+            act.learned(stopped=stopped)
+        if stopped:
+            self.listener(Message(level="warning", text=f"stopped on {agent.host}: {', '.join(stopped)}"))
+        self.close()
 
-    def _drop(self) -> None:
+    def give_back(self, *, destroying: bool) -> None:
+        """Do what `release` and destroy do without a word in the journal, as far as it goes.
+
+        For a run directory that takes no more entries: the journal then still says that the hosts are in use,
+        and whoever comes next looks again.
+        """
+        if self._agent is None:
+            return
+        with suppress(BenchctlError):
+            if destroying:
+                self._agent.call("remove", timeout=REMOVE_LIMIT, path=self._agent.hello["work"])
+            self._agent.call("end", timeout=END_LIMIT)
+
+    def close(self) -> None:
+        """Close the connection; what runs on the host is not touched."""
         if self._agent is not None:
             self._agent.close()
             self._agent = None

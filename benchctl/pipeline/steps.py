@@ -15,6 +15,7 @@ from benchctl.errors import ConvergeError
 from benchctl.model.event import Message
 from benchctl.model.units import format_duration
 from benchctl.pipeline.recovery import check_identity
+from benchctl.pipeline.session import REMOVE_LIMIT
 from benchctl.plan import make_up_block
 from benchctl.provision import to_ansible
 
@@ -93,7 +94,7 @@ def destroy(session: Session) -> str:
     agent = session.living_agent()
     work = agent.hello["work"]
     with session.journal.act("remove", path=work):
-        agent.call("remove", timeout=300, path=work)
+        agent.call("remove", timeout=REMOVE_LIMIT, path=work)
     session.release()
     return f"{work} removed, nothing left running"
 
