@@ -34,7 +34,7 @@ def in_a_trial(shell: Shell) -> bool:
 
 
 def test_the_verbs_around_a_run(shell: Shell) -> None:
-    running = shell.start("run", "quickstart", *QUICK)
+    running = shell.start("run", "quickstart", *QUICK, "--force")  # with a call of Ansible to show
     try:
         wait_for(lambda: in_a_trial(shell) or running.poll() is not None)
         while_it_goes_on(shell)
@@ -55,7 +55,7 @@ def while_it_goes_on(shell: Shell) -> None:
     assert "is running" in shell.run("runs", "rm", "latest", "--yes", code=1).stderr
     assert "is running" in shell.run("runs", "export", "latest", code=1).stderr
     assert "holds this host" in shell.run("clean", "--yes", code=3).stderr
-    assert "ready to accept connections" in shell.run("logs", "latest", "--host", "localhost").stdout
+    wait_for(lambda: "ready to accept" in shell.run("logs", "latest", "--host", "localhost").stdout)
     followed = shell.run("logs", "latest", "--follow").stdout.splitlines()
     assert "run.started" in followed[0]
     assert followed[-1].split()[1:] == ["run.ended", "note", "state=finished"]
