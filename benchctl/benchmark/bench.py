@@ -53,7 +53,8 @@ class Bench:
     listener: Listener
     cancel: Cancel
     context: gates.Context
-    clock: Callable[[], float]
+    clock: Callable[[], float]  # the time of day, for what is recorded
+    timer: Callable[[], float]  # seconds that no setting of the time of day moves, for limits and lengths
 
     @property
     def work(self) -> str:

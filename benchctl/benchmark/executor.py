@@ -28,13 +28,13 @@ def run_trials(trials: Iterable[PlannedTrial], bench: Bench) -> None:
         InterruptedRunError: when a stop was asked for; the trial in hand is given up, finished ones stay.
     """
     limits, design = bench.plan.experiment.limits, bench.plan.experiment.design
-    ends = bench.clock() + limits.run
+    ends = bench.timer() + limits.run
     failures_in_a_row = 0
     for planned in trials:
         if bench.sink.is_done(planned.ordinal):
             continue
         bench.cancel.check()
-        if bench.clock() > ends:
+        if bench.timer() > ends:
             raise StepError(
                 f"limits.run, {limits.run:g} s, passed before trial {planned.ordinal}",
                 remedy="`benchctl resume` runs the trials that are missing",
@@ -52,7 +52,7 @@ def run_trials(trials: Iterable[PlannedTrial], bench: Bench) -> None:
 
 
 def _run(planned: PlannedTrial, bench: Bench) -> None:
-    begin = bench.clock()
+    begin = bench.timer()
     try:
         with bench.journal.act("trial", ordinal=planned.ordinal, treatment=planned.treatment) as act:
             try:
@@ -70,4 +70,4 @@ def _run(planned: PlannedTrial, bench: Bench) -> None:
         with suppress(OSError):  # on a full disk; the next attempt does it
             bench.sink.abandon(planned.ordinal)
         raise
-    bench.listener(TrialEnded(trial=trial, seconds=bench.clock() - begin))
+    bench.listener(TrialEnded(trial=trial, seconds=bench.timer() - begin))

@@ -5,7 +5,6 @@ Owns the order of the phases. Must leave no process behind, however a phase ends
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +37,7 @@ class TrialRun:
         self._planned = planned
         self._treatment = treatment
         self._phases: dict[str, float] = {}
-        self._deadline = bench.clock() + bench.plan.experiment.limits.trial
+        self._deadline = bench.timer() + bench.plan.experiment.limits.trial
         self._folder = f"{bench.work}/trials/{planned.ordinal:04d}"
 
     def run(self) -> Trial:
@@ -203,7 +202,7 @@ class TrialRun:
         return self._bench.agent.call(op, timeout=min(PHASE_LIMIT, self._remaining()), **args)
 
     def _remaining(self) -> float:
-        left = self._deadline - self._bench.clock()
+        left = self._deadline - self._bench.timer()
         if left <= 0:
             limit = self._bench.plan.experiment.limits.trial
             raise StepError(
@@ -215,11 +214,11 @@ class TrialRun:
     @contextmanager
     def _phase(self, name: str, expected: float | None = None) -> Iterator[None]:
         self._bench.listener(TrialPhase(ordinal=self._planned.ordinal, phase=name, expected=expected))
-        begin = time.monotonic()
+        begin = self._bench.timer()
         try:
             yield
         finally:
-            self._phases[name] = round(time.monotonic() - begin, 6)
+            self._phases[name] = round(self._bench.timer() - begin, 6)
 
 
 def _task_result(argv: tuple[str, ...], reply: dict[str, Any]) -> TaskResult:

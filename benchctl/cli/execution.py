@@ -66,6 +66,7 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
             listener=listener,
             cancel=cancel,
             clock=time.time,
+            timer=time.monotonic,
             provisioner=LocalProvisioner(),
             runner=AnsibleRunner(
                 roles_path=[Path(folder) for folder in plan.role_folders], cancelled=lambda: cancel.requested

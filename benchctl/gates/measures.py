@@ -6,6 +6,7 @@ is there and cannot be seen.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchctl.gates import proc
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from benchctl.gates.evidence import Evidence, Sample
 
 SLEW = 0.0005  # seconds per second: adjtime(3) never slews faster
+PREEMPTION = 1.0  # seconds that a sampler may lose between two clocks
 LAG_SHARE = 0.01  # of the median latency
 
 
@@ -78,12 +80,16 @@ def clock_step(evidence: Evidence) -> Measurement:
     """How far the wall clock moved against the monotonic one, beyond the fastest slew, in seconds.
 
     The two clocks are read one after the other; a sampler that is preempted in between makes one sample's
-    difference too small. So each half of the window is represented by its largest difference.
+    difference too small. So what lies before and after each possible moment is represented by its largest
+    difference, and a side of a single sample counts only for more than a preemption explains.
     """
     offsets = [sample["t"] - sample["m"] for sample in _both(evidence).samples]
-    half = len(offsets) // 2
-    moved = abs(max(offsets[half:]) - max(offsets[:half]))
-    return Measurement(max(0.0, moved - SLEW * evidence.seconds))
+    before = list(accumulate(offsets, max))[:-1]
+    after = list(accumulate(reversed(offsets), max))[-2::-1]
+    moved = [abs(late - early) for early, late in zip(before, after, strict=True)]
+    if len(offsets) > 3:
+        moved = [*moved[1:-1], *(edge for edge in (moved[0], moved[-1]) if edge > PREEMPTION)]
+    return Measurement(max(0.0, max(moved) - SLEW * evidence.seconds))
 
 
 def oom(evidence: Evidence) -> Measurement:

@@ -59,14 +59,14 @@ def _between(first: str, last: str) -> tuple[Step, ...]:
 
 def _run(step: Step, session: Session) -> None:
     session.listener(StepStarted(step=step.name))
-    begin = session.clock()
+    begin = session.timer()
     try:
         with session.journal.act(f"step.{step.name}"):
             detail = step.act(session)
         session.store.save_state(read_state(session.store))
     except OSError as error:
         raise _unwritable(error) from error
-    session.listener(StepEnded(step=step.name, seconds=session.clock() - begin, detail=detail))
+    session.listener(StepEnded(step=step.name, seconds=session.timer() - begin, detail=detail))
 
 
 def _unwind(session: Session, error: BaseException | None, *, destroying: bool) -> BaseException | None:

@@ -40,7 +40,8 @@ class Session:
     journal: Journal
     listener: Listener
     cancel: Cancel
-    clock: Callable[[], float]
+    clock: Callable[[], float]  # the time of day
+    timer: Callable[[], float]  # seconds that no setting of the time of day moves
     provisioner: Provisioner
     runner: PlaybookRunner
     connect: Callable[[Host, str, str, float], Agent]  # host, run, owner, ttl

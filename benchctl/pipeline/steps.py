@@ -60,10 +60,10 @@ def configure(session: Session) -> str:
 def benchmark(session: Session) -> str:
     bench = _bench(session)
     bench = replace(bench, images=build_images(bench))
-    begin = session.clock()
+    begin = session.timer()
     run_trials(_trials(session), bench)
     done = sum(session.store.is_done(trial.ordinal) for trial in session.plan.trials)
-    return f"{done} of {len(session.plan.trials)} trials in {format_duration(session.clock() - begin)}"
+    return f"{done} of {len(session.plan.trials)} trials in {format_duration(session.timer() - begin)}"
 
 
 def _trials(session: Session) -> Iterator[PlannedTrial]:
@@ -116,6 +116,7 @@ def _bench(session: Session) -> Bench:
         cancel=session.cancel,
         context=gates.context(session.inventory(), {agent.host: facts}),
         clock=session.clock,
+        timer=session.timer,
     )
 
 

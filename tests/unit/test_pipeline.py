@@ -50,6 +50,7 @@ class World:
         self.facts: dict[str, Any] = {}
         self.runner = FakePlaybookRunner(effect=lambda call: self._roles())
         self._clock = itertools.count(1_700_000_000)
+        self._timer = itertools.count()
 
     def connect(self, host: Host, run: str, owner: str, ttl: float) -> FakeAgent:
         agent = FakeAgent(self.folder, run=f"{run}-{len(self.agents)}", clock=self.clock)
@@ -63,6 +64,9 @@ class World:
     def clock(self) -> float:
         return float(next(self._clock))
 
+    def timer(self) -> float:
+        return float(next(self._timer))
+
     def execute(self, first: str = "provision", last: str = "destroy", *, keep: bool = False) -> None:
         journal = self.store.journal()
         session = Session(
@@ -72,6 +76,7 @@ class World:
             listener=self.events.append,
             cancel=self.cancel,
             clock=self.clock,
+            timer=self.timer,
             provisioner=LocalProvisioner(),
             runner=self.runner,
             connect=self.connect,
