@@ -1,18 +1,17 @@
 """What a one-second series of a trial looks like: flat, warm-up, slowdown or unsteady.
 
-Levels first: Pettitt's rank test finds the one most likely change of level, and each part is looked at again
-(binary segmentation), down to parts of MIN_PART seconds. A change counts when its p is at most ALPHA and the
-medians on both sides differ by MIN_SHIFT or more: ranks and medians take no notice of single bad seconds.
-Levels that only get better are a warm-up, that only get worse a slowdown; both are unsteady. Then single
-seconds: two or more that lie further than STALL from the median and STALL_SPREADS spreads (median absolute
-deviation times 1.4826), as checkpoints and pauses do, are unsteady as well.
+Levels first: the most likely change of level is where the rank sum of the values before it has its largest
+z, and each part is looked at again (binary segmentation), down to MIN_SECONDS. A change counts when random
+orders reach that z in at most ALPHA of cases and the medians on both sides differ by MIN_SHIFT or more:
+ranks and medians take no notice of single bad seconds. Levels that only get better are a warm-up, that only
+get worse a slowdown; both are unsteady. Then single seconds: two or more that lie further than STALL from
+the median and STALL_SPREADS spreads (median absolute deviation times 1.4826), as checkpoints and pauses do,
+are unsteady too.
 
-On flat independent noise at most 1.8 % of series are flagged (simulated: 10 to 600 seconds, normal and
-log-normal, CV 1 to 20 %). Noise that remembers the second before is flagged more often: AR(1) with 0.3 in up
-to 8 %, with 0.5 in up to 22 % of series. At CV 5 %, five seconds slower by 20 % are found in 98 % of series
-of 10 seconds, eight in 94 % of 60, but five of 30 only in 22 %: what is short beside the window harms less.
-
-A. N. Pettitt, A non-parametric approach to the change-point problem, Applied Statistics 28 (1979).
+On flat independent noise at most 3 % of series are flagged (simulated: 10 to 600 seconds, normal and log-
+normal, CV 1 to 20 %). Noise that remembers the second before is flagged more often: AR(1) with 0.3 in up to
+9 %, with 0.5 in up to 22 % of series. A start that is slower by 20 %, at CV 5 %, is found in 98 % of
+series: four seconds of 10, five of 30, 60 or 120.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
 
 Class = Literal["flat", "warm-up", "slowdown", "unsteady", "too short"]
 MIN_SECONDS = 10
-MIN_PART = 5
-ALPHA = 0.01
-CRITICAL = (  # of Pettitt's K for 10 to 29 values: reached by at most ALPHA of 400,000 random orders
-    25, 29, 34, 39, 44, 49, 54, 59, 65, 71, 76, 83, 89, 95, 101, 109, 114, 121, 128, 135,
+MIN_PART = 3
+ALPHA = 0.02
+CRITICAL = (  # (length, z) that ALPHA of random orders reach; simulated, 200,000 orders each up to 60
+    (10, 2.55), (15, 2.69), (20, 2.81), (30, 2.95), (60, 3.12), (100, 3.22), (300, 3.37), (1000, 3.48),
+    (3600, 3.58),
 )  # fmt: skip
-SMALL_SAMPLE = 0.45  # how far K stays below its limit law, times the square root of n: fits 30 to 600 values
-MIN_SHIFT = 0.03
+MIN_SHIFT = 0.05
 STALL = 0.2
 STALL_SPREADS = 6.0
 LEVELS_SHOWN = 4
@@ -68,32 +67,38 @@ def classify(values: Sequence[float | None], *, better: Literal["higher", "lower
     return Course("flat", "")
 
 
-def pettitt(values: Sequence[float]) -> tuple[int, float]:
-    """The most likely change of level: the number of values before it, and Pettitt's K. Ties share ranks."""
+def likeliest_change(values: Sequence[float]) -> tuple[int, float]:
+    """Where a change of level is most likely, as the number of values before it, and its z.
+
+    The z is that of the rank sum of the values before (Wilcoxon's), largest over all places that leave
+    MIN_PART values on both sides. Ties share ranks.
+    """
     n = len(values)
     ranks = _mean_ranks(values)
     at, largest, running = 0, 0.0, 0.0
-    for before in range(1, n):
+    for before in range(1, n - MIN_PART + 1):
         running += 2 * ranks[before - 1] - (n + 1)
-        if abs(running) > largest:
-            at, largest = before, abs(running)
+        if before >= MIN_PART:
+            z = abs(running) / math.sqrt(before * (n - before) * (n + 1) / 3)
+            if z > largest:
+                at, largest = before, z
     return at, largest
 
 
 def critical(n: int) -> float:
-    """The K that random orders of n values, at least MIN_SECONDS, reach in ALPHA of all cases."""
-    if n < MIN_SECONDS + len(CRITICAL):
-        return float(CRITICAL[n - MIN_SECONDS])
-    limit = math.sqrt(math.log(2 / ALPHA) * (n**3 + n**2) / 6)
-    return limit * (1 - SMALL_SAMPLE / math.sqrt(n))
+    """The z that ALPHA of all random orders of n values reach, at least MIN_SECONDS; between, by log n."""
+    for (short, low), (long, high) in pairwise(CRITICAL):
+        if n <= long:
+            return low + (high - low) * math.log(n / short) / math.log(long / short)
+    return CRITICAL[-1][1]
 
 
 def _changes(values: Sequence[float], offset: int) -> list[int]:
     """Where levels change, as indices of the first value of a new level."""
-    if len(values) < 2 * MIN_PART:
+    if len(values) < MIN_SECONDS:
         return []
-    at, largest = pettitt(values)
-    if largest < critical(len(values)) or not MIN_PART <= at <= len(values) - MIN_PART:
+    at, z = likeliest_change(values)
+    if z < critical(len(values)):
         return []
     before, after = median(values[:at]), median(values[at:])
     if abs(after - before) < MIN_SHIFT * max(abs(before), abs(after)):
