@@ -9,7 +9,7 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import Command
-from benchctl.errors import IncomparableError, RegressionError, TooFewBlocksError
+from benchctl.errors import IncomparableError, RegressionError, TooFewBlocksError, UsageError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
 
@@ -71,13 +71,16 @@ def _side(text: str, root: Path) -> Side:
 
 
 def _view(reference: str, root: Path) -> RunView:
-    """A run with its summary, made first where there is none yet."""
+    """A run that is over; a summary that is missing is made in memory, for comparing writes nothing."""
+    from benchctl.pipeline.state import read_state
     from benchctl.pipeline.summary import load_view, summarise
 
     store = find_run(reference, root)
-    if not store.has_summary():
-        store.save_summary(summarise(store))
-    return load_view(store)
+    if read_state(store).state == "running":
+        raise UsageError(
+            f"{store.id} is still running", remedy=f"wait for its end: `benchctl status {store.id}`"
+        )
+    return load_view(store, None if store.has_summary() else summarise(store))
 
 
 def _keys(side: Side) -> tuple[str, ...]:

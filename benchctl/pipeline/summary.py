@@ -37,12 +37,15 @@ def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
     return msgspec.structs.replace(summary, notes=(*summary.notes, *_notes(store)))
 
 
-def load_view(store: RunStore) -> RunView:
-    """Read back all that a report shows. Raises RunStateError when the run has no summary yet."""
+def load_view(store: RunStore, summary: Summary | None = None) -> RunView:
+    """Read back all that a report shows; without a summary given, the stored one.
+
+    Raises RunStateError when there is none.
+    """
     state = read_state(store)
     return RunView(
         path=store.path,
-        summary=store.summary(),
+        summary=summary or store.summary(),
         plan=store.plan(),
         experiment_text=store.experiment_text(),
         trials=store.trials(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,23 @@ def test_by_force_a_comparison_is_suspect(workspace: Path) -> None:
     shape = json.loads(done.stdout)
     assert not shape["comparable"]
     assert [c["validity"] for c in shape["comparisons"]] == ["suspect"]
+
+
+def test_comparing_writes_nothing(tmp_path: Path) -> None:
+    store = record_run(tmp_path, "a", {"on": STEADY, "off": scaled(1.2)})
+    (store.path / "summary.json").unlink()
+    assert compare(tmp_path, "a:fsync=on", "a:fsync=off").returncode == 0
+    assert not store.has_summary()
+
+
+def test_a_run_that_goes_on_is_not_compared(tmp_path: Path) -> None:
+    store = record_run(tmp_path, "a", {"on": STEADY, "off": scaled(1.2)})
+    journal = store.journal()  # held open, as its controller does
+    journal.note("run.started", pid=os.getpid(), version="0", steps=["benchmark"])
+    done = compare(tmp_path, "a:fsync=on", "a:fsync=off")
+    journal.close()
+    assert done.returncode == 2
+    assert "a is still running" in done.stderr
 
 
 def test_the_terminal_says_what_was_compared_and_what_differs(workspace: Path) -> None:
