@@ -65,6 +65,10 @@ class RunStateError(StepError):
     """The run directory does not allow this."""
 
 
+class FileError(BenchctlError):
+    """A file could not be read or written."""
+
+
 class UsageError(BenchctlError):
     """The command was not used as it can be."""
 

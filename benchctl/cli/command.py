@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from benchctl.cli.streams import lasting_streams
+
 
 class WithExamples(click.Command):
     """`examples` are whole command lines, shown as they are below the options."""
@@ -25,6 +27,14 @@ class WithExamples(click.Command):
 
 class Command(WithExamples):
     """A verb."""
+
+
+class LastingCommand(Command):
+    """A verb that works on hosts: it goes on, and ends with its own exit code, when nobody reads on."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        with lasting_streams():
+            return super().invoke(ctx)
 
 
 class Group(WithExamples, click.Group):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -11,7 +11,10 @@ import click
 
 from benchctl import __version__
 from benchctl.cli.command import WithExamples
-from benchctl.errors import BenchctlError, InterruptedRunError
+from benchctl.cli.streams import prepare_streams, to_nowhere
+from benchctl.errors import BenchctlError, FileError, InterruptedRunError
+
+FILE_REMEDY = "check that it is there, that you may use it, and that its file system has room"
 
 
 class Verb(NamedTuple):
@@ -93,29 +96,45 @@ def cli(ctx: click.Context, *, debug: bool, verbose: bool) -> None:
 
 def main() -> None:
     """Run the command and exit with its code; no traceback reaches a user without --debug."""
-    debug = "--debug" in sys.argv[1:]
+    prepare_streams()
+    sys.exit(_code(debug="--debug" in sys.argv[1:]))
+
+
+def _code(*, debug: bool) -> int:
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort:
-        code = 130
+        return 130
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        with suppress(OSError):  # nobody reads it; the exit code says it too
+            error.show()
+        return error.exit_code
     except BrokenPipeError:
-        code = _closed_stdout()
-    except BenchctlError as error:
+        return _closed_stdout()
+    except Exception as error:
         if debug:
             raise
-        click.echo(f"benchctl: {error}", err=True)
-        code = _exit_code(error)
-    except Exception as error:  # the last line of defence: a defect, said as one
-        if debug:
-            raise
-        click.echo(f"benchctl: a defect of benchctl: {type(error).__name__}: {error}", err=True)
-        click.echo("To do: run it again with `benchctl --debug …` and report what it prints.", err=True)
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        return _failed(error)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(error: Exception) -> int:
+    """Say what failed; what is neither an error of benchctl's own nor of files is a defect, said as one."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        error = FileError(f"{where}{error.strerror or error}", remedy=FILE_REMEDY)
+    if isinstance(error, BenchctlError):
+        _say(f"benchctl: {error}")
+        return _exit_code(error)
+    _say(f"benchctl: a defect of benchctl: {type(error).__name__}: {error}")
+    _say("To do: run it again with `benchctl --debug …` and report what it prints.")
+    return 1
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # a stderr that nobody reads does not change the exit code
+        click.echo(text, err=True)
 
 
 def _exit_code(error: BenchctlError) -> int:
@@ -126,7 +145,7 @@ def _exit_code(error: BenchctlError) -> int:
 
 def _closed_stdout() -> int:
     """Whoever read our output went away; nothing is wrong, and Python must not complain at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    to_nowhere(sys.stdout.fileno())
     return 0
 
 

@@ -43,17 +43,31 @@ Form = Literal["brief", "terminal", "html", "markdown", "json", "csv"]
 def report(run: str, workspace: Path | None, form: Form, *, recompute: bool) -> None:
     """Show what a run found.
 
-    RUN is an id, a unique beginning of one, a path, or latest.
+    RUN is an id, a unique beginning of one, a path, or latest. Files that are not what the trials left are
+    named; --recompute refuses them.
     """
     from benchctl.pipeline.summary import summarise
+    from benchctl.results.integrity import require_intact
 
     store = find_run(run, default_workspace(workspace))
+    if recompute:
+        require_intact(store)
     if recompute or not store.has_summary():
         store.save_summary(summarise(store, recompute=recompute))
     if form == "html":
         click.echo(str(write_html(store)))
     else:
-        click.echo(show(store, form).rstrip("\n"))
+        text = show(store, form).rstrip("\n")
+        warn_of_damage(store)
+        click.echo(text)
+
+
+def warn_of_damage(store: RunStore) -> None:
+    """Name on stderr the files that the numbers do not come from any more."""
+    from benchctl.results.integrity import changed_files
+
+    for name in changed_files(store):
+        click.echo(f"warning: {store.path / name} is not what the trials left", err=True)
 
 
 def write_html(store: RunStore) -> Path:

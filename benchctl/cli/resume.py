@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchctl.cli import options
-from benchctl.cli.command import Command
+from benchctl.cli.command import LastingCommand
 from benchctl.cli.run import execute_and_report
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command(cls=Command, examples=("benchctl resume latest",))
+@click.command(cls=LastingCommand, examples=("benchctl resume latest",))
 @options.run
 @options.workspace
 @options.keep

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from benchctl.cli import options
-from benchctl.cli.command import Command
+from benchctl.cli.command import LastingCommand
 from benchctl.cli.execution import How, execute_run, new_run
-from benchctl.errors import TooFewBlocksError
+from benchctl.errors import BenchctlError, TooFewBlocksError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
 
@@ -22,7 +23,7 @@ STEPS = click.Choice(["provision", "configure", "benchmark", "collect", "destroy
 
 
 @click.command(
-    cls=Command,
+    cls=LastingCommand,
     examples=(
         "benchctl run quickstart",
         "benchctl run my-experiment.yml --set design.blocks=20 --json > result.json",
@@ -87,8 +88,11 @@ def execute_and_report(ctx: click.Context, store: RunStore, *, as_json: bool, **
     """Execute, show what there is whatever happened, and say when it is too little."""
     try:
         summary = execute_run(ctx, store, **how)
-    finally:
-        _report(store, as_json=as_json)
+    except BaseException:
+        with suppress(BenchctlError, OSError):  # what went wrong first is what is told
+            _report(store, as_json=as_json)
+        raise
+    _report(store, as_json=as_json)
     if summary is not None:
         _check_blocks(store)
 
@@ -98,8 +102,8 @@ def _report(store: RunStore, *, as_json: bool) -> None:
     from benchctl.cli.report import show, write_html
 
     if store.has_summary():
-        path = write_html(store)
         click.echo(show(store, "json" if as_json else "brief").rstrip("\n"))
+        path = write_html(store)
         click.echo(f"\nall of it: {path}, or `benchctl report {store.id}`", err=True)
 
 

@@ -50,10 +50,12 @@ def list_(workspace: Path | None, *, as_json: bool) -> None:
 def show(run: str, workspace: Path | None, *, as_json: bool) -> None:
     """Show one run: its report, or what `--json` of `run` printed."""
     from benchctl.cli.report import show as render
+    from benchctl.cli.report import warn_of_damage
 
-    click.echo(
-        render(find_run(run, default_workspace(workspace)), "json" if as_json else "terminal").rstrip("\n")
-    )
+    store = find_run(run, default_workspace(workspace))
+    text = render(store, "json" if as_json else "terminal").rstrip("\n")
+    warn_of_damage(store)
+    click.echo(text)
 
 
 @runs.command(

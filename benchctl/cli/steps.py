@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchctl.cli import options
-from benchctl.cli.command import Command
+from benchctl.cli.command import LastingCommand
 from benchctl.cli.execution import execute_run, new_run
 from benchctl.errors import UsageError
 from benchctl.results.workspace import find_run
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    cls=Command,
+    cls=LastingCommand,
     examples=("benchctl provision quickstart && benchctl configure latest && benchctl benchmark latest",),
 )
 @options.experiment
@@ -47,7 +47,7 @@ def provision(
     click.echo(store.id)
 
 
-@click.command(cls=Command, examples=("benchctl configure latest --force",))
+@click.command(cls=LastingCommand, examples=("benchctl configure latest --force",))
 @options.run
 @options.workspace
 @options.force
@@ -61,7 +61,7 @@ def configure(ctx: click.Context, run: str, workspace: Path | None, *, force: bo
     execute_run(ctx, store, first="configure", last="configure", force=force)
 
 
-@click.command(cls=Command, examples=("benchctl benchmark latest",))
+@click.command(cls=LastingCommand, examples=("benchctl benchmark latest",))
 @options.run
 @options.workspace
 @click.pass_context
@@ -70,7 +70,7 @@ def benchmark(ctx: click.Context, run: str, workspace: Path | None) -> None:
     execute_run(ctx, find_run(run, default_workspace(workspace)), first="benchmark", last="benchmark")
 
 
-@click.command(cls=Command, examples=("benchctl collect latest",))
+@click.command(cls=LastingCommand, examples=("benchctl collect latest",))
 @options.run
 @options.workspace
 @click.pass_context
@@ -79,7 +79,7 @@ def collect(ctx: click.Context, run: str, workspace: Path | None) -> None:
     execute_run(ctx, find_run(run, default_workspace(workspace)), first="collect", last="collect")
 
 
-@click.command(cls=Command, examples=("benchctl destroy latest",))
+@click.command(cls=LastingCommand, examples=("benchctl destroy latest",))
 @options.run
 @options.workspace
 @click.pass_context

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchctl.errors import RunStateError
 from benchctl.journal import is_open, read
 from benchctl.results.files import manifest, sha256, sync_folder
+from benchctl.results.integrity import MANIFEST, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from benchctl.results.store import RunStore
 
-MANIFEST = "MANIFEST.sha256"
 LAYOUT = (
     "experiment.yml",
     "plan.json",
@@ -90,20 +90,6 @@ def export_run(store: RunStore, target: Path) -> Exported:
         left_out=tuple(sorted(there - names)),
         damaged=damaged(store.path),
     )
-
-
-def damaged(run: Path) -> tuple[str, ...]:
-    """Return the names of files that are gone or not what MANIFEST.sha256 says; without one, nothing."""
-    listing = run / MANIFEST
-    if not listing.is_file():
-        return ()
-    wrong = []
-    for line in listing.read_text("utf-8", "backslashreplace").splitlines():
-        wanted, _, name = line.partition("  ")
-        path = run / name
-        if not path.is_file() or sha256(path) != wanted:
-            wrong.append(name)
-    return tuple(wrong)
 
 
 def _chosen(store: RunStore) -> list[Path]:

@@ -5,10 +5,11 @@ A trial is done when its raw files are synced and trial.json is renamed into pla
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin
 
 import msgspec
 
+from benchctl import __version__
 from benchctl.errors import RunStateError
 from benchctl.journal import Journal
 from benchctl.model.comparison import Summary
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from benchctl.model.host import Inventory
 
 T = TypeVar("T")
+
+
+class _Head(msgspec.Struct):
+    """As much of a record as says which form it has; all else is skipped."""
+
+    schema: int | None = None
 
 
 class RunStore:
@@ -62,13 +69,24 @@ class RunStore:
         return self._read("plan.json", Plan)
 
     def experiment_text(self) -> str:
-        return (self.path / "experiment.yml").read_text(encoding="utf-8")
+        path = self.path / "experiment.yml"
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise RunStateError(f"{path}: {error}", remedy="restore it from a copy of the run") from error
 
     def save_inventory(self, ansible: dict[str, Any]) -> None:
         write_atomically(self.path / "inventory.json", to_json(ansible))
 
     def inventory(self) -> Inventory:
-        return from_ansible(self._read("inventory.json", dict[str, Any]))
+        found = self._read("inventory.json", dict[str, Any])
+        try:
+            return from_ansible(found)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RunStateError(
+                f"{self.path / 'inventory.json'}: not an inventory of benchctl: {error!r}",
+                remedy="restore it from a copy of the run",
+            ) from error
 
     def save_state(self, state: Record) -> None:
         """A view for people and scripts; the journal is the truth."""
@@ -157,10 +175,29 @@ class RunStore:
     def _read(self, name: str, kind: type[T]) -> T:
         path = self.path / name
         try:
-            return msgspec.json.decode(path.read_bytes(), type=kind)
+            data = path.read_bytes()
+            self._check_schema(path, data, kind)
+            return msgspec.json.decode(data, type=kind)
         except FileNotFoundError as error:
-            raise RunStateError(f"{path}: not there") from error
+            raise RunStateError(
+                f"{path}: not there", remedy="restore it from a copy of the run; a run cannot do without it"
+            ) from error
         except msgspec.MsgspecError as error:
             raise RunStateError(
-                f"{path}: {error}", remedy="the file was changed or comes from another version of benchctl"
+                f"{path}: {error}",
+                remedy="the file was cut short or changed: restore it from a copy of the run",
             ) from error
+
+    def _check_schema(self, path: Path, data: bytes, kind: type[T]) -> None:
+        """Raise RunStateError for a record that another version of benchctl wrote in another form."""
+        if not issubclass(get_origin(kind) or kind, Record):
+            return
+        fields = msgspec.structs.fields(cast("type[Record]", kind))
+        known = {field.name: field.default for field in fields}.get("schema")
+        found = msgspec.json.decode(data, type=_Head).schema
+        if known is not None and found != known:
+            raise RunStateError(
+                f"{path}: its schema is {found}; benchctl {__version__} knows schema {known}",
+                remedy="use the benchctl that made the run (its journal.jsonl begins with the version), or "
+                "run the experiment again",
+            )
