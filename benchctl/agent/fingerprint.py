@@ -14,18 +14,26 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 from benchctl.agent.context import Context, Json
+from benchctl.agent.software import redacted, software
 
 _FILES = {
     "boot.id": "/proc/sys/kernel/random/boot_id",
     "boot.uptime": "/proc/uptime",
     "clock.source": "/sys/devices/system/clocksource/clocksource0/current_clocksource",
     "clock.sources": "/sys/devices/system/clocksource/clocksource0/available_clocksource",
+    "cpu.amd_pstate": "/sys/devices/system/cpu/amd_pstate/status",
     "cpu.boost": "/sys/devices/system/cpu/cpufreq/boost",
+    "cpu.idle_driver": "/sys/devices/system/cpu/cpuidle/current_driver",
+    "cpu.idle_governor": "/sys/devices/system/cpu/cpuidle/current_governor",
+    "cpu.intel_pstate": "/sys/devices/system/cpu/intel_pstate/status",
     "cpu.isolated": "/sys/devices/system/cpu/isolated",
     "cpu.no_turbo": "/sys/devices/system/cpu/intel_pstate/no_turbo",
     "cpu.nohz_full": "/sys/devices/system/cpu/nohz_full",
+    "cpu.offline": "/sys/devices/system/cpu/offline",
     "cpu.online": "/sys/devices/system/cpu/online",
+    "cpu.possible": "/sys/devices/system/cpu/possible",
     "cpu.smt": "/sys/devices/system/cpu/smt/control",
+    "cpu.smt_active": "/sys/devices/system/cpu/smt/active",
     "cpufreq.driver": "/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver",
     "cpufreq.governor": "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
     "cpufreq.max": "/sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq",
@@ -38,23 +46,56 @@ _FILES = {
     "dmi.vendor": "/sys/class/dmi/id/sys_vendor",
     "kernel.build": "/proc/sys/kernel/version",
     "kernel.cmdline": "/proc/cmdline",
+    "kernel.lockdown": "/sys/kernel/security/lockdown",
+    "kernel.lsm": "/sys/kernel/security/lsm",
+    "kernel.preemption": "/sys/kernel/debug/sched/preempt",
+    "kernel.rcu_expedited": "/sys/kernel/rcu_expedited",
+    "kernel.rcu_normal": "/sys/kernel/rcu_normal",
     "kernel.release": "/proc/sys/kernel/osrelease",
+    "kernel.tainted": "/proc/sys/kernel/tainted",
+    "kernel.workqueue_cpumask": "/sys/devices/virtual/workqueue/cpumask",
     "load.average": "/proc/loadavg",
     "memory.ksm": "/sys/kernel/mm/ksm/run",
     "memory.thp": "/sys/kernel/mm/transparent_hugepage/enabled",
     "memory.thp_defrag": "/sys/kernel/mm/transparent_hugepage/defrag",
+    "memory.thp_khugepaged": "/sys/kernel/mm/transparent_hugepage/khugepaged/defrag",
+    "memory.thp_shmem": "/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+    "memory.zswap": "/sys/module/zswap/parameters/enabled",
     "numa.nodes": "/sys/devices/system/node/online",
     "virtual.hypervisor_type": "/sys/hypervisor/type",
 }
 _SYSCTLS = (
+    "fs.aio-max-nr",
+    "fs.file-max",
+    "fs.nr_open",
+    "kernel.hung_task_timeout_secs",
     "kernel.nmi_watchdog",
     "kernel.numa_balancing",
+    "kernel.perf_cpu_time_max_percent",
     "kernel.perf_event_max_sample_rate",
+    "kernel.perf_event_paranoid",
+    "kernel.pid_max",
     "kernel.randomize_va_space",
     "kernel.sched_autogroup_enabled",
     "kernel.sched_rt_runtime_us",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.soft_watchdog",
+    "kernel.threads-max",
     "kernel.timer_migration",
+    "kernel.watchdog",
+    "net.core.busy_poll",
+    "net.core.busy_read",
+    "net.core.default_qdisc",
+    "net.core.netdev_max_backlog",
+    "net.core.rmem_max",
     "net.core.somaxconn",
+    "net.core.wmem_max",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.tcp_max_syn_backlog",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_tw_reuse",
+    "net.ipv4.tcp_wmem",
     "net.ipv4.tcp_congestion_control",
     "net.ipv4.tcp_no_metrics_save",
     "net.ipv4.tcp_slow_start_after_idle",
@@ -65,13 +106,18 @@ _SYSCTLS = (
     "vm.dirty_expire_centisecs",
     "vm.dirty_ratio",
     "vm.dirty_writeback_centisecs",
+    "vm.max_map_count",
+    "vm.min_free_kbytes",
     "vm.nr_hugepages",
+    "vm.nr_overcommit_hugepages",
     "vm.overcommit_memory",
     "vm.stat_interval",
     "vm.swappiness",
+    "vm.vfs_cache_pressure",
+    "vm.watermark_scale_factor",
     "vm.zone_reclaim_mode",
 )
-_LIMITS = ("NOFILE", "NPROC", "MEMLOCK", "STACK", "CORE")
+_LIMITS = ("NOFILE", "NPROC", "MEMLOCK", "STACK", "CORE", "AS", "DATA", "FSIZE", "RTPRIO", "NICE")
 _QUEUE = ("scheduler", "read_ahead_kb", "nr_requests", "rotational", "write_cache", "wbt_lat_usec")
 
 
@@ -88,10 +134,13 @@ def fingerprint(context: Context) -> Json:
         _vulnerabilities,
         _limits,
         _network,
+        _blocks,
+        software,
     ]
     for part in parts:
         facts.update(part())
     facts.update(_disk(context.cache))
+    facts.update({name: redacted(value) for name, value in facts.items() if isinstance(value, str)})
     return {"facts": dict(sorted(facts.items()))}
 
 
@@ -219,6 +268,16 @@ def _network() -> Json:
             }
         )
     return {"network.cards": cards}
+
+
+def _blocks() -> Json:
+    """Describe every disk that is no loop, RAM or mapped device; serial numbers are nobody's business."""
+    found = []
+    for disk in sorted(Path("/sys/block").glob("*")):
+        if not disk.name.startswith(("loop", "ram", "zram", "dm-", "md")):
+            names = ("size", "device/model", "device/firmware_rev", "queue/rotational", "queue/scheduler")
+            found.append({"name": disk.name, **{name: _text(disk / name) for name in names}})
+    return {"disk.all": found}
 
 
 def _disk(cache: Path) -> Json:

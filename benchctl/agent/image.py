@@ -87,6 +87,16 @@ def clone(source: Path, target: Path) -> str:
 
 
 def _clone_file(source: str, target: str, state: Dict[str, bool]) -> str:
+    try:
+        return _copy_or_share(source, target, state)
+    except OSError as error:  # copytree would gather one for each file that is left
+        raise RefusalError(
+            f"{target}: the data image cannot be copied: {error.strerror}; is its file system full?",
+            "internal",
+        ) from error
+
+
+def _copy_or_share(source: str, target: str, state: Dict[str, bool]) -> str:
     with open(source, "rb") as origin, open(target, "xb") as copy:  # noqa: PTH123 - copytree's own strings
         os.fchmod(copy.fileno(), os.fstat(origin.fileno()).st_mode)
         if state["reflink"]:

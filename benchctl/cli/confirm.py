@@ -1,4 +1,4 @@
-"""Asking before something is removed: how much it is, on a terminal a question, elsewhere --yes."""
+"""Asking before something large or final: on a terminal a question, elsewhere --yes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("this has to be confirmed, and there is no terminal to ask on", remedy="add --yes")
+        raise UsageError(f"{question} There is no terminal to ask on.", remedy="add --yes")
     if not click.confirm(question, err=True):
-        click.echo("Nothing is removed.", err=True)
+        click.echo("Nothing is done.", err=True)
         raise click.exceptions.Exit(1)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Required, TypedDict, Unpack
 
 import click
 
 from benchctl.benchmark.cancel import Cancel
+from benchctl.cli.confirm import confirm
 from benchctl.cli.main import settings
 from benchctl.cli.progress import make_listener
 from benchctl.errors import LeaseError
 from benchctl.model.event import Message
+from benchctl.model.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,17 +31,29 @@ if TYPE_CHECKING:
     from benchctl.results.store import RunStore
 
 WAIT_INTERVAL = 1.0  # seconds between two tries for a host that another run holds
+MANY_TREATMENTS = 1000  # more than these are asked about before anything is done
+LONG_RUN = 86_400.0  # seconds; so is a longer run
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def new_run(experiment: str, sets: tuple[str, ...], roles_paths: tuple[Path, ...], root: Path) -> RunStore:
-    """Read, plan and store; nothing is executed. Raises SpecError or RunStateError."""
+def new_run(
+    experiment: str, sets: tuple[str, ...], roles_paths: tuple[Path, ...], root: Path, *, yes: bool
+) -> RunStore:
+    """Read, plan, ask when it is a lot, and store; nothing is executed.
+
+    Raises SpecError or RunStateError, and UsageError where a large run cannot be asked about.
+    """
     from benchctl.pipeline.run import create_run
     from benchctl.plan import make
     from benchctl.spec import load
 
     spec = load(experiment, sets=sets, roles_paths=roles_paths)
-    return create_run(make(spec), spec.text, root, beside=spec.path.resolve().parent)
+    plan = make(spec)
+    if len(plan.treatments) > MANY_TREATMENTS or plan.expected_seconds > LONG_RUN:
+        length = format_duration(plan.expected_seconds)
+        size = f"{len(plan.treatments)} treatments, {len(plan.trials)} trials, about {length}"
+        confirm(f"That is a large run: {size}. Start it?", yes=yes)
+    return create_run(plan, spec.text, root, beside=spec.path.resolve().parent)
 
 
 class How(TypedDict, total=False):
@@ -80,6 +96,14 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
             session.journal.close()
 
 
+def _leave(code: int) -> NoReturn:
+    """End this process without the way back, which an exception would still go."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")  # the live line had hidden the cursor
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def _connect(
     host: Host, run: str, owner: str, ttl: float, *, wait: bool, listener: Listener, cancel: Cancel
 ) -> Agent:
@@ -113,7 +137,7 @@ def _cancelling(store: RunStore) -> Iterator[Cancel]:
         if cancel.requested:
             undo = f"`benchctl destroy {store.path}` undoes it"
             click.echo(f"\nLeft now. What this run made may be there still: {undo}.", err=True)
-            raise SystemExit(128 + number)
+            _leave(128 + number)
         click.echo("\nStopping: finished trials are kept, the rest is undone (again: leave now).", err=True)
         cancel.request(number)
 

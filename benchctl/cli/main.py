@@ -39,6 +39,7 @@ VERBS = {
     "logs": Verb("logs", "Show what happened in a run, line by line."),
     "runs": Verb("runs", "List, show, compare, export and remove runs."),
     "clean": Verb("clean", "Remove what benchctl keeps on this machine for later runs."),
+    "hosts": Verb("hosts", "Look at hosts outside of runs."),
     "doctor": Verb("doctor", "Check what this machine needs, with a remedy for each finding."),
     "roles": Verb("roles", "List and show the roles an experiment may name."),
     "loaders": Verb("loaders", "List and show the load generators."),

@@ -46,6 +46,7 @@ STEPS = click.Choice(["provision", "configure", "benchmark", "collect", "destroy
 @options.keep
 @options.force
 @options.wait
+@options.yes
 @options.as_json
 @click.pass_context
 def run(
@@ -61,6 +62,7 @@ def run(
     keep: bool,
     force: bool,
     wait: bool,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Run an experiment: provision, configure, benchmark, collect, destroy.
@@ -79,7 +81,7 @@ def run(
         )  # fmt: skip
         return
     again = first != "provision"
-    store = find_run(experiment, root) if again else new_run(experiment, sets, roles_paths, root)
+    store = find_run(experiment, root) if again else new_run(experiment, sets, roles_paths, root, yes=yes)
     click.echo(f"run {store.id}", err=True)
     execute_and_report(ctx, store, as_json=as_json, first=first, last=last, keep=keep, force=force, wait=wait)
 

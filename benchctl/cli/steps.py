@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @options.sets
 @options.roles_path
 @options.workspace
+@options.yes
 @click.pass_context
 def provision(
     ctx: click.Context,
@@ -32,6 +33,8 @@ def provision(
     sets: tuple[str, ...],
     roles_paths: tuple[Path, ...],
     workspace: Path | None,
+    *,
+    yes: bool,
 ) -> None:
     """Make the run of an experiment and its hosts.
 
@@ -42,7 +45,7 @@ def provision(
     try:
         store = find_run(experiment, root)
     except UsageError:
-        store = new_run(experiment, sets, roles_paths, root)
+        store = new_run(experiment, sets, roles_paths, root, yes=yes)
     execute_run(ctx, store, first="provision", last="provision")
     click.echo(store.id)
 

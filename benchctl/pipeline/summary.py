@@ -16,6 +16,7 @@ from benchctl.results.view import Failure, RunView
 if TYPE_CHECKING:
     from benchctl.model.comparison import Summary
     from benchctl.model.measurement import Trial
+    from benchctl.model.plan import Plan
     from benchctl.results.store import RunStore
 
 
@@ -23,7 +24,8 @@ def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
     """Analyse the finished trials; with `recompute` their numbers come from the raw files again."""
     trials = store.trials()
     if recompute:
-        trials = tuple(_derive_again(store, trial) for trial in trials)
+        plan = store.plan()
+        trials = tuple(_derive_again(store, plan, trial) for trial in trials)
     state = read_state(store)
     summary = analysis.summarise(
         store.plan(),
@@ -57,10 +59,10 @@ def load_view(store: RunStore, summary: Summary | None = None) -> RunView:
     )
 
 
-def _derive_again(store: RunStore, trial: Trial) -> Trial:
+def _derive_again(store: RunStore, plan: Plan, trial: Trial) -> Trial:
     evaluation = evaluate(
         store.trial_folder(trial.ordinal) / "raw",
-        workload=store.plan().treatment(trial.treatment).workload,
+        workload=plan.treatment(trial.treatment).workload,
         window=trial.window,
         load=trial.load,
         server=trial.server,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchctl.model.experiment import Dbms, Experiment, Value, Workload
     from benchctl.model.role import RoleMeta
 
-MAX_TREATMENTS = 1_000
+MAX_TREATMENTS = 5_000
 MAX_TRIALS = 100_000
 
 

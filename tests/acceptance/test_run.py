@@ -159,3 +159,56 @@ metrics: [{name: throughput, better: higher}]
     assert result["comparisons"][0]["effect"] == 0
     assert Path(shell.workspace / result["path"] / "report.html").exists()
     shell.nothing_left()
+
+
+SLEEPER = """
+name: sleeper
+workload:
+  role: command
+  run: sleep 2
+design: {blocks: 2}
+metrics: [{name: seconds, better: lower}]
+"""
+
+
+def test_a_second_signal_leaves_now_and_says_how_to_undo(shell: Shell) -> None:
+    process = shell.start("run", "quickstart", *QUICK, "--set=workload.duration=3s")
+    wait_for(lambda: in_second_trial(shell))
+    (supervisor,) = [pid for pid, line in shell.marked() if " supervise " in line]
+    os.kill(supervisor, signal.SIGSTOP)  # the way back has to wait for it
+    try:
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        told = ""
+        while "again: leave now" not in told:
+            told += process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=PATIENCE)
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    assert process.returncode == 130
+    (run,) = shell.workspace.glob("runs/*")
+    assert f"benchctl destroy runs/{run.name}" in output
+    assert shell.processes() != []
+    shell.run("destroy", f"runs/{run.name}")
+    shell.nothing_left()
+
+
+def test_waiting_for_a_host_that_another_run_holds(shell: Shell) -> None:
+    (shell.workspace / "sleeper.yml").write_text(SLEEPER)
+    first = shell.start("run", "sleeper.yml")
+    wait_for(lambda: list(shell.lease.glob("*.json")))
+    done = shell.run("run", "sleeper.yml", "--wait", "--json")
+    assert "waiting:" in done.stderr
+    assert f"pid {first.pid}" in done.stderr
+    assert json.loads(done.stdout)["state"] == "finished"
+    first.communicate(timeout=PATIENCE)
+    assert first.returncode == 0
+    shell.nothing_left()
+
+
+def test_a_large_run_is_asked_about_before_anything_is_made(shell: Shell) -> None:
+    done = shell.run("run", "quickstart", "--set=design.blocks=9999", code=2)
+    assert "2 treatments, 19998 trials, about 48h" in done.stderr
+    assert "--yes" in done.stderr
+    assert not (shell.workspace / "runs").exists()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchctl.agent import files, fingerprint, image, process, service, task
+from benchctl.agent import files, fingerprint, image, process, service, software, task
 from benchctl.agent.context import Context
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.sampler import Sampler
@@ -55,7 +55,7 @@ def test_the_process_that_got_a_number_is_told_from_its_former_owner() -> None:
 
 def test_a_fingerprint_is_wide_and_quick_to_store(context: Context) -> None:
     facts = fingerprint.fingerprint(context)["facts"]
-    assert len(facts) >= 100
+    assert len(facts) >= 150
     assert len(json.dumps(facts)) < 32_000
     assert {"kernel.release", "cpu.model", "cpu.flags_hash", "memory.total", "disk.filesystem"} <= set(facts)
     assert facts["kernel.release"] == os.uname().release
@@ -69,6 +69,24 @@ def test_what_a_host_does_not_have_is_null(context: Context, monkeypatch: pytest
     assert facts["kernel.release"] is None
     assert facts["cpu.flags_hash"] is None
     assert facts["memory.total"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("root=/dev/vda quiet", "root=/dev/vda quiet"),
+        ("rd.luks.password=hunter2 quiet", "rd.luks.password=[redacted] quiet"),
+        ("API_TOKEN=abc,def x", "API_TOKEN=[redacted] x"),
+        ("compass=north", "compass=[redacted]"),
+    ],
+)
+def test_values_that_look_like_secrets_are_hidden(given: str, shown: str) -> None:
+    assert software.redacted(given) == shown
+
+
+def test_no_fact_shows_a_secret(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/lib:db_password=hunter2")
+    assert "hunter2" not in json.dumps(fingerprint.fingerprint(context))
 
 
 def test_a_sampler_without_pressure_files_says_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
