@@ -17,7 +17,7 @@ from benchctl.benchmark.cancel import Cancel
 from benchctl.cli.confirm import confirm
 from benchctl.cli.main import settings
 from benchctl.cli.progress import make_listener
-from benchctl.errors import LeaseError
+from benchctl.errors import InterruptedRunError, LeaseError
 from benchctl.model.event import Message
 from benchctl.model.units import format_duration
 
@@ -74,7 +74,8 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
     from benchctl.provision import LocalProvisioner
 
     plan = store.plan()
-    with _cancelling(store) as cancel, make_listener(plan, **_verbosity(ctx)) as listener:
+    done = sum(store.is_done(trial.ordinal) for trial in plan.trials)
+    with _cancelling(store) as cancel, make_listener(plan, done=done, **_verbosity(ctx)) as listener:
         session = Session(
             store=store,
             plan=plan,
@@ -92,6 +93,9 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
         )
         try:
             return execute(session, first=how["first"], last=how["last"], keep=how.get("keep", False))
+        except InterruptedRunError as error:
+            remedy = f"`benchctl resume {store.id}` goes on with it"
+            raise InterruptedRunError(error.signal_number, error.detail, remedy=remedy) from error
         finally:
             session.journal.close()
 
@@ -116,7 +120,8 @@ def _connect(
             return connect(host, run, owner=owner, ttl=ttl)
         except LeaseError as error:
             if not wait:
-                raise
+                remedy = f"`benchctl resume {run} --wait` waits for it, then starts"
+                raise LeaseError(error.detail, remedy=remedy) from error
             if not told:
                 listener(Message(level="info", text=f"waiting: {error.detail}"))
                 told = True

@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def make_listener(plan: Plan, *, verbose: bool) -> Iterator[Listener]:
-    """A listener fit for where stderr goes."""
+def make_listener(plan: Plan, *, done: int, verbose: bool) -> Iterator[Listener]:
+    """A listener fit for where stderr goes; `done` trials of the plan are there from earlier executions."""
     if sys.stderr.isatty():
-        with _live(plan, verbose=verbose) as listener:
+        with _live(plan, done=done, verbose=verbose) as listener:
             yield listener
     else:
-        yield Lines(plan, verbose=verbose).hear
+        yield Lines(plan, done=done, verbose=verbose).hear
 
 
 class Lines:
     """One plain line per event that people care about."""
 
-    def __init__(self, plan: Plan, *, verbose: bool) -> None:
+    def __init__(self, plan: Plan, *, done: int, verbose: bool) -> None:
         self._plan = plan
         self._verbose = verbose
-        self.remaining = Remaining(plan)
+        self.remaining = Remaining(plan, done)
 
     def hear(self, event: Event) -> None:
         self.remaining.hear(event)
@@ -77,8 +77,8 @@ class Lines:
 class Remaining:
     """Time left: the plan's estimate until trials have been seen, then their mean."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._left = len(plan.trials)
+    def __init__(self, plan: Plan, done: int) -> None:
+        self._left = len(plan.trials) - done
         self._mean = plan.expected_seconds / max(1, len(plan.trials))
         self._seen: list[float] = []
 
@@ -98,7 +98,7 @@ class Remaining:
 
 
 @contextmanager
-def _live(plan: Plan, *, verbose: bool) -> Iterator[Listener]:
+def _live(plan: Plan, *, done: int, verbose: bool) -> Iterator[Listener]:
     """The same lines above a bar that shows the trial in hand, its phase and the time left."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -113,9 +113,12 @@ def _live(plan: Plan, *, verbose: bool) -> Iterator[Listener]:
         TextColumn("{task.fields[left]} left", markup=False),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        lines = _LiveLines(plan, verbose=verbose, console=console)
+        lines = _LiveLines(plan, done=done, verbose=verbose, console=console)
         bar = progress.add_task(
-            "starting", total=len(plan.trials), left=format_duration(plan.expected_seconds)
+            "starting",
+            total=len(plan.trials),
+            completed=done,
+            left=format_duration(lines.remaining.seconds()),
         )
 
         def hear(event: Event) -> None:
@@ -136,8 +139,8 @@ def _live(plan: Plan, *, verbose: bool) -> Iterator[Listener]:
 
 
 class _LiveLines(Lines):
-    def __init__(self, plan: Plan, *, verbose: bool, console: Console) -> None:
-        super().__init__(plan, verbose=verbose)
+    def __init__(self, plan: Plan, *, done: int, verbose: bool, console: Console) -> None:
+        super().__init__(plan, done=done, verbose=verbose)
         self._console = console
 
     def write(self, text: str) -> None:

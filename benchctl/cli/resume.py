@@ -8,12 +8,14 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import LastingCommand
-from benchctl.cli.run import execute_and_report
+from benchctl.cli.run import execute_and_report, show_report
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from benchctl.results.store import RunStore
 
 
 @click.command(cls=LastingCommand, examples=("benchctl resume latest",))
@@ -32,4 +34,19 @@ def resume(
     the earlier execution left running is stopped first.
     """
     store = find_run(run, default_workspace(workspace))
+    if _is_complete(store):
+        click.echo(f"{store.id} is complete: there is nothing to go on with", err=True)
+        show_report(store, as_json=as_json)
+        return
     execute_and_report(ctx, store, as_json=as_json, first="provision", last="destroy", keep=keep, wait=wait)
+
+
+def _is_complete(store: RunStore) -> bool:
+    from benchctl.pipeline.state import read_state
+
+    state = read_state(store)
+    return (
+        state.state == "finished"
+        and state.trials_done == state.trials_planned
+        and state.steps.get("destroy") == "done"
+    )

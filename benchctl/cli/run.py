@@ -92,14 +92,14 @@ def execute_and_report(ctx: click.Context, store: RunStore, *, as_json: bool, **
         summary = execute_run(ctx, store, **how)
     except BaseException:
         with suppress(BenchctlError, OSError):  # what went wrong first is what is told
-            _report(store, as_json=as_json)
+            show_report(store, as_json=as_json)
         raise
-    _report(store, as_json=as_json)
+    show_report(store, as_json=as_json)
     if summary is not None:
         _check_blocks(store)
 
 
-def _report(store: RunStore, *, as_json: bool) -> None:
+def show_report(store: RunStore, *, as_json: bool) -> None:
     """Show what there is, also after a failure: finished trials are never lost."""
     from benchctl.cli.report import show, write_html
 

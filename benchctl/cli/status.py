@@ -37,13 +37,18 @@ def status(run: str, workspace: Path | None, *, as_json: bool) -> None:
 
 
 def _text(state: RunState) -> str:
+    from benchctl.pipeline.steps import STEP_NAMES
+
     lines = [f"{state.run}: {state.state}" + (f" ({_gist(state.reason)})" if state.reason else "")]
-    lines += [f"  {name:<10} {step}" for name, step in state.steps.items()]
+    steps = {name: state.steps[name] for name in STEP_NAMES if name in state.steps}
+    lines += [f"  {name:<10} {step}" for name, step in steps.items()]
     lines.append(f"  trials     {state.trials_done} of {state.trials_planned} done")
     lines += [
         f"  trial {ordinal} failed: {reason.splitlines()[-1]}"
         for ordinal, reason in state.trials_failed.items()
     ]
+    if state.state in {"interrupted", "failed"}:
+        lines.append(f"`benchctl resume {state.run}` goes on, `benchctl destroy {state.run}` undoes.")
     return "\n".join(lines)
 
 

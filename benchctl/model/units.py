@@ -43,7 +43,7 @@ def parse_percent(text: str) -> float:
 
 def format_duration(seconds: float) -> str:
     """Render seconds for people: `850ms`, `12.3s`, `4m10s`, `2h05m`."""
-    if seconds < 1:
+    if 0 < seconds < 1:
         return f"{seconds * 1000:.3g}ms"
     if seconds < 60:
         return f"{seconds:.3g}s"

@@ -84,7 +84,7 @@ def collect(session: Session) -> str:
     instances = [instance.id for instance in session.plan.instances]
     fetched = fetch_logs(agent, agent.hello["work"], instances, folder)
     session.store.save_manifest()
-    return f"{fetched} log files"
+    return f"{fetched} log file" + ("" if fetched == 1 else "s")
 
 
 def destroy(session: Session) -> str:

@@ -53,7 +53,15 @@ def test_no_percent(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0.85, "850ms"), (12.34, "12.3s"), (59.99, "60s"), (119.7, "2m00s"), (250, "4m10s"), (7500, "2h05m")],
+    [
+        (0, "0s"),
+        (0.85, "850ms"),
+        (12.34, "12.3s"),
+        (59.99, "60s"),
+        (119.7, "2m00s"),
+        (250, "4m10s"),
+        (7500, "2h05m"),
+    ],
 )
 def test_format(seconds: float, shown: str) -> None:
     assert units.format_duration(seconds) == shown
