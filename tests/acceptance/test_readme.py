@@ -20,11 +20,8 @@ pytestmark = [pytest.mark.postgres, pytest.mark.ansible, pytest.mark.slow]
 
 def commands() -> list[str]:
     """Every line of the README's shell blocks that calls make."""
-    blocks = re.findall(
-        r"^```(?:sh|shell|bash|console)?\n(.*?)^```",
-        (ROOT / "README.md").read_text(),
-        re.MULTILINE | re.DOTALL,
-    )
+    readme = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     lines = [line.removeprefix("$ ").split("#")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith("make ")]
 
