@@ -24,6 +24,7 @@ from benchctl.errors import (
     LeaseError,
     ServiceError,
     TaskError,
+    UnfitError,
 )
 
 if TYPE_CHECKING:
@@ -288,6 +289,7 @@ def connect(host: Host, run: str, *, owner: str, ttl: float) -> AgentConnection:
     LeaseError when another run holds the host, ConnectionLostError when the agent cannot be reached,
     AgentError when the run's agent is of another version of benchctl.
     """
+    _check_room_for_sockets(host, run)
     program = build.zipapp(layout.cache_folder())
     transport = PipeTransport(host.name)
     argv = [transport.python, "-ISB", str(program), "attach", "--run", run, "--ttl", f"{ttl:g}"]
@@ -299,6 +301,16 @@ def connect(host: Host, run: str, *, owner: str, ttl: float) -> AgentConnection:
         connection.close()
         raise
     return connection
+
+
+def _check_room_for_sockets(host: Host, run: str) -> None:
+    try:
+        layout.runtime_folder(run)
+    except ValueError as error:
+        raise UnfitError(
+            f"{host.name}: no socket can be made: {error}",
+            remedy="set XDG_RUNTIME_DIR to a folder with a short path, such as /run/user/UID or /tmp/b",
+        ) from error
 
 
 def _greet(connection: AgentConnection, run: str, wanted: str) -> None:

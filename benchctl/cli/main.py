@@ -12,7 +12,7 @@ import click
 from benchctl import __version__
 from benchctl.cli.command import WithExamples
 from benchctl.cli.streams import prepare_streams, to_nowhere
-from benchctl.errors import BenchctlError, FileError, InterruptedRunError
+from benchctl.errors import BenchctlError, FileError, InterruptedRunError, UsageError
 
 FILE_REMEDY = "check that it is there, that you may use it, and that its file system has room"
 
@@ -122,6 +122,8 @@ def _code(*, debug: bool) -> int:
 
 def _failed(error: Exception) -> int:
     """Say what failed; what is neither an error of benchctl's own nor of files is a defect, said as one."""
+    if isinstance(error, UnicodeEncodeError):
+        error = UsageError(f"{error.object!a}: not text in UTF-8", remedy="rename it, or use a UTF-8 locale")
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         error = FileError(f"{where}{error.strerror or error}", remedy=FILE_REMEDY)

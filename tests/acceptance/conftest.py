@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,19 @@ QUICK = (
     "--set=workload.warmup=0s",
     "--set=workload.duration=1s",
 )  # the quickstart in seconds
+
+FAST = """
+name: mine
+workload:
+  role: command
+  run: >-
+    printf '{"throughput": 12.5}\\n'
+  parse: {json: true}
+factors:
+  side: {a: {}, b: {}}
+design: {blocks: 1}
+metrics: [{name: throughput, better: higher}]
+"""  # an experiment without a DBMS
 
 
 class Shell:
@@ -91,20 +106,45 @@ class Shell:
 
     def nothing_left(self) -> None:
         """No process, no socket, no lease, no data of a run."""
-        assert self.processes() == []
+        deadline = time.monotonic() + 10
+        while (left := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.02)  # a supervisor that has answered its last request still has to exit
+        assert left == []
         assert [path for path in self.runtime.rglob("*") if not path.is_dir()] == []
         assert list(self.cache.glob("runs/*")) == []
         assert list(self.lease.glob("*.json")) == []
 
 
 @pytest.fixture(scope="session")
-def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What Ansible and the first data image leave on a host: made once per worker, copied by the tests."""
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A host where Ansible has nothing to do any more: made once for all workers, copied by the tests."""
     wheel_prefix()
-    with tempfile.TemporaryDirectory(prefix="bt") as runtime:
-        warming = Shell(tmp_path_factory.mktemp("warm"), Path(runtime))
-        warming.run("run", "quickstart", *QUICK, "--set=design.blocks=1", "--set=design.min_blocks=1")
-    return warming.cache
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "warm.lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="bt") as runtime:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "warm").exists():
+            making = Path(tempfile.mkdtemp(dir=shared))
+            shell = Shell(making, Path(runtime))
+            shell.run("run", "quickstart", *QUICK, "--set=design.blocks=1", "--set=design.min_blocks=1")
+            (shell.workspace / "mine.yml").write_text(FAST)
+            shell.run("run", "mine.yml", "--until=configure")
+            shell.run("destroy", "latest")
+            making.rename(shared / "warm")
+    return shared / "warm"
+
+
+@pytest.fixture(scope="session")
+def warm_cache(warm: Path) -> Path:
+    """What Ansible and the first data image leave on a host; for copies."""
+    return warm / "cache"
+
+
+@pytest.fixture(scope="session")
+def warm_run(warm: Path) -> Path:
+    """A finished run of two trials; for copies."""
+    (run,) = warm.glob("workspace/runs/*-quickstart-*")
+    return run
 
 
 @pytest.fixture
