@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COUNT = r"(\d+) \(\d+\.\d{3}%\)"
 _MS = r"(\d+\.\d{3}) ms"
 _SUMMARY = {
-    "version": r"pgbench \((\S+)(?: \(.+\))?\)",
+    "version": r"pgbench \(([^\s,]+)(?: \([^)]*\))?(?:, server .+)?\)",
     "script": r"transaction type: (.+)",
     "scale": r"scaling factor: (\d+)",
     "partition_method": r"partition method: (\w+)",

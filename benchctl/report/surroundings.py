@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from benchctl.plan import make_up_block
 from benchctl.report import words
 from benchctl.report.document import Code, Section, Table, columns
 from benchctl.report.text import NOTHING, clean, number, redact, setting
@@ -170,13 +171,15 @@ def _command(argv: tuple[str, ...]) -> str:
 
 def failures(view: RunView, names: Names) -> Section:
     """Trials that did not finish, and why."""
-    treatments = {trial.ordinal: trial.treatment for trial in view.plan.trials}
-    levels = {treatment.id: treatment.levels for treatment in view.plan.treatments}
+    plan = view.plan
+    extra = make_up_block([treatment.id for treatment in plan.treatments], plan.experiment.design)
+    treatments = {trial.ordinal: trial.treatment for trial in (*plan.trials, *extra)}
+    levels = {treatment.id: treatment.levels for treatment in plan.treatments}
     rows = tuple(
         (
             str(failure.ordinal),
             names.levels(levels.get(treatments.get(failure.ordinal, ""), {})),
-            redact(clean(failure.reason)),
+            redact(clean(" ".join(failure.reason.splitlines()))),
         )
         for failure in view.failures
     )

@@ -63,6 +63,25 @@ def test_a_recorded_output_gives_the_expected_numbers(case: Path) -> None:
     assert {name: found[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "pgbench (18.6, server 15.18 (Debian 15.18-0+deb12u1))",
+        "pgbench (15.18 (Debian 15.18-0+deb12u1), server 18.6)",
+        "pgbench (18.6, server 19devel)",
+    ],
+)
+def test_a_server_of_another_version_than_pgbench_changes_nothing(header: str, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(CASES / "pgbench" / "18-rate", raw)
+    text = (raw / "stdout").read_text()
+    assert text.startswith("pgbench (18.6)\n")
+    (raw / "stdout").write_text(text.replace("pgbench (18.6)", header, 1))
+    found = parse(raw)
+    assert found.version == header.removeprefix("pgbench (").split(",")[0].split(" ")[0]
+    assert found.metrics == parse(CASES / "pgbench" / "18-rate").metrics
+
+
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
 def test_a_run_that_really_failed_is_an_error(case: Path) -> None:
     with pytest.raises(ParseError) as caught:
