@@ -18,11 +18,17 @@ OWNER_TAG = "BENCHCTL_OWNER"  # the task or instance that a process belongs to
 
 
 def cache_folder() -> Path:
-    """Return the folder for what outlives a run: $BENCHCTL_CACHE, or benchctl in the XDG cache."""
+    """Return the folder for what outlives a run: $BENCHCTL_CACHE, or benchctl in the XDG cache.
+
+    Raises ValueError when neither is set and the user has no home.
+    """
     if chosen := os.environ.get("BENCHCTL_CACHE"):
         return Path(chosen).absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base).absolute() / "benchctl"
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise ValueError("this user has no home; set BENCHCTL_CACHE to a folder for images") from error
+    return base.absolute() / "benchctl"
 
 
 def runtime_folder(run: str) -> Path:

@@ -286,10 +286,11 @@ def connect(host: Host, run: str, *, owner: str, ttl: float) -> AgentConnection:
     """Reach the agent of `run` on `host`, start it if needed, and take the host's lease for `ttl` seconds.
 
     The lease is renewed while the connection is open. `owner` is shown to whom it keeps out. Raises
-    LeaseError when another run holds the host, ConnectionLostError when the agent cannot be reached,
-    AgentError when the run's agent is of another version of benchctl.
+    LeaseError when another run holds the host, UnfitError when there is no place for its folders,
+    ConnectionLostError when the agent cannot be reached, AgentError when the run's agent is of another version
+    of benchctl.
     """
-    _check_room_for_sockets(host, run)
+    _check_folders(host, run)
     program = build.zipapp(layout.cache_folder())
     transport = PipeTransport(host.name)
     argv = [transport.python, "-ISB", str(program), "attach", "--run", run, "--ttl", f"{ttl:g}"]
@@ -303,13 +304,15 @@ def connect(host: Host, run: str, *, owner: str, ttl: float) -> AgentConnection:
     return connection
 
 
-def _check_room_for_sockets(host: Host, run: str) -> None:
+def _check_folders(host: Host, run: str) -> None:
+    """Raise UnfitError when the host has no place for sockets or for what outlives a run."""
     try:
         layout.runtime_folder(run)
+        layout.cache_folder()
     except ValueError as error:
         raise UnfitError(
-            f"{host.name}: no socket can be made: {error}",
-            remedy="set XDG_RUNTIME_DIR to a folder with a short path, such as /run/user/UID or /tmp/b",
+            f"{host.name}: {error}",
+            remedy="XDG_RUNTIME_DIR wants a short path, as /run/user/UID; BENCHCTL_CACHE any folder of yours",
         ) from error
 
 

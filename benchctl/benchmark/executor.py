@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from benchctl.benchmark.trial import TrialRun
-from benchctl.errors import ConnectionLostError, InterruptedRunError, RunStateError, StepError
+from benchctl.errors import AgentError, ConnectionLostError, InterruptedRunError, RunStateError, StepError
 from benchctl.model.event import TrialEnded, TrialFailed
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from benchctl.benchmark.bench import Bench
     from benchctl.model.plan import PlannedTrial
 
+HELLO_LIMIT = 30.0  # seconds
+
 
 def run_trials(trials: Iterable[PlannedTrial], bench: Bench) -> None:
     """Run every trial that is not done yet.
@@ -25,6 +27,7 @@ def run_trials(trials: Iterable[PlannedTrial], bench: Bench) -> None:
     Raises:
         StepError: when `on_failure` is stop, or when as many trials in a row failed as there are treatments.
         ConnectionLostError, RunStateError: when the host or the run directory is gone.
+        AgentError: when the agent does not answer any more.
         InterruptedRunError: when a stop was asked for; the trial in hand is given up, finished ones stay.
     """
     limits, design = bench.plan.experiment.limits, bench.plan.experiment.design
@@ -46,6 +49,10 @@ def run_trials(trials: Iterable[PlannedTrial], bench: Bench) -> None:
             raise  # no later trial can do better
         except StepError as error:
             bench.listener(TrialFailed(ordinal=planned.ordinal, reason=str(error)))
+            if isinstance(error, AgentError):
+                bench.agent.call(
+                    "hello", timeout=HELLO_LIMIT
+                )  # one that is silent fails all later trials too
             failures_in_a_row += 1
             if design.on_failure == "stop" or failures_in_a_row >= len(bench.plan.treatments):
                 raise

@@ -133,7 +133,7 @@ def test_a_runtime_folder_too_deep_for_sockets_is_named_with_the_remedy(shell: S
     error = shell.run("run", "quickstart", *ONE_BLOCK, code=3, XDG_RUNTIME_DIR=str(deep)).stderr
     assert f"{deep}/benchctl" in error
     assert "too long for sockets" in error
-    assert "To do: set XDG_RUNTIME_DIR" in error
+    assert "To do: XDG_RUNTIME_DIR wants a short path" in error
     shell.nothing_left()
 
 
