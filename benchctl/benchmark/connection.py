@@ -287,8 +287,8 @@ def connect(host: Host, run: str, *, owner: str, ttl: float) -> AgentConnection:
 
     The lease is renewed while the connection is open. `owner` is shown to whom it keeps out. Raises
     LeaseError when another run holds the host, UnfitError when there is no place for its folders,
-    ConnectionLostError when the agent cannot be reached, AgentError when the run's agent is of another version
-    of benchctl.
+    ConnectionLostError when the agent cannot be reached, AgentError when the run's agent is of another
+    version of benchctl.
     """
     _check_folders(host, run)
     program = build.zipapp(layout.cache_folder())
