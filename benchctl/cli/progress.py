@@ -10,6 +10,7 @@ import click
 
 from benchctl.model.event import Message, StepEnded, StepStarted, TrialEnded, TrialFailed, TrialPhase
 from benchctl.model.units import format_duration
+from benchctl.report.text import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ class Lines:
         trial = event.trial
         name = self._plan.experiment.metrics[0].name
         quantity = trial.result.metrics.get(name)
-        value = "–" if quantity is None or quantity.value is None else f"{quantity.value:.4g} {quantity.unit}"
+        value = "–" if quantity is None else number(quantity.value, quantity.unit)
         levels = ", ".join(f"{factor.rsplit('.', 1)[-1]}={label}" for factor, label in trial.levels.items())
         left = format_duration(self.remaining.seconds())
         head = f"  trial {trial.ordinal}/{max(trial.ordinal, len(self._plan.trials))}"

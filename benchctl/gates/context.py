@@ -14,7 +14,7 @@ Grade = Literal["A", "B", "C", "D"]
 
 
 class Context(NamedTuple):
-    """`shared_host`: load generator and DBMS run on the same host; `grade` of the worst host."""
+    """`shared_host`: what is measured runs on the load generator's host; `grade` of the worst host."""
 
     shared_host: bool
     grade: Grade
@@ -28,13 +28,15 @@ class Context(NamedTuple):
 def context(inventory: Inventory, fingerprints: Mapping[str, Mapping[str, Any]]) -> Context:
     """Derive the context from the inventory and each host's facts.
 
-    A host in two groups is shared. Grades: A bare metal with all knobs applied, B other bare metal, C
-    dedicated virtual machine, D shared virtual machine or container. A guest cannot tell whether its host is
-    shared, so every virtual machine counts as D, as does a host without facts. Without tuning nothing is A.
+    A host in two groups is shared, and so is one whose load generator is all there is to measure. Grades: A
+    bare metal with all knobs applied, B other bare metal, C dedicated virtual machine, D shared virtual
+    machine or container. A guest cannot tell whether its host is shared, so every virtual machine counts as
+    D, as does a host without facts. Without tuning nothing is A.
     """
     members = Counter(host.name for hosts in inventory.groups.values() for host in hosts)
     grades = [_grade(fingerprints.get(host.name)) for host in inventory.hosts]
-    return Context(any(count > 1 for count in members.values()), max(grades, default="D"))
+    shared = not inventory.groups.get("dbms") or any(count > 1 for count in members.values())
+    return Context(shared, max(grades, default="D"))
 
 
 def _grade(facts: Mapping[str, Any] | None) -> Grade:

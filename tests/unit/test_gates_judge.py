@@ -308,6 +308,8 @@ def test_the_context_comes_from_the_inventory_and_the_facts() -> None:
     assert gates.context(one, {"a": metal}) == gates.Context(shared_host=True, grade="B")
     assert gates.context(two, {"a": metal, "b": guest}) == gates.Context(shared_host=False, grade="D")
     assert gates.context(two, {"a": metal}) == gates.Context(shared_host=False, grade="D")
+    alone = Inventory(groups={"loader": (host("a"),)})
+    assert gates.context(alone, {"a": metal}) == gates.Context(shared_host=True, grade="B")
     contained = {"virtual.hypervisor": False, "virtual.container": ["docker"]}
     assert gates.context(one, {"a": contained}).grade == "D"
 
