@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
 @options.as_json
 def status(run: str, workspace: Path | None, *, as_json: bool) -> None:
     """Show how far a run is."""
-    from benchctl.model.record import to_json
+    from msgspec import to_builtins
+
     from benchctl.pipeline.state import read_state
 
     state = read_state(find_run(run, default_workspace(workspace)))
-    click.echo(to_json(state).decode().rstrip("\n") if as_json else _text(state))
+    told = {"schema": 1, **to_builtins(state, str_keys=True)}
+    click.echo(json.dumps(told, indent=2) if as_json else _text(state))
 
 
 def _text(state: RunState) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ class RunFrames:
 
     def __init__(self, store: RunStore) -> None:
         self.store = store
+
+    def __repr__(self) -> str:
+        """Say which run it is, and what can be asked."""
+        return f"<run {self.store.id}: .trials .samples .series>"
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -63,5 +68,8 @@ def _row(trial: Trial) -> dict[str, Any]:
         "validity": trial.validity,
         "started": trial.started,
     }
-    metrics = {name: quantity.value for name, quantity in trial.result.metrics.items()}
+    metrics = {
+        name: math.nan if quantity.value is None else quantity.value
+        for name, quantity in trial.result.metrics.items()
+    }
     return head | trial.levels | metrics
