@@ -87,7 +87,7 @@ def test_a_sampler_preempted_between_two_clocks_is_no_step(tmp_path: Path) -> No
     raw = rig.store.trial_folder(1) / "raw"
     for late in (0, 5, -1):
         head, *lines = map(json.loads, (raw / "host.samples").read_text().splitlines())
-        lines[late]["t"] -= 0.2
+        lines[late]["t"] -= 0.9
         (raw / "host.samples").write_text("".join(json.dumps(line) + "\n" for line in (head, *lines)))
     judged = judge_again(rig, trial)
     assert judged.validity == "ok"
