@@ -9,6 +9,7 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import Command
+from benchctl.cli.terminal import terminal
 from benchctl.errors import IncomparableError, RegressionError, TooFewBlocksError, UsageError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
@@ -58,7 +59,7 @@ def compare(
     if as_json:
         text = comparing.to_json(outcome, (_keys(outcome.baseline), _keys(outcome.contender)))
     else:
-        text = comparing.to_terminal(outcome, color=_is_terminal())
+        text = comparing.to_terminal(outcome, **terminal())
     click.echo(text.rstrip("\n"))
     _judge(outcome)
 
@@ -114,9 +115,3 @@ def _judge(outcome: Outcome) -> None:
         where = "; ".join(", ".join(f"{k}={v}" for k, v in c.at.items()) for c in worse if c.at)
         at = f" at {where}" if where else ""
         raise RegressionError(f"{outcome.primary} is slower{at}: {outcome.contender.label}")
-
-
-def _is_terminal() -> bool:
-    import sys
-
-    return sys.stdout.isatty()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from benchctl.cli.execution import How, execute_run
+from benchctl.cli.terminal import terminal
 from benchctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,5 +50,5 @@ def run_pilot(
         text = report.to_json(store.id, str(store.path), found)
     else:
         again = shlex.join([experiment, *(f"--set={option}" for option in sets)])
-        text = report.to_terminal(again, found, color=sys.stdout.isatty())
+        text = report.to_terminal(again, found, **terminal())
     click.echo(text.rstrip("\n"))

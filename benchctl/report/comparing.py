@@ -16,6 +16,7 @@ from benchctl.report.words import Names, effect, interval
 if TYPE_CHECKING:
     from benchctl.analysis.across import Outcome
     from benchctl.analysis.sides import Side
+    from benchctl.model.comparison import Comparison
 
 _UNITS = {
     "blocks": "paired by block, inside one run",
@@ -59,7 +60,8 @@ def to_terminal(outcome: Outcome, *, width: int | None = None, color: bool = Fal
     target.print(Text(f"contender  {clean(outcome.contender.label)}"))
     target.print(Text(f"{_UNITS[outcome.unit]}; {outcome.primary} decides", style="dim"))
     target.print()
-    target.print(grid(_verdicts(outcome), target.width))
+    for table in _verdicts(outcome):
+        target.print(grid(table, target.width))
     for reason in dict.fromkeys(reason for c in outcome.comparisons for reason in c.reasons):
         target.print(Text(f"  {clean(reason)}", style="dim"))
     target.print()
@@ -90,12 +92,24 @@ def _side(side: Side, keys: tuple[str, ...]) -> dict[str, Any]:
     return {"runs": [view.summary.run for view in side.runs], "levels": side.fixed, "keys": keys}
 
 
-def _verdicts(outcome: Outcome) -> Table:
+def _verdicts(outcome: Outcome) -> list[Table]:
+    """A table for each combination of the other factors' levels: as a column they would leave no room."""
     names = Names(outcome.baseline.runs[0])
+    places = list(dict.fromkeys(names.levels(c.at) for c in outcome.comparisons))
+    return [
+        _table(
+            "" if place == NOTHING else f"At {place}",
+            names,
+            [c for c in outcome.comparisons if names.levels(c.at) == place],
+        )
+        for place in places
+    ]
+
+
+def _table(title: str, names: Names, comparisons: list[Comparison]) -> Table:
     rows = tuple(
         (
             names.metric(c.metric),
-            names.levels(c.at),
             c.verdict,
             effect(c),
             interval(c) if c.low is not None else NOTHING,
@@ -105,12 +119,12 @@ def _verdicts(outcome: Outcome) -> Table:
             about(c.detectable),
             c.validity,
         )
-        for c in outcome.comparisons
+        for c in comparisons
     )
     return Table(
-        "",
+        title,
         columns(
-            "metric", "at", "verdict", "effect", "95 % CI", "n", "p", "δ", "detectable", "validity",
+            "metric", "verdict", "effect", "95 % CI", "n", "p", "δ", "detectable", "validity",
             numbers="effect, 95 % CI, n, p, δ, detectable", badges="verdict, validity", minor="δ, detectable",
         ),
         rows,
