@@ -9,6 +9,7 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import Command
+from benchctl.errors import InterruptedRunError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
 
@@ -42,20 +43,20 @@ def status(run: str, workspace: Path | None, *, as_json: bool) -> None:
 def _text(state: RunState) -> str:
     from benchctl.pipeline.steps import STEP_NAMES
 
-    lines = [f"{state.run}: {state.state}" + (f" ({_gist(state.reason)})" if state.reason else "")]
+    gist = _gist(state.reason)
+    lines = [f"{state.run}: {state.state}" + (f" ({gist})" if gist else "")]
     steps = {name: state.steps[name] for name in STEP_NAMES if name in state.steps}
     lines += [f"  {name:<10} {step}" for name, step in steps.items()]
     lines.append(f"  trials     {state.trials_done} of {state.trials_planned} done")
-    lines += [
-        f"  trial {ordinal} failed: {reason.splitlines()[-1]}"
-        for ordinal, reason in state.trials_failed.items()
-    ]
+    lines += [f"  trial {ordinal} failed: {_gist(reason)}" for ordinal, reason in state.trials_failed.items()]
     if state.state in {"interrupted", "failed"}:
         lines.append(f"`benchctl resume {state.run}` goes on, `benchctl destroy {state.run}` undoes.")
     return "\n".join(lines)
 
 
 def _gist(reason: str) -> str:
-    """The line that says what happened: the one after the family's headline."""
+    """The line that says what happened, after the family's headline; nothing where the state says it all."""
     lines = reason.splitlines()
+    if not lines or lines == [InterruptedRunError(0).headline]:
+        return ""
     return lines[min(1, len(lines) - 1)]

@@ -61,9 +61,14 @@ def _terminal(plan: Plan, width: int | None, *, color: bool) -> str:
 
 
 def _gist(plan: Plan) -> str:
-    blocks, trials = plan.experiment.design.blocks, len(plan.trials)
+    counts = {
+        "treatment": len(plan.treatments),
+        "block": plan.experiment.design.blocks,
+        "trial": len(plan.trials),
+    }
+    treatments, blocks, trials = (f"{n} {noun}" + "s" * (n != 1) for noun, n in counts.items())
     return (
-        f"{len(plan.treatments)} treatments in {blocks} blocks: {trials} trials,"
+        f"{treatments} in {blocks}: {trials},"
         f" about {format_duration(plan.expected_seconds)} on a host that has nothing yet"
     )
 
