@@ -16,7 +16,8 @@ import pytest
 from benchctl.cli.confirm import byte_size
 from benchctl.errors import RunStateError
 from benchctl.results.difference import compare_runs
-from benchctl.results.export import damaged, export_run
+from benchctl.results.export import export_run
+from benchctl.results.integrity import damaged
 from benchctl.results.removal import ASIDE, remove_run
 from benchctl.results.store import RunStore
 from benchctl.results.workspace import list_runs
