@@ -41,7 +41,7 @@ def new_run(
 ) -> RunStore:
     """Read, plan, ask when it is a lot, and store; nothing is executed.
 
-    Raises SpecError or RunStateError, and UsageError where a large run cannot be asked about.
+    Raises SpecError or UnfitError, and UsageError where a large run cannot be asked about.
     """
     from benchctl.pipeline.run import create_run
     from benchctl.plan import make

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin
 import msgspec
 
 from benchctl import __version__
-from benchctl.errors import RunStateError
+from benchctl.errors import RunStateError, UnfitError
 from benchctl.journal import Journal
 from benchctl.model.comparison import Summary
 from benchctl.model.measurement import Trial
@@ -43,14 +43,14 @@ class RunStore:
 
     @classmethod
     def create(cls, path: Path, *, experiment_text: str, plan: Plan) -> RunStore:
-        """Make the directory and store what will be done before anything is done. Raises RunStateError."""
+        """Make the directory and store what will be done before anything is done. Raises UnfitError."""
         try:
             (path / "trials").mkdir(parents=True)
             store = cls(path)
             write_atomically(path / "experiment.yml", experiment_text.encode())
             write_atomically(path / "plan.json", to_json(plan))
         except OSError as error:
-            raise RunStateError(
+            raise UnfitError(
                 f"{path}: the run directory cannot be made: {error.strerror}",
                 remedy="name a folder that you can write to with --workspace",
             ) from error

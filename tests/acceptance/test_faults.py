@@ -122,7 +122,7 @@ def test_a_disk_of_the_host_that_is_full_is_said_in_one_line(shell: Shell, warm_
 
 def test_a_workspace_that_cannot_be_written_is_said_before_anything_happens(shell: Shell) -> None:
     (shell.workspace / "runs").write_text("not a folder")
-    error = shell.run("run", "quickstart", *ONE_BLOCK, code=1).stderr
+    error = shell.run("run", "quickstart", *ONE_BLOCK, code=3).stderr
     assert "the run directory cannot be made" in error
     assert "--workspace" in error
     shell.nothing_left()

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchctl.errors import RunStateError, UsageError
+from benchctl.errors import RunStateError, UnfitError, UsageError
 from benchctl.results.store import RunStore
 from benchctl.results.workspace import find_run, list_runs, new_run_path
 from tests.builders import plan, trial
@@ -91,7 +91,7 @@ def test_a_damaged_file_is_named(store: RunStore) -> None:
 
 def test_an_unwritable_workspace_is_said_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file, not a folder")
-    with pytest.raises(RunStateError, match="--workspace"):
+    with pytest.raises(UnfitError, match="--workspace"):
         RunStore.create(tmp_path / "runs" / "one", experiment_text="", plan=plan())
 
 
