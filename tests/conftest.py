@@ -1,4 +1,4 @@
-"""One hypothesis profile for all tests (the same examples each time, no clock), and Ctrl-C as on a terminal."""
+"""One hypothesis profile for all tests (the same examples each time), and Ctrl-C as on a terminal."""
 
 from __future__ import annotations
 
