@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.spec.share import shared
+from tests.needs import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,8 +170,9 @@ def test_a_prefix_of_ones_own_is_described(
 
 def test_ansible_lint_has_nothing_to_say() -> None:
     program = shutil.which("ansible-lint", path=str(Path(sys.executable).parent))
-    if program is None:
-        pytest.skip("ansible-lint is not installed: pip install -e '.[dev]'")
+    need("ansible", "pip install -e '.[dev]' brings ansible-lint", available=program is not None)
     root = shared("roles").parent
-    done = subprocess.run([program, "-q"], cwd=root, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        [str(program), "-q"], cwd=root, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr

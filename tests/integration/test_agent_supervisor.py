@@ -30,6 +30,7 @@ from benchctl.errors import (
 )
 from benchctl.model.host import Host
 from benchctl.testing.server import write_descriptor
+from tests.needs import python39
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 ONE, TWO = (f"run-{number}-{os.getpid()}" for number in (1, 2))  # other workers have runs of their own
 HERE = Host(name="here", transport="pipe")
 LIMIT = 30.0
-PYTHON39 = Path.home() / ".pyenv/versions/3.9.18/bin/python3.9"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 SPAWNER = f"""
 import subprocess, sys
@@ -448,9 +448,8 @@ def test_many_requests_at_once_are_answered(bench: Bench) -> None:
     assert [result["exit"] for result in found] == [0] * 16
 
 
-@pytest.mark.skipif(not PYTHON39.exists(), reason=f"{PYTHON39} is not installed")
 def test_the_agent_runs_on_python_39(bench: Bench) -> None:
-    agent = _attach(bench, str(PYTHON39))
+    agent = _attach(bench, python39())
     assert agent.call("hello", timeout=LIMIT)["python"].startswith("3.9.")
     agent.hello = agent.call("hello", timeout=LIMIT)
     agent.keep_lease("tests", 60)
