@@ -89,6 +89,8 @@ def trial(ordinal: int = 1, *, throughput: float = 100.0, validity: Validity = "
             cpu_system=0.1,
             max_rss=1,
         ),
+        loads=(),
+        start=None,
         server=ServerFacts(instance="postgresql-1", image="abc", version="18.6", settings={}, wanted={}),
         counters_before={},
         counters_after={},

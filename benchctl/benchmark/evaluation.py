@@ -8,32 +8,86 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl import gates, loaders
-from benchctl.model.measurement import worst
+from benchctl.model.measurement import HostLoad, worst
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from benchctl.model.experiment import Workload
-    from benchctl.model.measurement import Finding, LoaderResult, ServerFacts, TaskResult, Validity, Window
+    from benchctl.model.measurement import (
+        Finding,
+        LoaderResult,
+        ServerFacts,
+        Start,
+        TaskResult,
+        Trial,
+        Validity,
+        Window,
+    )
+
+
+class Ran(NamedTuple):
+    """One host's part of the load before its output is read; the fields are those of HostLoad."""
+
+    host: str
+    task: TaskResult
+    window: Window
+    began: float = 0.0
+    uncertainty: float = 0.0
+    late: bool = False
+
+
+class Measured(NamedTuple):
+    """The facts of a trial that its raw files do not hold."""
+
+    host: str  # the measured one
+    window: Window
+    loads: tuple[Ran, ...]
+    start: Start | None
+    server: ServerFacts | None
 
 
 class Evaluation(NamedTuple):
+    loads: tuple[HostLoad, ...]
     result: LoaderResult
     findings: tuple[Finding, ...]
     validity: Validity
 
 
-def evaluate(
-    raw: Path,
-    *,
-    workload: Workload,
-    window: Window,
-    load: TaskResult,
-    server: ServerFacts | None,
-    context: gates.Context,
-) -> Evaluation:
-    """Parse the loader's output and judge the trial. Raises ParseError for output that is not understood."""
-    result = loaders.get(workload.role).parse(raw, window, workload, load)
-    evidence = gates.read(raw, window=window, load=load, server=server, result=result, context=context)
+def measured(trial: Trial) -> Measured:
+    """The facts of a finished trial, for deriving the rest again."""
+    loads = tuple(
+        Ran(load.host, load.task, load.window, load.began, load.uncertainty, load.late)
+        for load in trial.loads
+    )
+    return Measured(trial.host, trial.window, loads, trial.start, trial.server)
+
+
+def evaluate(raw: Path, facts: Measured, *, workload: Workload, context: gates.Context) -> Evaluation:
+    """Parse each loader's output below raw/<host>, then judge the trial.
+
+    Raises ParseError for output that is not understood.
+    """
+    loads = tuple(_read(raw, ran, workload) for ran in facts.loads)
+    result = _together(loads)
+    evidence = gates.read(
+        raw / facts.host,
+        window=facts.loads[0].window,
+        load=facts.loads[0].task,
+        server=facts.server,
+        result=result,
+        context=context,
+    )
     findings = gates.judge(evidence)
-    return Evaluation(result, findings, worst(tuple(f.validity for f in findings)))
+    return Evaluation(loads, result, findings, worst(tuple(f.validity for f in findings)))
+
+
+def _read(raw: Path, ran: Ran, workload: Workload) -> HostLoad:
+    parsed = loaders.get(workload.role).parse(raw / ran.host, ran.window, workload, ran.task)
+    return HostLoad(**ran._asdict(), result=parsed)
+
+
+def _together(loads: Sequence[HostLoad]) -> LoaderResult:
+    (load,) = loads
+    return load.result

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from benchctl import loaders
-from benchctl.benchmark.evaluation import evaluate
+from benchctl.benchmark.evaluation import Measured, Ran, evaluate
 from benchctl.benchmark.settings import differing
 from benchctl.errors import RunStateError, ServiceError, StepError, TaskError
 from benchctl.model.event import TrialPhase
-from benchctl.model.measurement import ServerFacts, TaskResult, Trial, Window
+from benchctl.model.measurement import ServerFacts, Start, TaskResult, Trial, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,16 +59,11 @@ class TrialRun:
         with self._phase("fetch"):
             raw, files = self._fetch()
         if load.timed_out or load.exit != 0:
-            raise TaskError(_loader_failure(treatment.workload.role, load, raw))
+            raise TaskError(_loader_failure(treatment.workload.role, load, raw / bench.host))
         with self._phase("evaluate"):
-            result, findings, validity = evaluate(
-                raw,
-                workload=treatment.workload,
-                window=window,
-                load=load,
-                server=server,
-                context=bench.context,
-            )
+            start = Start(at=load.start, spread=0.0, uncertainty=0.0, overlap=1.0)
+            facts = Measured(bench.host, window, (Ran(bench.host, load, window),), start, server)
+            judged = evaluate(raw, facts, workload=treatment.workload, context=bench.context)
         trial = Trial(
             ordinal=self._planned.ordinal,
             block=self._planned.block,
@@ -82,14 +77,13 @@ class TrialRun:
             phases=self._phases,
             window=window,
             load=load,
+            start=start,
             server=server,
             counters_before=before,
             counters_after=after,
             loader_version=loader.content.get("version", ""),
             files=files,
-            result=result,
-            findings=findings,
-            validity=validity,
+            **judged._asdict(),
         )
         bench.sink.finish(trial)
         return trial
@@ -174,7 +168,7 @@ class TrialRun:
         """Say how the server ended in mid-trial; the files of the attempt are fetched and kept aside."""
         instance = str(self._treatment.instance)
         raw, _ = self._fetch()
-        log = raw / "server.log"
+        log = raw / self._bench.host / "server.log"
         self._bench.agent.fetch(f"{self._bench.work}/{instance}/server.log", log)
         last = "".join(f"\n    {line}" for line in log.read_text(errors="replace").splitlines()[-5:])
         return f"{self._bench.host}: {instance} ended with {code} in mid-trial\n  its last lines:{last}"
@@ -184,9 +178,10 @@ class TrialRun:
         agent, raw = self._bench.agent, self._bench.sink.raw_folder(self._planned.ordinal)
         hashes = {}
         for entry in self._call("files", dir=self._folder)["files"]:
-            destination = raw / entry["path"]
+            name = f"{agent.host}/{entry['path']}"
+            destination = raw / name
             destination.parent.mkdir(parents=True, exist_ok=True)
-            hashes[f"raw/{entry['path']}"] = agent.fetch(f"{self._folder}/{entry['path']}", destination)
+            hashes[f"raw/{name}"] = agent.fetch(f"{self._folder}/{entry['path']}", destination)
         self._call("remove", path=self._folder)
         return raw, hashes
 

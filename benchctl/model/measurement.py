@@ -33,10 +33,11 @@ class Finding(Record, frozen=True, kw_only=True):
     limit: float | None
     unit: str
     reason: str
+    host: str = ""  # named where a trial has several hosts and the finding is about one
 
 
 class Window(Record, frozen=True, kw_only=True):
-    """The measured window in the host's CLOCK_REALTIME, seconds since the epoch."""
+    """The measured window in a CLOCK_REALTIME that its owner names, seconds since the epoch."""
 
     start: float
     end: float
@@ -84,10 +85,36 @@ class LoaderResult(Record, frozen=True, kw_only=True):
     threads: int | None = None  # of the load generator, that can work at once
 
 
-class Trial(Record, frozen=True, kw_only=True):
-    """trial.json: the facts of one finished trial, and what was derived from its raw files at the time."""
+class HostLoad(Record, frozen=True, kw_only=True):
+    """One host's part of the load: what ran there, when, and what it measured."""
 
-    schema: int = 1
+    host: str
+    task: TaskResult
+    window: Window  # in this host's CLOCK_REALTIME
+    began: float  # seconds after T0, on the timeline that all hosts share
+    uncertainty: float  # seconds by which this host's place on that timeline may be wrong
+    late: bool  # the host learned of T0 after it had passed
+    result: LoaderResult
+
+
+class Start(Record, frozen=True, kw_only=True):
+    """How well the hosts' loads began together."""
+
+    at: float  # T0 in the controller's CLOCK_REALTIME
+    spread: float  # seconds from the first start to the last one
+    uncertainty: float  # seconds by which any two starts may be further apart than they seem
+    overlap: float  # the share of the window in which every load was past its warm-up and still ran
+
+
+class Trial(Record, frozen=True, kw_only=True):
+    """trial.json: the facts of one finished trial, and what was derived from its raw files at the time.
+
+    `host` is the measured one: the DBMS's, else the first load generator's. `load`, `loader_version` and
+    `result` show all load generators as one; `loads` has each of them. With several hosts, `window` is in the
+    controller's CLOCK_REALTIME, with one in the host's own.
+    """
+
+    schema: int = 2
     ordinal: int
     block: int
     position: int
@@ -100,11 +127,13 @@ class Trial(Record, frozen=True, kw_only=True):
     phases: dict[str, float]  # name -> seconds
     window: Window
     load: TaskResult
+    loads: tuple[HostLoad, ...]
+    start: Start | None  # None: nothing was measured together
     server: ServerFacts | None
     counters_before: dict[str, Scalar]
     counters_after: dict[str, Scalar]
     loader_version: str
-    files: dict[str, str]  # relative path -> sha256
+    files: dict[str, str]  # raw/<host>/<file> -> sha256
     result: LoaderResult
     findings: tuple[Finding, ...]
     validity: Validity

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from benchctl import __version__, analysis, gates
-from benchctl.benchmark.evaluation import evaluate
+from benchctl.benchmark.evaluation import evaluate, measured
 from benchctl.journal import read
 from benchctl.pipeline.recovery import reboots
 from benchctl.pipeline.state import read_state
@@ -62,15 +62,11 @@ def load_view(store: RunStore, summary: Summary | None = None) -> RunView:
 def _derive_again(store: RunStore, plan: Plan, trial: Trial) -> Trial:
     evaluation = evaluate(
         store.trial_folder(trial.ordinal) / "raw",
+        measured(trial),
         workload=plan.treatment(trial.treatment).workload,
-        window=trial.window,
-        load=trial.load,
-        server=trial.server,
         context=_context(store),
     )
-    return msgspec.structs.replace(
-        trial, result=evaluation.result, findings=evaluation.findings, validity=evaluation.validity
-    )
+    return msgspec.structs.replace(trial, **evaluation._asdict())
 
 
 def _notes(store: RunStore) -> list[str]:

@@ -69,7 +69,7 @@ def host_logs(store: RunStore, host: str, entries: Iterable[Entry]) -> list[Log]
         )
     folder = store.path / "hosts" / host / "logs"
     found = {path.relative_to(folder).as_posix(): path for path in _files(folder.rglob("*"))}
-    work = _work(entries, host)
+    work = _works(entries).get(host)
     if work is not None:
         for path in _files(work.glob("*/*.log")):
             found.setdefault(path.relative_to(work).as_posix(), path)
@@ -89,12 +89,17 @@ def trial_logs(store: RunStore, ordinal: int, entries: Iterable[Entry]) -> list[
             remedy=f"name one from 1 to {planned}",
         )
     attempts = sorted(folder.glob("attempts/*"), key=lambda path: (len(path.name), path.name))
-    found = {path.relative_to(folder).as_posix(): path for place in attempts for path in _outputs(place)}
-    found |= {path.name: path for path in _outputs(folder / "raw")}
-    work = _work(entries, None)
-    if work is not None:
+    found = {
+        path.relative_to(folder).as_posix(): path
+        for attempt in attempts
+        for place in _hosts(attempt)
+        for path in _outputs(place)
+    }
+    raw = folder / "raw"
+    found |= {path.relative_to(raw).as_posix(): path for place in _hosts(raw) for path in _outputs(place)}
+    for host, work in _works(entries).items():
         for path in _outputs(work / "trials" / f"{ordinal:04d}"):
-            found.setdefault(path.name, path)
+            found.setdefault(f"{host}/{path.name}", path)
     return [Log(f"trial {ordinal}: {name}", path) for name, path in found.items()]
 
 
@@ -105,6 +110,10 @@ def ansible_logs(store: RunStore) -> list[Log]:
     return [Log(path.relative_to(store.path).as_posix(), path) for path in outputs]
 
 
+def _hosts(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_dir())
+
+
 def _outputs(folder: Path) -> list[Path]:
     return _files(folder / name for name in _LOADER_FILES)
 
@@ -113,12 +122,12 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     return sorted(path for path in paths if path.is_file() and not path.is_symlink())
 
 
-def _work(entries: Iterable[Entry], host: str | None) -> Path | None:
-    """The run's work folder, where the host is this machine and the folder is still there."""
-    hosts = {e.seq: e.data.get("host") for e in entries if e.act == "connect" and e.phase == "meant"}
-    works = [
-        Path(str(e.data.get("work")))
+def _works(entries: Iterable[Entry]) -> dict[str, Path]:
+    """The run's work folder on each host that is this machine, while it is still there."""
+    hosts = {e.seq: str(e.data.get("host")) for e in entries if e.act == "connect" and e.phase == "meant"}
+    works = {
+        hosts.get(e.of or 0, ""): Path(str(e.data.get("work")))
         for e in entries
-        if e.act == "connect" and e.phase == "done" and host in {None, hosts.get(e.of or 0)}
-    ]
-    return works[-1] if works and works[-1].is_dir() else None
+        if e.act == "connect" and e.phase == "done"
+    }
+    return {host: work for host, work in works.items() if work.is_dir()}

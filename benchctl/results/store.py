@@ -142,8 +142,7 @@ class RunStore:
         """Make a trial done: sync its raw files, then rename trial.json into place."""
         folder = self.trial_folder(trial.ordinal)
         for path in sorted((folder / "raw").rglob("*")):
-            if path.is_file():
-                sync_file(path)
+            (sync_file if path.is_file() else sync_folder)(path)
         sync_folder(folder / "raw")
         write_atomically(folder / "trial.json", to_json(trial))
         sync_folder(folder.parent)

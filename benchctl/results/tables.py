@@ -22,7 +22,7 @@ def write_tables(store: RunStore, *, again: bool = False) -> None:
         folder = store.trial_folder(trial.ordinal)
         if again or not (folder / "series.parquet").exists():
             loader = loaders.get(trial.result.loader)
-            _write(loader.samples(folder / "raw", trial.window), folder / "samples.parquet")
+            _write(loader.samples(folder / "raw" / trial.host, trial.window), folder / "samples.parquet")
             _write(_series(trial), folder / "series.parquet")
 
 

@@ -280,7 +280,7 @@ def test_a_copy_elsewhere_reports_the_same_and_names_what_was_tampered_with(
     shutil.copytree(warm_run, copy)
     shell.run("report", str(copy), "--recompute")
     assert (copy / "summary.json").read_bytes() == (warm_run / "summary.json").read_bytes()
-    (log,) = copy.glob("trials/0001/raw/tx.*")
+    (log,) = copy.glob("trials/0001/raw/localhost/tx.*")
     os.truncate(log, log.stat().st_size // 2)
     error = shell.run("report", str(copy), "--recompute", code=1).stderr
     assert str(log) in error
@@ -295,13 +295,13 @@ def test_a_clock_stepped_by_an_hour_makes_the_trial_invalid(
     copy = tmp_path / warm_run.name
     shutil.copytree(warm_run, copy)
     (copy / "MANIFEST.sha256").unlink()
-    samples = copy / "trials/0001/raw/host.samples"
+    samples = copy / "trials/0001/raw/localhost/host.samples"
     head, *lines = map(json.loads, samples.read_text().splitlines())
     lines[-1]["t"] += 3600
     samples.write_text("".join(json.dumps(line) + "\n" for line in (head, *lines)))
     trial = copy / "trials/0001/trial.json"
     content = json.loads(trial.read_text())
-    content["files"]["raw/host.samples"] = hashlib.sha256(samples.read_bytes()).hexdigest()
+    content["files"]["raw/localhost/host.samples"] = hashlib.sha256(samples.read_bytes()).hexdigest()
     trial.write_text(json.dumps(content))
     shell.run("report", str(copy), "--recompute")
     summary = json.loads((copy / "summary.json").read_text())
@@ -311,7 +311,7 @@ def test_a_clock_stepped_by_an_hour_makes_the_trial_invalid(
     assert "the wall clock was set while measuring" in gate["reason"]
 
 
-@pytest.mark.parametrize(("name", "schema"), [("plan.json", 0), ("trials/0001/trial.json", 2)])
+@pytest.mark.parametrize(("name", "schema"), [("plan.json", 0), ("trials/0001/trial.json", 1)])
 def test_a_run_of_another_schema_is_refused_by_every_verb(
     shell: Shell, warm_run: Path, tmp_path: Path, name: str, schema: int
 ) -> None:

@@ -79,6 +79,8 @@ def make_trial(
         phases={},
         window=Window(start=0.0, end=1.0),
         load=TaskResult(argv=(), exit=0, start=0.0, end=1.0, cpu_user=0.0, cpu_system=0.0, max_rss=0),
+        loads=(),
+        start=None,
         server=None,
         counters_before={},
         counters_after={},

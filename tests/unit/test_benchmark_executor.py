@@ -134,7 +134,7 @@ def test_the_server_is_stopped_even_when_the_load_fails(tmp_path: Path) -> None:
     (failure,) = [event for event in rig.events if isinstance(event, TrialFailed)]
     assert "exit code 3" in failure.reason
     assert '{"throughput": 100.0}' in failure.reason
-    assert (rig.store.trial_folder(1) / "attempts" / "1" / "stdout").exists()
+    assert (rig.store.trial_folder(1) / "attempts" / "1" / "fake" / "stdout").exists()
 
 
 def test_a_server_that_dies_in_mid_trial_is_told_with_its_last_words(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_server_that_dies_in_mid_trial_is_told_with_its_last_words(tmp_path: P
     (failure,) = [event for event in rig.events if isinstance(event, TrialFailed)]
     assert "postgresql-1 ended with -9 in mid-trial" in failure.reason
     assert "PANIC: out of luck" in failure.reason
-    assert (rig.store.trial_folder(1) / "attempts" / "1" / "server.log").exists()
+    assert (rig.store.trial_folder(1) / "attempts" / "1" / "fake" / "server.log").exists()
 
 
 def test_what_an_attempt_that_was_cut_short_left_does_not_get_into_the_next(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_what_an_attempt_that_was_cut_short_left_does_not_get_into_the_next(tmp_
     stale.parent.mkdir(parents=True)
     stale.write_text("half a li")
     rig.run()
-    assert "raw/tx.99" not in rig.store.trials()[0].files
+    assert "raw/fake/tx.99" not in rig.store.trials()[0].files
 
 
 def test_on_failure_stop_stops(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_the_journal_is_readable_and_says_why_an_act_failed(store: RunStore) -> 
 @pytest.mark.parametrize("words", [[], ["--trial", "1"], ["--host", "h"], ["--ansible"]])
 def test_no_log_reaches_the_terminal_as_a_command(store: RunStore, words: list[str]) -> None:
     hostile = b"\x1b]0;title\x07 \x9b2J \xc2\x9b2J \xff \x08\r over \xe2\x80\xae rtl password=hunter2\n"
-    put(store, "trials/0001/raw/stdout", hostile)
+    put(store, "trials/0001/raw/localhost/stdout", hostile)
     put(store, "hosts/h/logs/postgresql-1/server.log", hostile)
     put(store, "ansible/configure/1/stdout", hostile)
     shown = logs(store, *words).stdout
@@ -79,15 +79,15 @@ def test_json_holds_the_entries_as_they_are(store: RunStore) -> None:
 
 
 def test_a_trial_shows_attempts_and_the_last_one_under_their_names(store: RunStore) -> None:
-    put(store, "trials/0002/attempts/1/stderr", "lost\n")
-    put(store, "trials/0002/raw/stdout", "tps = 1\n")
-    put(store, "trials/0002/raw/stderr", "progress\n")
+    put(store, "trials/0002/attempts/1/localhost/stderr", "lost\n")
+    put(store, "trials/0002/raw/localhost/stdout", "tps = 1\n")
+    put(store, "trials/0002/raw/localhost/stderr", "progress\n")
     assert logs(store, "--trial", "2").stdout.splitlines() == [
-        "==> trial 2: attempts/1/stderr <==",
+        "==> trial 2: attempts/1/localhost/stderr <==",
         "lost",
-        "==> trial 2: stderr <==",
+        "==> trial 2: localhost/stderr <==",
         "progress",
-        "==> trial 2: stdout <==",
+        "==> trial 2: localhost/stdout <==",
         "tps = 1",
     ]
     told = json.loads(logs(store, "--trial", "2", "--json").stdout)
@@ -226,5 +226,5 @@ def test_a_line_without_an_end_waits_for_it(tmp_path: Path) -> None:
 
 
 def test_a_log_of_many_lines_is_shown_whole(store: RunStore) -> None:
-    put(store, "trials/0001/raw/stdout", "x" * 60 + "\n" + "a line of a log\n" * 50_000)
+    put(store, "trials/0001/raw/localhost/stdout", "x" * 60 + "\n" + "a line of a log\n" * 50_000)
     assert logs(store, "--trial", "1").stdout.count("\n") == 50_002

@@ -39,7 +39,9 @@ def make(root: Path, name: str, the_plan: Plan | None = None, the_trial: Trial |
     with journal.act("end", host="h"):
         pass
     journal.close()
-    (store.raw_folder(1) / "stdout").write_text("tps = 1\n")
+    raw = store.raw_folder(1) / "localhost"
+    raw.mkdir()
+    (raw / "stdout").write_text("tps = 1\n")
     store.finish(the_trial or trial(1))
     store.save_fingerprint("h", {"cpu.model": "A", "boot.id": name, "os.id": "debian"})
     store.save_manifest()
@@ -199,7 +201,7 @@ class TestExport:
         with tarfile.open(tmp_path / "a.tar.gz") as archive:
             names = set(archive.getnames())
         assert "one/scripts/own.sql" in names
-        assert "one/trials/0001/raw/stdout" in names
+        assert "one/trials/0001/raw/localhost/stdout" in names
         assert set(done.left_out) == {
             ".env",
             "id_ed25519",
@@ -216,9 +218,9 @@ class TestExport:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        (store.path / "trials/0001/raw/stdout").write_text("tps = 1000000\n")
+        (store.path / "trials/0001/raw/localhost/stdout").write_text("tps = 1000000\n")
         (store.path / "experiment.yml").unlink()
-        wrong = ("experiment.yml", "trials/0001/raw/stdout")
+        wrong = ("experiment.yml", "trials/0001/raw/localhost/stdout")
         assert damaged(store.path) == wrong
         target = tmp_path / "a.tar.gz"
         words = ("runs", "export", "one", "--workspace", str(tmp_path), "--output", str(target))

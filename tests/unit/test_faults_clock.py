@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchctl import gates
-from benchctl.benchmark.evaluation import evaluate
+from benchctl.benchmark.evaluation import evaluate, measured
 from benchctl.model.experiment import Limits
 from tests.builders import plan
 from tests.unit.test_benchmark_executor import Rig
@@ -25,10 +25,8 @@ HOUR = 3600.0
 def judge_again(rig: Rig, trial: Trial) -> Evaluation:
     return evaluate(
         rig.store.trial_folder(trial.ordinal) / "raw",
+        measured(trial),
         workload=rig.bench.plan.treatment(trial.treatment).workload,
-        window=trial.window,
-        load=trial.load,
-        server=trial.server,
         context=gates.Context(shared_host=True, grade="D"),
     )
 
@@ -69,7 +67,7 @@ def test_a_step_at_any_moment_of_the_window_makes_the_trial_invalid(
     rig = Rig(tmp_path, plan(blocks=1))
     rig.run()
     trial = rig.store.trials()[0]
-    raw = rig.store.trial_folder(1) / "raw"
+    raw = rig.store.trial_folder(1) / "raw" / "fake"
     samples = raw / "host.samples"
     head, *lines = map(json.loads, samples.read_text().splitlines())
     later = [sample | {"t": sample["t"] + step} for sample in lines[at:]]
@@ -84,7 +82,7 @@ def test_a_sampler_preempted_between_two_clocks_is_no_step(tmp_path: Path) -> No
     rig = Rig(tmp_path, plan(blocks=1))
     rig.run()
     trial = rig.store.trials()[0]
-    raw = rig.store.trial_folder(1) / "raw"
+    raw = rig.store.trial_folder(1) / "raw" / "fake"
     for late in (0, 5, -1):
         head, *lines = map(json.loads, (raw / "host.samples").read_text().splitlines())
         lines[late]["t"] -= 0.9

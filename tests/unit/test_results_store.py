@@ -20,7 +20,8 @@ def store(tmp_path: Path) -> RunStore:
 
 def finish(store: RunStore, ordinal: int) -> Path:
     raw = store.raw_folder(ordinal)
-    (raw / "stdout").write_text('{"throughput": 100}\n')
+    (raw / "localhost").mkdir()
+    (raw / "localhost/stdout").write_text('{"throughput": 100}\n')
     store.finish(trial(ordinal))
     return raw
 
@@ -38,7 +39,7 @@ def test_a_finished_trial_is_never_repeated(store: RunStore) -> None:
     with pytest.raises(RunStateError, match="this trial is done"):
         store.raw_folder(1)
     store.abandon(1)
-    assert (store.trial_folder(1) / "raw" / "stdout").exists()
+    assert (store.trial_folder(1) / "raw" / "localhost" / "stdout").exists()
 
 
 def test_attempts_that_did_not_finish_are_kept_aside(store: RunStore) -> None:
@@ -70,12 +71,12 @@ def test_the_manifest_is_what_sha256sum_checks(store: RunStore) -> None:
     raw = finish(store, 1)
     store.save_manifest()
     lines = (store.path / "MANIFEST.sha256").read_text().splitlines()
-    digest = hashlib.sha256((raw / "stdout").read_bytes()).hexdigest()
-    assert f"{digest}  trials/0001/raw/stdout" in lines
+    digest = hashlib.sha256((raw / "localhost/stdout").read_bytes()).hexdigest()
+    assert f"{digest}  trials/0001/raw/localhost/stdout" in lines
     assert [line.split("  ")[1] for line in lines] == [
         "experiment.yml",
         "plan.json",
-        "trials/0001/raw/stdout",
+        "trials/0001/raw/localhost/stdout",
         "trials/0001/trial.json",
     ]
     subprocess.run(["sha256sum", "--check", "--quiet", "MANIFEST.sha256"], cwd=store.path, check=True)
