@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchctl.model.measurement import LoaderResult, ServerFacts, TaskResult, Window
 
 SAMPLES = "host.samples"
-SCHEMA = 1
+SCHEMAS = (1, 2)
 Sample = dict[str, Any]
 
 
@@ -74,12 +74,12 @@ def _read_samples(path: Path) -> tuple[tuple[Sample, ...], str]:
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
-            known = entry["schema"] == SCHEMA if number == 1 else _is_sample(entry)
+            known = entry["schema"] in SCHEMAS if number == 1 else _is_sample(entry)
         except (ValueError, KeyError, TypeError):
             known = False
         if not known:
             return (), f"{path.name}:{number}: not understood: {line[:80]!r}"
-        if number > 1:
+        if number > 1 and not entry.get("warmup"):
             found.append(entry)
     if len(found) < 2:
         return (), f"{path.name}: {len(found)} samples, two are needed to see a change"

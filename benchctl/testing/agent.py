@@ -1,7 +1,7 @@
 """An agent without a host: same operations, scripted outcomes, files where the real one writes them.
 
-Nothing is started and no time passes: a task ends at once and its window is worked out. Held to
-tests/contract/test_agent.py together with the real one.
+Nothing is started and no time passes: a task ends at once, or with the window of the watch that names it.
+Held to tests/contract/test_agent.py together with the real one.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ import os
 import shutil
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchctl.agent import layout
-from benchctl.errors import AgentError, ServiceError
+from benchctl.errors import AgentError, BenchctlError, ServiceError
 
 Reply = dict[str, Any]
 Outcome = Exception | Reply | Callable[[Reply], Reply]
 """What a scripted call does: raise, change keys of the usual reply, or make the reply from the arguments."""
 
 Content = bytes | Callable[[Reply], bytes]
+
+_SAMPLES = "host.samples"
+SCHEMA = 2
 
 _PROC = {
     "stat": "cpu  {b} 0 {s} {i} 0 0 0 0 0 0\ncpu0 {b} 0 {s} {i} 0 0 0 0 0 0\nctxt {b}\nprocesses {s}\n",
@@ -36,8 +39,33 @@ _PROC = {
     "vmstat": "pswpin 0\npswpout 0\npgmajfault 0\noom_kill 0\n",
     "diskstats": "   8       0 sda 100 0 800 10 {b} 0 800 10 0 20 20 0 0 0 0 0 0\n",
     "loadavg": "0.50 0.40 0.30 1/100 4242\n",
+    "netdev": "Inter-|   Receive  |  Transmit\n face |bytes packets|bytes packets\n"
+    "  eth0: {b} 1 0 0 0 0 0 0 {s} 1 0 0 0 0 0 0\n",
+    "netstat": "TcpExt: ListenOverflows ListenDrops TCPRetransFail\nTcpExt: 0 0 0\n",
+    "snmp": "Tcp: InSegs OutSegs RetransSegs\nTcp: {b} {s} 0\n",
     "meminfo": "MemTotal:       16000000 kB\nMemAvailable:   15000000 kB\nDirty:               0 kB\n",
 }
+
+
+class Clock(NamedTuple):
+    """A host's CLOCK_MONOTONIC minus the controller's, in seconds, and how wrong that may be."""
+
+    offset: float
+    uncertainty: float
+
+
+class FakePending:
+    """A request that was answered when it was submitted; `result` tells."""
+
+    def __init__(self, reply: Reply | Exception) -> None:
+        """Keep what `result` returns or raises."""
+        self._reply = reply
+
+    def result(self, timeout: float) -> Reply:  # noqa: ARG002 - as the real one
+        """Return the reply, or raise what the operation ended with."""
+        if isinstance(self._reply, Exception):
+            raise self._reply
+        return self._reply
 
 
 class FakeAgent:
@@ -50,20 +78,29 @@ class FakeAgent:
         host: str = "fake",
         run: str = "run",
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep all files under `folder`; `clock` gives the host's CLOCK_REALTIME."""
+        """Keep all files under `folder`; `clock` and `monotonic` give the host's clocks."""
         self.host = host
         self.calls: list[tuple[str, Reply]] = []
         self.version = "18.6"
         self.settings: dict[str, str] = {}  # what the server reads back beside what a start was given
         self.differing: dict[str, str] = {}  # settings that the server reads back otherwise than given
         self.outputs: dict[str, Content] = {"stdout": b"", "stderr": b""}  # what each task leaves in its cwd
+        self.log = b""  # what a server wrote since its start
         self.closed = False
+        self.offset = 0.0  # what clock() tells
+        self.uncertainty = 0.0
+        self.round_trip = 0.001
         self._clock = clock
+        self._monotonic = monotonic
         self._scripted: dict[str, deque[Outcome]] = defaultdict(deque)
-        self._running: dict[str, dict[str, str]] = {}  # descriptor -> settings it was started with
+        self._running: dict[str, dict[str, str]] = {}  # instance -> settings it was started with
         self._images: set[str] = set()
         self._tasks: dict[str, Reply] = {}
+        self._launched: dict[str, Reply] = {}  # task -> arguments of its launch
+        self._begun: dict[str, Reply] = {}  # task -> start, began, late
+        self._watches: dict[str, Reply] = {}  # watch -> its arguments
         self._commits = 0
         cache = folder / "cache"
         self._work = cache / "runs" / run
@@ -97,6 +134,27 @@ class FakeAgent:
             raise AgentError(f"{self.host}: the agent has no operation {op!r}")
         return {**act(args), **outcome}
 
+    def submit(self, op: str, **args: Any) -> FakePending:  # noqa: ANN401 - JSON values
+        try:
+            return FakePending(self.call(op, timeout=1.0, **args))
+        except BenchctlError as error:
+            return FakePending(error)
+
+    def clock(self) -> Clock:
+        return Clock(self.offset, self.uncertainty)
+
+    def fetch_all(self, wanted: Sequence[tuple[str, Path]]) -> list[str]:
+        return [self.fetch(path, destination) for path, destination in wanted]
+
+    def put(self, source: Path, path: str) -> str:
+        target = Path(path)
+        if not layout.below(target, self._work):
+            raise AgentError(f"{self.host}: {path} is not below {self._work}: it is not this run's to write")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        data = source.read_bytes()
+        target.write_bytes(data)
+        return hashlib.sha256(data).hexdigest()
+
     def fetch(self, path: str, destination: Path) -> str:
         try:
             data = Path(path).read_bytes()
@@ -119,7 +177,7 @@ class FakeAgent:
             "work": str(self._work),
             "runtime": str(runtime),
             "realtime": self._clock(),
-            "monotonic": 0.0,
+            "monotonic": self._monotonic(),
             "hash": "0" * 64,
         }
 
@@ -161,15 +219,15 @@ class FakeAgent:
         instance = self._descriptor(args)["instance"]
         if args["image"] not in self._images:
             raise AgentError(f"{self.host}: there is no image {args['image']}")
-        if args["descriptor"] in self._running:
+        if instance in self._running:
             raise ServiceError(f"{self.host}: {instance} is running; stop it before its data is reset")
         return {"seconds": 0.0, "method": "copy"}
 
     def _op_start(self, args: Reply) -> Reply:
         instance = self._descriptor(args)["instance"]
-        if args["descriptor"] in self._running:
+        if instance in self._running:
             raise ServiceError(f"{self.host}: {instance} is running already")
-        self._running[args["descriptor"]] = {name: str(v) for name, v in args.get("settings", {}).items()}
+        self._running[instance] = {name: str(v) for name, v in (args.get("settings") or {}).items()}
         return {"pid": os.getpid(), "seconds": 0.0}
 
     def _op_inspect(self, args: Reply) -> Reply:
@@ -183,8 +241,11 @@ class FakeAgent:
         return {"counters": {"xact_commit": self._commits, "xact_rollback": 0}}
 
     def _op_stop(self, args: Reply) -> Reply:
-        self._descriptor(args)
-        before = self._running.pop(args["descriptor"], None) is not None
+        instance = self._descriptor(args)["instance"]
+        before = self._running.pop(instance, None) is not None
+        if before and args.get("log"):
+            Path(args["log"]).parent.mkdir(parents=True, exist_ok=True)
+            Path(args["log"]).write_bytes(self.log)
         how = "SIGINT" if before else "none"
         return {"exit": 0 if before else None, "how": how, "seconds": 0.0, "running_before": before}
 
@@ -194,14 +255,58 @@ class FakeAgent:
             self._tasks[task] = self._execute(args)
         return self._tasks[task]
 
+    def _op_clock(self, _: Reply) -> Reply:
+        return {"m": self._monotonic(), "t": self._clock()}
+
+    def _op_launch(self, args: Reply) -> Reply:
+        task, folder = args["task"], Path(args["cwd"])
+        known = self._launched.get(task)
+        if known is not None and known["argv"] != args["argv"]:
+            raise AgentError(f"{self.host}: there was a task {task} with another command")
+        if not layout.below(folder, self._work):
+            raise AgentError(f"{self.host}: {folder} is not below {self._work}: no task may empty it")
+        if known is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._launched[task] = args
+            if not args.get("hold"):
+                self._begin(task, self._monotonic())
+        held = "ptrace" if args.get("hold") else ""
+        return {"pid": os.getpid(), "held": held}
+
+    def _op_go(self, args: Reply) -> Reply:
+        if args["task"] not in self._launched:
+            raise AgentError(f"{self.host}: there is no task {args['task']}")
+        if args["task"] not in self._begun:
+            self._begin(args["task"], args["at"])
+        return {}
+
+    def _op_await(self, args: Reply) -> Reply:
+        task = args["task"]
+        if task not in self._launched:
+            raise AgentError(f"{self.host}: there is no task {task}")
+        if task not in self._begun:
+            raise AgentError(f"{self.host}: no reply to await within its time: {task} is held")
+        if task not in self._tasks:
+            self._tasks[task] = self._ended(task)
+        return self._tasks[task]
+
+    def _op_watch(self, args: Reply) -> Reply:
+        self._watches.setdefault(args["watch"], args)
+        return {}
+
+    def _op_unwatch(self, args: Reply) -> Reply:
+        watch = self._watches.get(args["watch"])
+        if watch is None:
+            return {"samples": 0, "files": []}
+        path = self._sampled(watch)
+        count = len(path.read_text(encoding="ascii").splitlines()) - 1
+        return {"samples": count, "files": [{"path": path.name, "size": path.stat().st_size}]}
+
     def _op_files(self, args: Reply) -> Reply:
         folder = Path(args["dir"])
         if not folder.is_dir():
             raise AgentError(f"{self.host}: {folder} is no folder")
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        return {
-            "files": [{"path": str(p.relative_to(folder)), "size": p.stat().st_size} for p in paths],
-        }
+        return {"files": _listing(folder)}
 
     def _op_remove(self, args: Reply) -> Reply:
         path = Path(args["path"])
@@ -214,11 +319,13 @@ class FakeAgent:
         return {"facts": {"kernel.release": "6.1.0-fake", "cpu.model": "fake", "cpu.count": 2}}
 
     def _op_end(self, _: Reply) -> Reply:
-        stopped = [json.loads(Path(path).read_bytes())["instance"] for path in reversed(self._running)]
+        stopped = list(reversed(self._running))
         self._running.clear()
         return {"stopped": stopped}
 
     def _descriptor(self, args: Reply) -> Reply:
+        if isinstance(args["descriptor"], dict):
+            return dict(args["descriptor"])
         try:
             found: Reply = json.loads(Path(args["descriptor"]).read_bytes())
         except (OSError, ValueError) as error:
@@ -227,20 +334,69 @@ class FakeAgent:
 
     def _started(self, args: Reply) -> dict[str, str]:
         instance = self._descriptor(args)["instance"]
-        if args["descriptor"] not in self._running:
+        if instance not in self._running:
             raise ServiceError(f"{self.host}: {instance} is not running")
-        return self._running[args["descriptor"]]
+        return self._running[instance]
 
-    def _execute(self, args: Reply) -> Reply:
+    def _begin(self, task: str, at: float) -> None:
+        args, now = self._launched[task], self._monotonic()
+        late = at < now - 1.0  # a fake host is never late by accident
+        began = now if late else max(at, now)
+        start = self._clock() + began - now
+        self._begun[task] = {"start": start, "began": began, "late": late}
+        self._write_outputs(args)
+
+    def _ended(self, task: str) -> Reply:
+        begun = self._begun[task]
+        end = begun["start"]
+        for watch in self._watches.values():
+            if watch.get("task") == task:
+                self._sampled(watch)
+                length = watch["start"] - begun["began"] + watch["warmup"] + watch["duration"]
+                end = max(end, begun["start"] + length)
+        return {
+            "exit": 0,
+            "timed_out": False,
+            "cancelled": False,
+            "output_exceeded": False,
+            **begun,
+            "end": end,
+            "cpu_user": 0.01,
+            "cpu_system": 0.01,
+            "max_rss": 10_000_000,
+            "service_died": False,
+            "service_exit": None,
+            "files": [
+                entry for entry in _listing(Path(self._launched[task]["cwd"])) if entry["path"] != _SAMPLES
+            ],
+            "files_left_off": 0,
+        }
+
+    def _sampled(self, watch: Reply) -> Path:
+        path = Path(watch["cwd"]) / _SAMPLES
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            boot = self._clock() - self._monotonic()
+            begin = watch["start"] + watch["warmup"]
+            path.write_text(_samples(boot, begin, watch["duration"], watch["hz"], watch))
+        return path
+
+    def _write_outputs(self, args: Reply) -> None:
         folder = Path(args["cwd"])
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.outputs.items():
             (folder / name).write_bytes(content(args) if callable(content) else content)
+
+    def _execute(self, args: Reply) -> Reply:
+        folder = Path(args["cwd"])
+        self._write_outputs(args)
         start = self._clock()
         window = {"start": start + args["window"]["warmup"]}
         window["end"] = window["start"] + args["window"]["duration"]
         if args["window"]["duration"] > 0:
-            (folder / "host.samples").write_text(_samples(window["start"], args))
+            duration, hertz = args["window"]["duration"], args["sample_hz"]
+            text = _samples(window["start"], 0.0, duration, hertz, args)
+            (folder / _SAMPLES).write_text(text)
         return {
             "exit": 0,
             "timed_out": False,
@@ -255,27 +411,33 @@ class FakeAgent:
         }
 
 
-def _samples(start: float, args: Reply) -> str:
-    """A quiet host, a tenth of it busy, in the sampler's own form."""
-    duration, hertz = args["window"]["duration"], args["sample_hz"]
+def _listing(folder: Path) -> list[Reply]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [{"path": str(p.relative_to(folder)), "size": p.stat().st_size} for p in paths]
+
+
+def _samples(boot: float, begin: float, duration: float, hertz: float, args: Reply) -> str:
+    """A quiet host, a tenth of it busy, in the sampler's own form, over a window on its CLOCK_MONOTONIC.
+
+    `boot` is CLOCK_REALTIME at 0 of CLOCK_MONOTONIC.
+    """
     count = max(1, round(duration * hertz))
-    lines = [json.dumps({"schema": 1, "files": [*_PROC, "throttle", "cgroup_cpu"]})]
+    head = {"schema": SCHEMA, "files": [*_PROC, "throttle", "cgroup_cpu"]}
+    lines = [json.dumps(head)]
     for number in range(count + 1):
         at = duration * number / count
         edge = number in {0, count}
         ticks = {"b": round(at * 10), "s": round(at * 2), "i": round(at * 90)}
-        files: Reply = {
-            name: text.format(**ticks) for name, text in _PROC.items() if edge or name != "meminfo"
-        }
+        files: Reply = {name: text.format(**ticks) for name, text in _PROC.items()}
         sample: Reply = {
-            "t": start + at,
-            "m": at,
+            "t": boot + begin + at,
+            "m": begin + at,
             "files": {**files, "throttle": None, "cgroup_cpu": None},
             "task": {"cpu": at * 0.05 if edge else None},
             "service": {"cpu": at * 0.1 if edge and args.get("service") else None},
             "agent": {"cpu": at * 0.0005},
         }
         if edge:
-            sample["foreign"] = []
+            sample |= {"edge": True, "foreign": [], "kmsg": None, "units": None, "logins": None, "irqs": None}
         lines.append(json.dumps(sample))
     return "\n".join(lines) + "\n"

@@ -247,7 +247,7 @@ def test_a_foreign_process_counts_what_it_used_inside_the_window(tmp_path: Path)
     [
         (None, "host.samples: No such file"),
         ("", "host.samples: 0 samples"),
-        ('{"schema": 2}\n', "host.samples:1: not understood"),
+        ('{"schema": 3}\n', "host.samples:1: not understood"),
         ('{"schema": 1}\n{"t": 1, "m"', "host.samples:2: not understood"),
         ('{"schema": 1}\n{"t": 1, "m": 1}\n', "host.samples:2: not understood"),
         ('{"schema": 1}\n[]\n', "host.samples:2: not understood"),
