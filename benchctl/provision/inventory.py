@@ -1,17 +1,29 @@
 """The inventory in the shape of Ansible's own inventory files, so that `ansible-playbook -i` reads it too.
 
-What Ansible has no word for stands in host variables that start with bench_.
+What Ansible has no word for stands in host variables that start with bench_. No secret ever stands in it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import shlex
+from typing import TYPE_CHECKING, Any
 
 from benchctl.model.host import Host, Inventory
+from benchctl.provision.openssh import common_arguments
 
-_CONNECTIONS = {
-    # The interpreter of the playbook itself: discovery may find a Python that does not run.
-    "pipe": {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+if TYPE_CHECKING:
+    from benchctl.model.record import Scalar
+
+# The interpreter of the playbook itself: discovery may find a Python that does not run.
+_LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+_NAMES = {
+    "ansible_host": "address",
+    "ansible_port": "port",
+    "ansible_user": "user",
+    "ansible_ssh_private_key_file": "identity_file",
+    "ansible_become": "become",
+    "ansible_become_user": "become_user",
+    "ansible_become_method": "become_method",
 }
 
 
@@ -19,7 +31,7 @@ def to_ansible(inventory: Inventory) -> dict[str, Any]:
     """Return the inventory as Ansible's YAML and JSON inventory files have it, every host under `all`."""
     hosts = {
         host.name: {
-            **_CONNECTIONS[host.transport],
+            **(_LOCAL if host.transport == "pipe" else _ssh(host)),
             "bench_transport": host.transport,
             "bench_options": host.options,
         }
@@ -42,3 +54,14 @@ def from_ansible(ansible: dict[str, Any]) -> Inventory:
     return Inventory(
         groups={name: tuple(hosts[host] for host in group["hosts"]) for name, group in children.items()}
     )
+
+
+def _ssh(host: Host) -> dict[str, Scalar]:
+    given = {name: host.options[option] for name, option in _NAMES.items() if option in host.options}
+    return {
+        "ansible_connection": "ssh",
+        **given,
+        "ansible_ssh_common_args": shlex.join(common_arguments(host)),
+        "ansible_python_interpreter": host.options.get("python", "python3"),
+        "bench_address": host.address,
+    }
