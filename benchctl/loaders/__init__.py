@@ -5,5 +5,6 @@ what it reads: it builds an argv before a trial and reads the raw files after it
 """
 
 from benchctl.loaders.loader import Command, Loader, get
+from benchctl.loaders.merge import Part, merge
 
-__all__ = ["Command", "Loader", "get"]
+__all__ = ["Command", "Loader", "Part", "get", "merge"]

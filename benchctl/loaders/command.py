@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from benchctl.loaders.loader import Descriptor, Target
+    from benchctl.loaders.loader import Descriptor, Ints, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
     from benchctl.model.record import Scalar
@@ -102,6 +102,13 @@ def samples(
     window: Window,  # noqa: ARG001
 ) -> None:
     return None
+
+
+def latencies(
+    raw: Path,  # noqa: ARG001 - the boundary's signature; a command keeps no latencies
+    window: Window,  # noqa: ARG001
+) -> dict[str, Ints]:
+    return {}
 
 
 def _form(workload: Workload) -> _Form | None:

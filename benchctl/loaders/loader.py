@@ -1,8 +1,8 @@
 """What every load generator's module offers, and the table that finds it by the role's name.
 
-A module here has four functions: `prepare` and `command` say what to execute, `parse` and `samples` read
-the raw folder of a finished trial. Numbers come from the raw files and the given window alone, so that they
-can be derived again at any time, offline.
+A module here has five functions: `prepare` and `command` say what to execute, `parse`, `samples` and
+`latencies` read the raw folder of a finished trial. Numbers come from the raw files and the given window
+alone, so that they can be derived again at any time, offline.
 """
 
 from __future__ import annotations
@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import LoaderResult, TaskResult, Window
 
+    Ints = NDArray[np.integer]
+
 Descriptor = dict[str, Any]
 Target = dict[str, Any]
-LOADERS = {"pgbench": "benchctl.loaders.pgbench", "command": "benchctl.loaders.command"}
+LOADERS = {
+    "pgbench": "benchctl.loaders.pgbench",
+    "redis_benchmark": "benchctl.loaders.redis_benchmark",
+    "command": "benchctl.loaders.command",
+}
 
 
 class Command(NamedTuple):
@@ -69,6 +77,13 @@ class Loader(Protocol):
 
         Columns: `completed` (seconds from the window's start), `latency_ms`, and where the load generator
         knows them `schedule_lag_ms` and `retries`. Raises ParseError as `parse` does.
+        """
+
+    def latencies(self, raw: Path, window: Window) -> dict[str, Ints]:
+        """Microseconds of every successful request inside the window, in no order, by kind of time.
+
+        The kinds are the beginnings of metrics' names: `latency`, and `schedule_lag` where it is known. From
+        them come percentiles over several hosts; empty when nothing is kept. Raises ParseError.
         """
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from benchctl.loaders.loader import Descriptor, Target
-    from benchctl.loaders.pgbench_log import Digest, Ints
+    from benchctl.loaders.loader import Descriptor, Ints, Target
+    from benchctl.loaders.pgbench_log import Digest
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
@@ -91,6 +91,15 @@ def samples(raw: Path, window: Window) -> pa.Table:
     from benchctl.loaders.pgbench_text import read_text
 
     return table(raw, read_text(raw), window)
+
+
+def latencies(raw: Path, window: Window) -> dict[str, Ints]:
+    """Latencies of the transactions that succeeded inside the window, and with a rate how late they began."""
+    from benchctl.loaders.pgbench_log import digest
+    from benchctl.loaders.pgbench_text import read_text
+
+    found = digest(raw, read_text(raw), window)
+    return {"latency": found.latency} | ({} if found.lag is None else {"schedule_lag": found.lag})
 
 
 def _metrics(found: Digest, window: Window) -> dict[str, Quantity]:
