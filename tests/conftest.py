@@ -1,10 +1,14 @@
-"""One hypothesis profile for all tests (the same examples each time), and Ctrl-C as on a terminal."""
+"""One hypothesis profile for all tests (the same examples each time), Ctrl-C as on a terminal, the lab."""
 
 from __future__ import annotations
 
 import signal
 
 from hypothesis import settings
+
+from tests.lab.fixtures import fresh, lab
+
+__all__ = ["fresh", "lab"]
 
 settings.register_profile("benchctl", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("benchctl")

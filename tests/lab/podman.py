@@ -1,0 +1,79 @@
+"""Runs podman, and other programs that need root; knows what makes a lab possible on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LIMIT = 120.0
+PACKAGES = "podman runc netavark aardvark-dns iptables mmdebstrap openssh-client"
+REMEDY = f"sudo apt-get install --no-install-recommends {PACKAGES}, and be root or allowed `sudo -n`"
+PROGRAMS = ("podman", "runc", "iptables", "nsenter", "mmdebstrap", "ssh", "ssh-keygen", "ip")
+PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+class LabError(RuntimeError):
+    """A command of the lab failed; the message is the command and what it said."""
+
+
+def as_root(*argv: str, text: str | None = None, limit: float = LIMIT) -> str:
+    """Its output; the bridge of a network is the machine's, so rootless podman does not do."""
+    return command(*prefix(), *argv, text=text, limit=limit)
+
+
+def command(*argv: str, text: str | None = None, limit: float = LIMIT) -> str:
+    done = run(argv, text=text, limit=limit)
+    if done.returncode:
+        message = f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        raise LabError(message)
+    return done.stdout
+
+
+def run(
+    argv: Sequence[str], *, text: str | None = None, limit: float = LIMIT
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv,
+        input=text if text is not None else "",
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=limit,
+        check=False,
+        env={**os.environ, "PATH": PATH},
+    )
+
+
+def podman(*argv: str, limit: float = LIMIT) -> str:
+    """What podman prints; always with runc, because crun refuses hybrid cgroups."""
+    return as_root("podman", "--runtime", "runc", *argv, limit=limit)
+
+
+def prefix() -> tuple[str, ...]:
+    return () if os.geteuid() == 0 else ("sudo", "-n")
+
+
+@cache
+def possible() -> bool:
+    """True when this machine can have a lab: Linux, the programs, and root or sudo without a password."""
+    if sys.platform != "linux" or not all(shutil.which(name, path=PATH) for name in PROGRAMS):
+        return False
+    return os.geteuid() == 0 or (
+        shutil.which("sudo") is not None and run(["sudo", "-n", "true"]).returncode == 0
+    )
+
+
+def cache_folder() -> Path:
+    """Where images stay between sessions, for this user."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "benchctl-tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
