@@ -1,10 +1,29 @@
 """Hosts for an experiment, as one Inventory; and the inventory in Ansible's own shape.
 
-Owns where hosts come from and their fitness. Must not install or change anything on a host.
+Owns where hosts come from, how they are reached and their fitness. Must not install or change anything on
+them.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from benchctl.provision.inventory import from_ansible, to_ansible
 from benchctl.provision.local import LocalProvisioner
 from benchctl.provision.provisioner import Provisioner
 
-__all__ = ["LocalProvisioner", "Provisioner", "from_ansible", "to_ansible"]
+if TYPE_CHECKING:
+    from benchctl.model.experiment import Experiment
+
+__all__ = ["LocalProvisioner", "Provisioner", "from_ansible", "provisioner_for", "to_ansible"]
+
+
+def provisioner_for(experiment: Experiment) -> Provisioner:
+    """Return what gives the hosts that the experiment's provider names."""
+    from benchctl.model.experiment import InventoryHosts
+
+    if isinstance(experiment.hosts, InventoryHosts):
+        from benchctl.provision.static import InventoryProvisioner  # late: threads and programs
+
+        return InventoryProvisioner()
+    return LocalProvisioner()

@@ -180,7 +180,7 @@ def _checks(host: Host) -> list[str]:
     return words
 
 
-def _file(flag: str, path: Scalar) -> list[str]:
+def _file(flag: str, path: Scalar | None) -> list[str]:
     return [flag, str(path)] if path else []
 
 
@@ -193,7 +193,7 @@ def _request(host: str, wanted: Wanted) -> list[str]:
     return [*words, *wanted.arguments]
 
 
-def _named(wanted: Wanted) -> dict[str, Scalar]:
+def _named(wanted: Wanted) -> dict[str, Scalar | None]:
     return {
         "port": wanted.port,
         "user": wanted.user,
