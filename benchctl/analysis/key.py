@@ -129,6 +129,10 @@ def _is_listed(name: str) -> bool:
 def _workload(view: RunView) -> Iterator[tuple[str, str]]:
     """The load as the file spells it: role, window, and each option of the role; files by their content."""
     workload, files = view.plan.experiment.workload, view.plan.files
+    if workload is None:
+        for stage in view.plan.experiment.stages:
+            yield f"stage {stage.name}", msgspec.json.encode(stage).decode()
+        return
     yield "role", workload.role
     yield "warmup", f"{workload.warmup:g} s"
     yield "duration", f"{workload.duration:g} s"

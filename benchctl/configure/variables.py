@@ -16,6 +16,8 @@ def dbms_roles(plan: Plan) -> list[str]:
 
 
 def loader_roles(plan: Plan) -> list[str]:
+    if plan.experiment.stages:  # they bring what they run
+        return []
     return list(dict.fromkeys(treatment.workload.role for treatment in plan.treatments))
 
 

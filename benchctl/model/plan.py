@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import field
 
-from benchctl.model.experiment import Dbms, Experiment, Value, Workload
+from benchctl.model.experiment import Dbms, Experiment, StageSpec, Value, Workload
 from benchctl.model.record import Record
 from benchctl.model.role import Scope
 
@@ -46,7 +46,7 @@ class Treatment(Record, frozen=True, kw_only=True):
     id: str  # t01, t02, …; t01 holds the baseline levels
     levels: dict[str, str]
     dbms: Dbms | None
-    workload: Workload
+    workload: Workload  # with stages: the measured one as the load generator `command`
     instance: str | None
     image: str | None
 
@@ -69,6 +69,8 @@ class Stage(Record, frozen=True, kw_only=True):
     depends: tuple[str, ...] = ()  # the factors whose levels make it run again
     together: bool = False
     measured: bool = False
+    row: int = 0  # from 0; stages of one row run side by side
+    spec: StageSpec | None = None  # None: a role brings it
 
 
 class Detectable(Record, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from benchctl.model.plan import Detectable, Plan
 from benchctl.plan.order import trials
 from benchctl.plan.placement import Placement, digest, place
 from benchctl.plan.stages import factor_plans, stages
+from benchctl.spec.scopes import rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ def make(spec: Spec, *, cvs: Sequence[float] = ()) -> Plan:
         treatments=placement.treatments,
         stages=stages(experiment, spec.roles),
         trials=order,
-        expected_seconds=expected_seconds(placement, order),
+        expected_seconds=expected_seconds(placement, order, staged=bool(experiment.stages)),
         detectable=_detectable(experiment, tuple(cvs) or DEFAULT_CVS),
         design_hash=design_hash(experiment, spec.files),
         sets=spec.sets,
@@ -58,10 +59,14 @@ def make(spec: Spec, *, cvs: Sequence[float] = ()) -> Plan:
     )
 
 
-def expected_seconds(placement: Placement, order: Sequence[PlannedTrial]) -> float:
-    """Return how long a run takes on a host that has nothing yet: setting up, then every trial."""
+def expected_seconds(placement: Placement, order: Sequence[PlannedTrial], *, staged: bool = False) -> float:
+    """Return how long a run takes on a host that has nothing yet: setting up, then every trial.
+
+    How long stages take before and after the measured one, nobody knows.
+    """
     by_id = {treatment.id: trial_seconds(treatment) for treatment in placement.treatments}
-    setup = INSTALL_SECONDS * (len(placement.instances) + 1) + IMAGE_SECONDS * len(placement.images)
+    installs = len(placement.instances) + 1 if not staged else 0
+    setup = INSTALL_SECONDS * installs + IMAGE_SECONDS * len(placement.images)
     return setup + sum(by_id[trial.treatment] for trial in order)
 
 
@@ -75,13 +80,15 @@ def trial_seconds(treatment: Treatment) -> float:
 def design_hash(experiment: Experiment, files: Mapping[str, str]) -> str:
     """Return the SHA-256 of what shapes the trials; files count by content, wherever they lie."""
     design = experiment.design
-    shape = {
+    shape: dict[str, object] = {
         "dbms": experiment.dbms,
         "workload": experiment.workload,
         "factors": experiment.factors,
         "tuning": experiment.tuning,
         "design": [design.blocks, design.order, design.seed],
     }
+    if experiment.stages:
+        shape |= {"stages": experiment.stages, "pipeline": rows(experiment)}
     return digest(_by_content(msgspec.to_builtins(shape), files))
 
 

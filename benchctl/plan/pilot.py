@@ -25,12 +25,15 @@ _LONGEST_NAME = 63
 def make_pilot(spec: Spec) -> Plan:
     """Return the plan of the pilot: an A/A experiment of its own, named <name>-pilot."""
     baseline = make(spec).treatments[0]
+    staged = bool(spec.experiment.stages)  # whose templates name the levels of each factor
+    levels = [replace(factor, levels=factor.levels[:1]) for factor in spec.experiment.factors if staged]
     experiment = replace(
         spec.experiment,
         name=spec.experiment.name[: _LONGEST_NAME - len(SUFFIX)] + SUFFIX,
         dbms=baseline.dbms,
-        workload=baseline.workload,
+        workload=None if staged else baseline.workload,
         factors=(
+            *levels,
             Factor(name="pilot", levels=(Level(label="first", sets={}), Level(label="second", sets={}))),
         ),
         design=replace(spec.experiment.design, blocks=BLOCKS, min_blocks=BLOCKS),

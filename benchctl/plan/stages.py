@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from benchctl.model.plan import FactorPlan, Stage
 from benchctl.spec.levels import scope_of, split
+from benchctl.spec.scopes import placed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from benchctl.model.experiment import Experiment, Factor
     from benchctl.model.role import RoleMeta, Scope
+    from benchctl.spec.scopes import Placed
 
 _COST: tuple[Scope, ...] = ("run", "start", "prepare", "install")  # cheapest first
 
@@ -33,7 +35,12 @@ def factor_plans(experiment: Experiment, roles: Mapping[str, RoleMeta]) -> tuple
 
 
 def stages(experiment: Experiment, roles: Mapping[str, RoleMeta]) -> tuple[Stage, ...]:
-    """Return the stages in order: installation, data images, then what the roles bring to each trial."""
+    """Return the stages in order: installation, data images, then what the roles bring to each trial.
+
+    With stages in the experiment: those, in the order of its pipeline.
+    """
+    if experiment.stages:
+        return tuple(_written_out(one) for one in placed(experiment))
     sections = _sections(experiment, roles)
     install: set[tuple[str, Scope]] = {("dbms", "install"), ("dbms", "prepare")}
     found = [_changing("install-loader", "loader", ())]
@@ -44,6 +51,22 @@ def stages(experiment: Experiment, roles: Mapping[str, RoleMeta]) -> tuple[Stage
     for section, meta in sections.items():
         found.extend(_each_trial(experiment, section, meta))
     return tuple(found)
+
+
+def _written_out(one: Placed) -> Stage:
+    """Return a stage of the file; it counts as a service when it leaves any behind."""
+    stage = one.stage
+    return Stage(
+        name=stage.name,
+        group=stage.group,
+        kind="service" if any(task.kind == "service" for task in stage.tasks) else "finish",
+        scope=one.scope,
+        depends=one.depends,
+        together=stage.start == "together",
+        measured=stage.measure is not None,
+        row=one.row,
+        spec=stage,
+    )
 
 
 def _each_trial(experiment: Experiment, section: str, meta: RoleMeta) -> Iterator[Stage]:

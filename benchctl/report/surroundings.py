@@ -236,8 +236,9 @@ def _single_values(experiment: Experiment) -> dict[str, object]:
     found |= {
         f"limits.{name}": f"{limit:g}s" for name, limit in msgspec.structs.asdict(experiment.limits).items()
     }
-    found |= {f"workload.{name}": option for name, option in workload.options.items()}
-    found |= {"workload.warmup": f"{workload.warmup:g}s", "workload.duration": f"{workload.duration:g}s"}
+    if workload is not None:
+        found |= {f"workload.{name}": option for name, option in workload.options.items()}
+        found |= {"workload.warmup": f"{workload.warmup:g}s", "workload.duration": f"{workload.duration:g}s"}
     if dbms is not None:
         found |= {f"dbms.{name}": option for name, option in dbms.options.items()}
         found |= {f"dbms.settings.{name}": value for name, value in dbms.settings.items()}

@@ -6,8 +6,10 @@ Each check notes its problems at the places that the walker remembered. Must not
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchctl.model.experiment import Become, LocalHosts
 from benchctl.model.units import format_duration
 from benchctl.spec.levels import split, under
 from benchctl.spec.problems import Place, Problems, did_you_mean
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_TREATMENTS = 5_000
 MAX_TRIALS = 100_000
+_ROLES_GROUPS = ("dbms", "loader")
 
 
 class Checks:
@@ -38,6 +41,7 @@ class Checks:
     def run(self) -> None:
         """Note everything that does not hold."""
         self._check_roles()
+        self._check_hosts()
         self._check_groups()
         self._check_design()
         self._check_metrics()
@@ -61,34 +65,45 @@ class Checks:
                     f"found {meta.name}, a role of kind {meta.kind}",
                     f"a role of kind {kind}",
                 )
-        drives = self._roles["workload"].drives
-        dbms = self._experiment.dbms
-        if drives and (dbms is None or dbms.role not in drives):
+        workload, dbms = self._experiment.workload, self._experiment.dbms
+        drives = self._roles["workload"].drives if workload is not None else ()
+        if workload is not None and drives and (dbms is None or dbms.role not in drives):
             found = "found no dbms" if dbms is None else f"found the dbms {dbms.role}"
-            name = self._experiment.workload.role
             self._add(
                 "workload.role",
                 f"{found} to drive",
-                f"{name} drives {', '.join(drives)}",
+                f"{workload.role} drives {', '.join(drives)}",
                 "change one of the two",
             )
 
     def _check_groups(self) -> None:
-        known = ("dbms", "loader")
-        for name, group in self._experiment.hosts.groups.items():
+        hosts, stages = self._experiment.hosts, self._experiment.stages
+        for name, group in hosts.groups.items():
             path = f"hosts.groups.{name}"
-            if name not in known:
-                hint = did_you_mean(name, known)
-                self._add(
-                    path,
-                    "found a group that nothing runs on",
-                    f"dbms, loader{hint}",
-                    "stages are not supported yet",
-                )
-            if group.count > 1:
+            if name not in _ROLES_GROUPS and not stages:
+                hint = did_you_mean(name, _ROLES_GROUPS)
+                self._add(path, "found a group that nothing runs on", f"dbms, loader{hint}")
+            if name == "dbms" and group.count > 1 and not stages:
+                self._add(f"{path}.count", f"found {group.count} hosts", "1: roles run one server")
+            elif isinstance(hosts, LocalHosts) and group.count > 1:
                 self._add(
                     f"{path}.count", f"found {group.count} hosts", "1: provider local is this machine alone"
                 )
+
+    def _check_hosts(self) -> None:
+        hosts = self._experiment.hosts
+        if isinstance(hosts, LocalHosts):
+            return
+        if not Path(hosts.path).exists():
+            self._add(
+                "hosts.path",
+                "found nothing at this path",
+                "an inventory's file or folder, from the experiment's folder",
+            )
+        if not hosts.become.enabled and hosts.become != Become():
+            self._add(
+                "hosts.become", "found a user or a password, and sudo not in use", "", "add enabled: true"
+            )
 
     def _check_design(self) -> None:
         design = self._experiment.design
@@ -99,11 +114,11 @@ class Checks:
 
     def _check_metrics(self) -> None:
         metrics = self._experiment.metrics
-        known = {metric.name: metric for metric in self._roles["workload"].metrics}
+        meta = self._roles.get("workload")
+        known = {metric.name: metric for metric in meta.metrics} if meta is not None else {}
         if not metrics:
-            self._add(
-                "metrics", "found none, and this load generator names none", "one or more", "add metrics"
-            )
+            which = "stages name none" if self._experiment.stages else "this load generator names none"
+            self._add("metrics", f"found none, and {which}", "one or more", "add metrics")
         for index, metric in enumerate(metrics):
             path = f"metrics.{index}"
             if metric.name in {other.name for other in metrics[:index]}:
@@ -176,7 +191,8 @@ class Checks:
             pairs = zip(self._experiment.factors, levels, strict=True)
             label = ", ".join(f"{factor.name}={level.label}" for factor, level in pairs)
             self._check_window(parts.workload, label)
-            self._check_required("workload", parts.workload, label)
+            if self._experiment.workload is not None:
+                self._check_required("workload", parts.workload, label)
             self._check_required("dbms", parts.dbms, label)
 
     def _add_once(self, path: str, found: str, label: str, allowed: str, remedy: str) -> None:
@@ -186,7 +202,10 @@ class Checks:
 
     def _check_window(self, workload: Workload, label: str) -> None:
         if workload.duration <= 0:
-            self._add_once("workload.duration", "found 0s", label, "longer than 0s", "write 60s, for example")
+            names = [stage.name for stage in self._experiment.stages if stage.measure is not None]
+            index = [stage.name for stage in self._experiment.stages].index(names[0]) if names else 0
+            where = f"stages.{index}.measure.duration" if names else "workload.duration"
+            self._add_once(where, "found 0s", label, "longer than 0s", "write 60s, for example")
         window = workload.warmup + workload.duration
         limit = self._experiment.limits.trial
         if window >= limit:

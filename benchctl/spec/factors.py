@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from benchctl.spec.levels import split
 from benchctl.spec.nodes import Entries, Items, Node, Text, value_of
 from benchctl.spec.problems import did_you_mean
+from benchctl.spec.shapes import Shape
 from benchctl.spec.walk import BAD, Walker, join
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchctl.spec.problems import Place
-    from benchctl.spec.shapes import Field, Shape
+    from benchctl.spec.shapes import Field
 
 _SECTIONS = ("dbms", "workload")
 _LATER_SECTIONS = ("hosts", "tuning")
@@ -28,8 +29,12 @@ _ONE_OR_MORE = "one level or more; the first is the baseline"
 class FactorReader:
     """Reads `factors` for a walker; `sections` are the parts that a factor may set, as this file has them."""
 
-    def __init__(self, sections: Mapping[str, Field], walker: Walker) -> None:
-        """Take what paths may lead into, and who converts values and gathers problems."""
+    def __init__(self, sections: Mapping[str, Field], walker: Walker, *, staged: bool = False) -> None:
+        """Take what paths may lead into, and who converts values and gathers problems.
+
+        `staged`: the file has stages, whose templates take a factor's level by its name; nothing else is set.
+        """
+        self._staged = staged
         self._sections = sections
         self._walker = walker
         self._setters: dict[str, str] = {}  # path -> the factor that sets it
@@ -57,7 +62,7 @@ class FactorReader:
 
     def _by_path(self, path: Text, node: Items) -> list[Any]:
         at = join("factors", path.text)
-        shape = self._locate(path, at)
+        shape = Shape("text") if self._staged else self._locate(path, at)
         if not node.items:
             self._add(node.place, at, "found no levels", _ONE_OR_MORE)
         levels: dict[str, Any] = {}
@@ -69,7 +74,8 @@ class FactorReader:
                 self._add(
                     child.place, f"{at}.{index}", f"found the level {label} twice", "distinct levels", remedy
                 )
-            levels[label] = {"label": label, "sets": {} if value is BAD else {path.text: value}}
+            sets = {} if value is BAD or self._staged else {path.text: value}
+            levels[label] = {"label": label, "sets": sets}
         return list(levels.values())
 
     def _by_name(self, name: Text, node: Entries) -> list[Any]:
@@ -87,6 +93,10 @@ class FactorReader:
         return levels
 
     def _sets(self, node: Node, at: str) -> dict[str, Any]:
+        if self._staged:
+            if not isinstance(node, Entries) or node.entries:
+                self._walker.wrong(node, at, "{}: templates of the stages take the label as levels.NAME")
+            return {}
         sets: dict[str, Any] = {}
         for path, child in self._walker.entries(node, at, _NAMED):
             shape = self._locate(path, at)

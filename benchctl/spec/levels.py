@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from benchctl.model.experiment import Dbms, Workload
+from benchctl.model.experiment import Dbms, Measure, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from benchctl.model.experiment import Experiment, Level, Value
+    from benchctl.model.experiment import Experiment, Level, StageSpec, Value
     from benchctl.model.role import RoleMeta, Scope
 
 Part = TypeVar("Part", Dbms, Workload)
@@ -36,6 +36,19 @@ class Parts(NamedTuple):
     workload: Workload
 
 
+def measured(experiment: Experiment) -> StageSpec:
+    """Return the stage that is measured, of an experiment that has stages."""
+    return next(stage for stage in experiment.stages if stage.measure is not None)
+
+
+def as_workload(stage: StageSpec) -> Workload:
+    """Return what the measured stage is to gates and parsers: the load generator `command` and a window."""
+    task = stage.tasks[0]
+    measure = stage.measure or Measure()
+    options: dict[str, Value] = {"run": task.run, **({} if task.parse is None else {"parse": task.parse})}
+    return Workload(role="command", warmup=measure.warmup, duration=measure.duration, options=options)
+
+
 def split(path: str) -> Path:
     """Return the parts of a dotted path."""
     section, _, rest = path.partition(".")
@@ -45,7 +58,7 @@ def split(path: str) -> Path:
 
 def under(experiment: Experiment, levels: Iterable[Level]) -> Parts:
     """Return the experiment's parts with all that these levels set."""
-    dbms, workload = experiment.dbms, experiment.workload
+    dbms, workload = experiment.dbms, experiment.workload or as_workload(measured(experiment))
     for level in levels:
         for path, value in level.sets.items():
             where = split(path)

@@ -21,6 +21,7 @@ from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.roles import read_role
 from benchctl.spec.shapes import experiment_shape
 from benchctl.spec.share import find_experiment, find_role, role_folders, roles_in
+from benchctl.spec.stages import StageChecks
 from benchctl.spec.walk import Walker, join
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 _PROVIDER_KEYS = frozenset(
     {
-        "path",
-        "ssh",
         "kind",
         "image",
         "cpus",
@@ -47,10 +46,9 @@ _PROVIDER_KEYS = frozenset(
     }
 )
 LATER = {
-    "": frozenset({"stages", "pipeline"}),
     "hosts": _PROVIDER_KEYS,
     "hosts.groups.*": _PROVIDER_KEYS | {"tuning"},
-    "hosts.provider": frozenset({"inventory", "lab", "aws", "azure"}),
+    "hosts.provider": frozenset({"lab", "aws", "azure"}),
     "tuning.profile": frozenset({"repeatable", "peak", "/"}),
     "dbms": frozenset({"address"}),
     "dbms.source": frozenset({"package"}),
@@ -95,13 +93,20 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
         root = override(root, option, problems)
     folders = role_folders(path.parent, roles_paths)
     roles = _read_roles(root, folders, problems)
-    shape = experiment_shape(roles.get("dbms"), roles.get("workload"))
     given = {key.text for key, _ in root.entries}
+    staged = "stages" in given
+    shape = experiment_shape(roles.get("dbms"), roles.get("workload"), staged=staged)
     sections = {key: field for key, field in shape.fields.items() if key in given}
-    walker = Walker(problems, LATER, lambda node: FactorReader(sections, walker).read(node), path.parent)
+    walker = Walker(
+        problems, LATER, lambda node: FactorReader(sections, walker, staged=staged).read(node), path.parent
+    )
     plain = walker.convert(root, shape, "")
     problems.raise_if_any()
+    plain.get("hosts", {}).setdefault("provider", "local")
     experiment = _complete(msgspec.convert(plain, Experiment), roles)
+    if staged:
+        StageChecks(experiment, walker.places, problems).run()
+        problems.raise_if_any()
     Checks(experiment, roles, walker.places, problems).run()
     problems.raise_if_any()
     by_name = {meta.name: meta for meta in roles.values()}
@@ -150,18 +155,30 @@ def _roles_of(kind: Kind, folders: Sequence[Path]) -> list[str]:
 
 def _complete(experiment: Experiment, roles: dict[str, RoleMeta]) -> Experiment:
     """Fill in what follows from the roles and from other keys."""
-    design = experiment.design
-    used = ("dbms", "loader") if experiment.dbms is not None else ("loader",)
-    groups = {**{name: Group() for name in used}, **experiment.hosts.groups}
+    design, hosts, dbms, workload = (
+        experiment.design,
+        experiment.hosts,
+        experiment.dbms,
+        experiment.workload,
+    )
+    groups = {**{name: Group() for name in _used_groups(experiment)}, **hosts.groups}
     replace = msgspec.structs.replace
     return replace(
         experiment,
-        hosts=replace(experiment.hosts, groups=groups),
-        dbms=None if experiment.dbms is None else _with_defaults(experiment.dbms, roles["dbms"]),
-        workload=_with_defaults(experiment.workload, roles["workload"]),
+        hosts=replace(hosts, groups=groups),
+        dbms=None if dbms is None else _with_defaults(dbms, roles["dbms"]),
+        workload=None if workload is None else _with_defaults(workload, roles["workload"]),
         design=design if design.min_blocks is not None else replace(design, min_blocks=design.blocks),
-        metrics=experiment.metrics or _default_metrics(roles["workload"]),
+        metrics=experiment.metrics or (_default_metrics(roles["workload"]) if workload else ()),
     )
+
+
+def _used_groups(experiment: Experiment) -> tuple[str, ...]:
+    """Return the groups that are there unless the file names its own: what stages run on, or the roles."""
+    if experiment.stages:
+        named = experiment.hosts.groups
+        return () if named else tuple(dict.fromkeys(stage.group for stage in experiment.stages))
+    return ("dbms", "loader") if experiment.dbms is not None else ("loader",)
 
 
 def _with_defaults(part: Part, meta: RoleMeta) -> Part:

@@ -42,6 +42,10 @@ class Problems:
             parts.append(remedy)
         self._found.append((place, f"{path}: {'; '.join(parts)}" if path else "; ".join(parts)))
 
+    def any(self) -> bool:
+        """Say whether anything is wrong so far."""
+        return bool(self._found)
+
     def raise_if_any(self) -> None:
         """Raise one SpecError with a line for each problem, in the order of the file."""
         if self._found:

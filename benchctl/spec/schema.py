@@ -11,7 +11,7 @@ import msgspec
 
 from benchctl.model import units
 from benchctl.spec.roles import read_role
-from benchctl.spec.shapes import Field, Shape, experiment_shape, with_options
+from benchctl.spec.shapes import Field, Shape, Variants, experiment_shape, with_options
 from benchctl.spec.share import roles_in, shared
 
 if TYPE_CHECKING:
@@ -23,6 +23,21 @@ _UNIT_PATTERNS = {
     "duration": rf"^{units.NUMBER}\s*({'|'.join(units.DURATIONS)})$",
     "size": rf"^{units.NUMBER}\s*({'|'.join(units.SIZES)})$",
     "percent": rf"^{units.NUMBER}\s*%$",
+}
+_SIMPLE: dict[str, dict[str, Any]] = {
+    **{unit: {"type": "string", "pattern": pattern} for unit, pattern in _UNIT_PATTERNS.items()},
+    "scalar": {"type": _SCALARS},
+    "text": {"type": _SCALARS},
+    "words": {"type": [*_SCALARS, "array"], "items": {"type": _SCALARS}, "minItems": 1},
+    "value": {},
+    "factors": {},
+    "secret": {
+        "type": "object",
+        "properties": {"env": {"type": "string"}, "keyring": {"type": "string"}},
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    },
 }
 
 
@@ -41,6 +56,7 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "benchctl experiment",
         **schema,
+        "oneOf": [_with("workload", "pipeline"), _with("stages", "dbms")],
     }
 
 
@@ -55,6 +71,10 @@ def publish(root: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(render(), encoding="utf-8")
     return target
+
+
+def _with(key: str, without: str) -> dict[str, Any]:
+    return {"required": [key], "not": {"required": [without]}}
 
 
 def _by_role(part: Shape, known: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +124,17 @@ def _record(shape: Shape) -> dict[str, Any]:
     return {**schema, "required": required} if required else schema
 
 
+def _variants(variants: Variants) -> dict[str, Any]:
+    """One schema after the other by the value of a key; the first of the variants is what is left."""
+    left, *others = variants.shapes.items()
+    schema = _record(left[1])
+    for text, shape in others:
+        value = {"true": True}.get(text, text)
+        condition = {"properties": {variants.key: {"const": value}}, "required": [variants.key]}
+        schema = {"if": condition, "then": _record(shape), "else": schema}
+    return {"type": "object", **schema}
+
+
 def _field(field: Field) -> dict[str, Any]:
     schema = _schema(field.shape)
     if (
@@ -125,22 +156,18 @@ def _schema(shape: Shape) -> dict[str, Any]:
 def _bare(shape: Shape) -> dict[str, Any]:
     schema: dict[str, Any]
     match shape.kind:
+        case kind if kind in _SIMPLE:
+            schema = dict(_SIMPLE[kind])
         case "record":
-            schema = _record(shape)
+            schema = _record(shape) if shape.variants is None else _variants(shape.variants)
         case "list":
             schema = {"type": "array", "items": {} if shape.item is None else _schema(shape.item)}
         case "mapping":
             schema = {"type": "object", "additionalProperties": _schema(shape.item) if shape.item else True}
         case "choice":
             schema = {"enum": list(shape.choices)}
-        case "duration" | "size" | "percent":
-            schema = {"type": "string", "pattern": _UNIT_PATTERNS[shape.kind]}
         case "integer" | "number" | "boolean":
             schema = {"type": shape.kind, **_limits(shape)}
-        case "scalar":
-            schema = {"type": _SCALARS}
-        case "value" | "factors":
-            schema = {}
         case _:
             schema = {"type": "string", **({"pattern": shape.pattern} if shape.pattern else {})}
     return schema

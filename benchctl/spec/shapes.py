@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 from msgspec import inspect
 
-from benchctl.model.experiment import Experiment
+from benchctl.model.experiment import Experiment, InventoryHosts, LocalHosts
 from benchctl.model.role import RoleMeta
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Kind = Literal[
     "string", "version", "integer", "number", "boolean", "duration", "size", "percent", "choice", "file",
-    "scalar", "value", "list", "mapping", "record", "factors",
+    "scalar", "value", "list", "mapping", "record", "factors", "text", "words", "line", "path", "secret",
 ]  # fmt: skip
 
 
@@ -39,6 +39,15 @@ class Shape(NamedTuple):
     item: Shape | None = None
     fields: Mapping[str, Field] = {}
     open: bool = False  # a record whose role could not be read: unknown keys are not this file's fault
+    others: Mapping[str, str] = {}  # keys that have their place elsewhere -> where
+    variants: Variants | None = None  # a record whose keys depend on the value of one of them
+
+
+class Variants(NamedTuple):
+    """The shapes of a record by the text of one of its keys; the first is the one without that key."""
+
+    key: str
+    shapes: Mapping[str, Shape]
 
 
 class Field(NamedTuple):
@@ -52,13 +61,25 @@ class Field(NamedTuple):
 
 SCALAR = Shape("scalar")
 VALUE = Shape("value")
+_INSTEAD = dict.fromkeys(("dbms", "workload"), "a key beside stages, which are all there is to run")
+_WITH_STAGES = {"pipeline": "the order of stages, and no stages"}
+_TEXTS: dict[str, Kind] = {"text": "text", "path": "path", "file": "file"}  # by the unit of a record's text
 
 
-def experiment_shape(dbms: RoleMeta | None, workload: RoleMeta | None) -> Shape:
-    """Return the shape of an experiment file for two roles; None leaves that part's options unchecked."""
+def experiment_shape(
+    dbms: RoleMeta | None, workload: RoleMeta | None, *, staged: bool | None = None
+) -> Shape:
+    """Return the shape of an experiment file.
+
+    Args:
+        dbms: the role of the system under test; None leaves its options unchecked.
+        workload: the load generator's role; None leaves its options unchecked.
+        staged: whether the file has stages, in place of dbms and workload; None is the shape of both.
+    """
     base = _of(inspect.type_info(Experiment))
     fields = dict(base.fields)
-    fields["hosts"] = fields["hosts"]._replace(shape=_with_provider(fields["hosts"].shape))
+    fields["hosts"] = fields["hosts"]._replace(shape=_hosts())
+    fields["stages"] = fields["stages"]._replace(shape=_stages(fields["stages"].shape))
     for key, meta in (("dbms", dbms), ("workload", workload)):
         fields[key] = fields[key]._replace(shape=with_options(fields[key].shape, meta))
     fields["factors"] = fields["factors"]._replace(
@@ -66,7 +87,12 @@ def experiment_shape(dbms: RoleMeta | None, workload: RoleMeta | None) -> Shape:
             "factors", "what the experiment varies: a path with its levels, or a name with labelled levels"
         )
     )
-    return base._replace(fields=fields)
+    if staged is None:
+        return base._replace(fields=fields)
+    needed, others = ("stages", _INSTEAD) if staged else ("workload", _WITH_STAGES)
+    fields[needed] = fields[needed]._replace(required=True)
+    kept = {name: field for name, field in fields.items() if name not in others}
+    return base._replace(fields=kept, others=others)
 
 
 @cache
@@ -97,9 +123,49 @@ def with_options(record: Shape, meta: RoleMeta | None) -> Shape:
     return record._replace(fields=fields)
 
 
-def _with_provider(hosts: Shape) -> Shape:
-    provider = Shape("choice", "where the hosts come from", choices=("local",))
-    return hosts._replace(fields={"provider": Field(provider, default="local"), **hosts.fields})
+def _hosts() -> Shape:
+    """One record for each provider; what belongs to another one is said to."""
+    records = {
+        "local": _of(inspect.type_info(LocalHosts)),
+        "inventory": _of(inspect.type_info(InventoryHosts)),
+    }
+    provider = Field(
+        Shape("choice", "where the hosts come from", choices=tuple(records)), default=next(iter(records))
+    )
+    groups = {"local": _without_inventory_group(records["local"]), "inventory": records["inventory"]}
+    shapes = {}
+    for name, record in groups.items():
+        others = {
+            key: f"a key of provider: {other}"
+            for other, found in records.items()
+            for key in found.fields
+            if key not in record.fields
+        }
+        shapes[name] = record._replace(fields={"provider": provider, **record.fields}, others=others)
+    return shapes["local"]._replace(variants=Variants("provider", shapes))
+
+
+def _without_inventory_group(hosts: Shape) -> Shape:
+    """Groups of this machine: what an inventory calls them has no meaning there."""
+    groups = hosts.fields["groups"]
+    group = groups.shape.item or SCALAR
+    fields = {name: field for name, field in group.fields.items() if name != "inventory_group"}
+    item = group._replace(fields=fields, others={"inventory_group": "a key of provider: inventory"})
+    return hosts._replace(
+        fields={**hosts.fields, "groups": groups._replace(shape=groups.shape._replace(item=item))}
+    )
+
+
+def _stages(stages: Shape) -> Shape:
+    """A task's command line is one text when a shell gets it, else words."""
+    stage = stages.item or SCALAR
+    tasks = stage.fields["tasks"]
+    task = tasks.shape.item or SCALAR
+    run = task.fields["run"]
+    line = task._replace(fields={**task.fields, "run": run._replace(shape=run.shape._replace(kind="line"))})
+    task = task._replace(variants=Variants("shell", {"false": task, "true": line}))
+    tasks = tasks._replace(shape=tasks.shape._replace(item=task))
+    return stages._replace(item=stage._replace(fields={**stage.fields, "tasks": tasks}))
 
 
 def _of(kind: inspect.Type, doc: str = "", unit: str = "") -> Shape:
@@ -107,6 +173,8 @@ def _of(kind: inspect.Type, doc: str = "", unit: str = "") -> Shape:
         case inspect.Metadata():
             doc = (kind.extra_json_schema or {}).get("description", doc)
             shape = _of(kind.type, doc, (kind.extra or {}).get("unit", unit))
+        case _ if unit in {"words", "secret"} and not isinstance(kind, inspect.UnionType):
+            shape = Shape("words" if unit == "words" else "secret", doc)
         case inspect.StructType():
             fields = {field.name: _field(field) for field in kind.fields}
             shape = Shape("record", doc or _first_line(kind.cls), fields=fields)
@@ -125,7 +193,9 @@ def _of_union(kind: inspect.UnionType, doc: str, unit: str) -> Shape:
     members = [member for member in kind.types if not isinstance(member, inspect.NoneType)]
     if len(members) == 1:
         return _of(members[0], doc, unit)
-    nested = any(isinstance(member, inspect.DictType | inspect.VarTupleType) for member in members)
+    nested = any(
+        isinstance(member, inspect.DictType | inspect.VarTupleType | inspect.StructType) for member in members
+    )
     return (VALUE if nested else SCALAR)._replace(doc=doc)
 
 
@@ -136,7 +206,7 @@ def _of_scalar(kind: inspect.Type, doc: str, unit: str) -> Shape:
         case inspect.BoolType():
             shape = Shape("boolean", doc)
         case inspect.StrType():
-            shape = Shape("string", doc, pattern=kind.pattern or "")
+            shape = Shape(_TEXTS.get(unit, "string"), doc, pattern=kind.pattern or "")
         case inspect.IntType():
             shape = Shape("integer", doc, kind.ge, kind.le, kind.lt)
         case inspect.FloatType():

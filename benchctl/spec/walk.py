@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchctl.model import units
 from benchctl.spec.nodes import Entries, Items, Node, Text, value_of
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.share import neighbours
+from benchctl.spec.words import split_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from benchctl.spec.shapes import Shape
 
@@ -62,19 +63,17 @@ class Walker:
     def convert(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401  any shape the file may have
         """Return the plain value of a node, or BAD after noting why not."""
         self.places[path] = node.place
-        match shape.kind:
-            case "record":
-                return self._record(node, shape, path)
-            case "list":
-                return self._list(node, shape, path)
-            case "mapping":
-                return self._mapping(node, shape, path)
-            case "value":
-                return self._value(node, shape, path)
-            case "factors" if self._factors is not None:
-                return self._factors(node)
-            case _:
-                return self._scalar(node, shape, path)
+        if shape.kind == "factors" and self._factors is not None:
+            return self._factors(node)
+        readers = {
+            "record": self._record,
+            "list": self._list,
+            "mapping": self._mapping,
+            "value": self._value,
+            "words": self._words,
+            "secret": self._secret,
+        }
+        return readers.get(shape.kind, self._scalar)(node, shape, path)
 
     def wrong(self, node: Node, path: str, allowed: str, remedy: str = "") -> _Bad:
         """Note that a node is not what may stand there."""
@@ -95,6 +94,7 @@ class Walker:
     def _record(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401
         if not isinstance(node, Entries):
             return self.wrong(node, path, f"a mapping with the keys {', '.join(shape.fields)}")
+        shape = _variant(node, shape)
         found: dict[str, Any] = {}
         inline: dict[str, Any] = {}
         for key, child in node.entries:
@@ -114,6 +114,9 @@ class Walker:
     def _unknown(self, key: Text, path: str, shape: Shape) -> None:
         if key.text in self._not_yet(path):
             self.problems.add(key.place, join(path, key.text), _LATER, "", "remove this key")
+        elif key.text in shape.others:
+            found = f"found {shape.others[key.text]}"
+            self.problems.add(key.place, join(path, key.text), found, "", "remove this key")
         elif not shape.open:
             known = ", ".join(shape.fields)
             remedy = did_you_mean(key.text, shape.fields).strip()
@@ -140,6 +143,40 @@ class Walker:
             self.convert(child, shape.item, f"{path}.{index}") for index, child in enumerate(node.items)
         ]
         return BAD if BAD in values else values
+
+    def _words(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        if isinstance(node, Items):
+            words = [
+                self.convert(child, shape._replace(kind="text"), f"{path}.{index}")
+                for index, child in enumerate(node.items)
+            ]
+            if not words:
+                return self.wrong(node, path, allowed(shape))
+            return BAD if BAD in words else words
+        text = self._scalar(node, shape._replace(kind="text"), path)
+        if text is BAD:
+            return BAD
+        try:
+            words = split_words(text)
+        except ValueError as error:
+            return self.wrong(node, path, allowed(shape), str(error))
+        self.places.update((f"{path}.{index}", node.place) for index in range(len(words)))
+        return words or self.wrong(node, path, allowed(shape))
+
+    def _secret(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        """Read the name of a secret; whatever else stands there may be one, and is not repeated."""
+        wanted = "{env: NAME} or {keyring: NAME}"
+        if not isinstance(node, Entries):
+            self.problems.add(
+                node.place, path, "found a value", wanted, "a secret never stands in a file; name it"
+            )
+            return BAD
+        given = [key.text for key, _ in node.entries]
+        if len(given) != 1 or given[0] not in {"env", "keyring"}:
+            self.problems.add(node.place, path, f"found the keys {', '.join(given) or '(none)'}", wanted)
+            return BAD
+        name = self.convert(node.entries[0][1], shape._replace(kind="string"), join(path, given[0]))
+        return BAD if name is BAD else {given[0]: name}
 
     def _mapping(self, node: Node, shape: Shape, path: str) -> Any:  # noqa: ANN401
         if not isinstance(node, Entries) or shape.item is None:
@@ -170,6 +207,9 @@ class Walker:
         readers = {
             "choice": self._choice,
             "file": self._file,
+            "path": self._path,
+            "text": self._text,
+            "line": self._line,
             "string": self._string,
             "version": self._string,
         }
@@ -226,6 +266,23 @@ class Walker:
         self.files[str(found)] = hashlib.sha256(content).hexdigest()
         return str(found)
 
+    def _path(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        """Read a path whose file others look at, later: from the experiment's folder, or from home."""
+        if self._string(node, shape, path) is BAD:
+            return BAD
+        if self._beside is None:
+            return node.text
+        try:
+            return str(self._beside.resolve() / Path(node.text).expanduser())
+        except RuntimeError as error:  # a user without a home
+            return self.wrong(node, path, allowed(shape), str(error))
+
+    def _text(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401, ARG002
+        return node.text
+
+    def _line(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
+        return [node.text] if node.text.strip() else self.wrong(node, path, allowed(shape))
+
     def _string(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
         if not isinstance(value_of(node), str):
             reason = "a bare 10.10 would become 10.1; " if shape.kind == "version" else ""
@@ -234,6 +291,18 @@ class Walker:
         if (shape.pattern and re.search(shape.pattern, node.text) is None) or not node.text:
             return self.wrong(node, path, allowed(shape))
         return node.text
+
+
+def _variant(node: Entries, shape: Shape) -> Shape:
+    """Return the shape of a record's keys, as the value of one of them chooses it."""
+    if shape.variants is None:
+        return shape
+    chosen = node.get(shape.variants.key)
+    if not isinstance(chosen, Text):
+        return shape
+    value = value_of(chosen)
+    text = str(value).lower() if isinstance(value, bool) else chosen.text
+    return shape.variants.shapes.get(text, shape)
 
 
 def join(path: str, key: str) -> str:
@@ -267,13 +336,16 @@ def allowed(shape: Shape) -> str:
             [", ".join(shape.choices[:-1]), shape.choices[-1]] if shape.choices[1:] else shape.choices
         )
     if shape.kind == "file":
-        return ", ".join([*shape.choices, "or the path of a file, from the experiment's folder"])
+        path = "the path of a file, from the experiment's folder"
+        return ", ".join([*shape.choices, f"or {path}"]) if shape.choices else path
     if shape.pattern:
         return f"a text that matches {shape.pattern}"
     names = {
         "string": "a text", "version": 'a version in quotes, such as "18"', "integer": "a whole number",
         "number": "a number", "boolean": "true or false", "scalar": "a text, a number, true or false",
         "value": "a text, a number, true, false, or a list or mapping of these", "list": "a list",
+        "text": "a text", "words": "a command line, or a list of its words", "line": "a command line",
+        "path": "a path", "secret": "the name of a secret",
         "mapping": "a mapping of names to values", "record": "a mapping", "factors": "a mapping",
     }  # fmt: skip
     return names[shape.kind] + _bounds(shape)
@@ -311,5 +383,5 @@ def _unquote(node: Text, shape: Shape) -> str:
 
 def _secret_remedy(node: Node) -> str:
     if isinstance(node, Entries) and {key.text for key, _ in node.entries} & {"env", "keyring"}:
-        return f"secrets by name are {_LATER}"
+        return "secrets by name are not supported here in this version"
     return ""

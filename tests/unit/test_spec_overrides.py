@@ -115,7 +115,7 @@ def test_the_longest_label_is_meant(path: Path) -> None:
         ),
         (
             "desing.blocks=3",
-            "desing: found an unknown key; allowed: name, workload, … (did you mean 'design'?)",
+            "desing: found an unknown key; allowed: name, hosts, … (did you mean 'design'?)",
         ),
         ("workload.duration=60", "workload.duration: found the number 60; allowed: … or 8h; write 60s"),
         ("dbms.version=17", "dbms.version: … write it in quotes: --set 'dbms.version=\"17\"'"),
