@@ -89,6 +89,18 @@ class UnfitError(BenchctlError):
     exit_code = 3
 
 
+class UnreachableError(UnfitError):
+    """A host cannot be reached."""
+
+
+class HostKeyError(UnfitError):
+    """A host did not prove that it is the one meant."""
+
+
+class AuthError(UnfitError):
+    """A host does not let us in."""
+
+
 class LeaseError(UnfitError):
     """Another run holds this host."""
 

@@ -4,6 +4,7 @@ It then only waits, so that its exit status says how the connection ended: 0 whe
 when the supervisor died. Loads as little as it can: a connection is opened while somebody waits.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -19,17 +20,20 @@ START_LIMIT = 20.0  # seconds for a supervisor to come up on a busy host
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME")
 
 
-def attach(run: str, ttl: float, *, files: bool) -> int:
-    """Connect this process's stdin and stdout with the supervisor. Returns the exit status."""
+def attach(run: str, ttl: float, session: str, *, files: bool, rejoin: bool) -> int:
+    """Connect this process's stdin and stdout with the supervisor. Returns the exit status.
+
+    With `rejoin` only with one that is there already: a new one would know nothing of what was asked before.
+    """
     try:
         folder = layout.runtime_folder(layout.check_name(run, "a run"))
         layout.private_folder(folder.parent)
         layout.private_folder(folder)
-        link = _reach(folder, run, ttl)
+        link = _connect(folder) if rejoin else _reach(folder, run, ttl)
     except (OSError, ValueError, RefusalError) as error:
         sys.stderr.write(f"the agent of run {run} cannot be reached: {error}\n")
         return 1
-    header = json.dumps({"files": files}).encode()
+    header = json.dumps({"files": files, "session": session}).encode()
     socket.send_fds(link, [header], [0, 1])
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)  # an end held open here would hide the other side's end
@@ -42,15 +46,9 @@ def attach(run: str, ttl: float, *, files: bool) -> int:
 
 def _reach(folder: Path, run: str, ttl: float) -> socket.socket:
     deadline = time.monotonic() + START_LIMIT
-    place = str(folder / "sock")
     while True:
-        link = socket.socket(socket.AF_UNIX)
-        try:
-            link.connect(place)
-        except OSError:
-            link.close()
-        else:
-            return link
+        with contextlib.suppress(OSError):
+            return _connect(folder)
         if time.monotonic() > deadline:
             raise TimeoutError(f"its supervisor did not come up in {START_LIMIT:g} s\n{_log(folder)}")
         said = _start(folder, run, ttl)
@@ -58,6 +56,16 @@ def _reach(folder: Path, run: str, ttl: float) -> socket.socket:
             raise ChildProcessError(f"its supervisor does not start\n{_log(folder)}")
         if said == ANOTHER:
             time.sleep(0.005)  # that one is about to listen
+
+
+def _connect(folder: Path) -> socket.socket:
+    link = socket.socket(socket.AF_UNIX)
+    try:
+        link.connect(str(folder / "sock"))
+    except OSError:
+        link.close()
+        raise
+    return link
 
 
 def _start(folder: Path, run: str, ttl: float) -> bytes:

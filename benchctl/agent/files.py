@@ -1,20 +1,23 @@
-"""The run's files on this host: listing, sending, removing, and the stamps of what was installed.
+"""The run's files on this host: listing, sending, taking, removing, and the stamps of what was installed.
 
-Owns which paths may be removed: only those of the own run.
+Owns which paths may be written and removed: only those of the own run.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import stat
+import threading
 from pathlib import Path
-from typing import Dict
+from typing import BinaryIO, Dict, Iterator, Optional
 
 from benchctl.agent.context import Context, Json
 from benchctl.agent.layout import LINE_LIMIT, below, check_name
 from benchctl.agent.refusal import RefusalError
 
+SIZE_LIMIT = 64 << 30  # bytes of a file that is sent here
 _CHUNK = 1 << 20
 
 
@@ -52,46 +55,112 @@ def remove(context: Context, path: str) -> Json:
     return {}
 
 
-def serve(reading: int, writing: int) -> None:
-    """Send files over the raw channel until it closes: a line asks for one, size, bytes and hash answer."""
+def serve(context: Context, reading: int, writing: int) -> None:
+    """Send and take files over the raw channel until it closes; each line asks for one or announces one."""
     with os.fdopen(reading, "rb", closefd=False) as requests:
         while line := requests.readline(LINE_LIMIT + 1):
             if len(line) > LINE_LIMIT:
                 _line(writing, {"error": f"a request of over {LINE_LIMIT} bytes"})
                 return
             try:
-                path = json.loads(line)["path"]
-                handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                request = json.loads(line)
+                done = _take(context, request, requests) if "put" in request else _offer(request, writing)
             except (ValueError, KeyError, TypeError) as error:
-                _line(writing, {"error": f"malformed request: {error}"})
+                _line(writing, {"error": f"malformed request: {error!r}"})
                 return
-            except OSError as error:
-                _line(writing, {"error": str(error.strerror)})
-                continue
-            try:
-                if not _send(handle, writing):
-                    return
-            finally:
-                os.close(handle)
+            if done is None:
+                return
+            _line(writing, done)
 
 
-def _send(handle: int, writing: int) -> bool:
+def _offer(request: Json, writing: int) -> Optional[Json]:
+    """Send one file; return the last line of the answer, None when the channel is of no use any more."""
+    try:
+        handle = os.open(request["path"], os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        return {"error": str(error.strerror)}
+    try:
+        return _send(handle, writing)
+    finally:
+        os.close(handle)
+
+
+def _take(context: Context, request: Json, requests: BinaryIO) -> Optional[Json]:
+    """Take one file into the run's work folder, whole or not at all; what is refused is read past."""
+    target, left = Path(request["put"]), int(request["size"])
+    if not 0 <= left <= SIZE_LIMIT:
+        return None
+    with contextlib.closing(_Arriving(context, target)) as arriving:
+        while left:
+            data = requests.read(min(left, _CHUNK))
+            if not data:
+                return None
+            left -= len(data)
+            arriving.add(data)
+        return arriving.complete(str(request["sha256"]), 0o755 if request.get("executable") else 0o644)
+
+
+class _Arriving:
+    """A file under a temporary name until it is complete."""
+
+    def __init__(self, context: Context, target: Path) -> None:
+        self._target = target
+        self._part = target.with_name(f".{target.name}.{threading.get_ident()}")
+        self._digest = hashlib.sha256()
+        self._file: Optional[BinaryIO] = None
+        self._error = ""
+        if not target.is_absolute() or ".." in target.parts or not below(target.parent, context.work):
+            self._error = f"{target} is not below {context.work}: it is not this run's to write"
+            return
+        with self._noting():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._part.open("wb")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
+
+    def add(self, data: bytes) -> None:
+        self._digest.update(data)
+        with self._noting():
+            if self._file is not None and not self._error:
+                self._file.write(data)
+
+    def complete(self, wanted: str, mode: int) -> Json:
+        if self._digest.hexdigest() != wanted:
+            self._error = self._error or "it arrived damaged"
+        with self._noting():
+            if self._file is not None and not self._error:
+                self._file.close()
+                self._part.chmod(mode)
+                self._part.replace(self._target)
+        return {"error": self._error} if self._error else {"sha256": wanted}
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Keep the first error; the rest of the file still has to be read."""
+        try:
+            yield
+        except OSError as failure:  # a full disk
+            self._error = self._error or str(failure.strerror)
+
+
+def _send(handle: int, writing: int) -> Optional[Json]:
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):
-        _line(writing, {"error": "it is no regular file"})
-        return True
+        return {"error": "it is no regular file"}
     _line(writing, {"size": status.st_size})
     digest = hashlib.sha256()
     left = status.st_size
     while left:
         data = os.read(handle, min(left, _CHUNK))
         if not data:  # it shrank: the size is promised, so only the end of the channel tells
-            return False
+            return None
         digest.update(data)
         write_all(writing, data)
         left -= len(data)
-    _line(writing, {"sha256": digest.hexdigest()})
-    return True
+    return {"sha256": digest.hexdigest()}
 
 
 def write_all(handle: int, data: bytes) -> None:

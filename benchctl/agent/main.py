@@ -20,8 +20,16 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if verb == "attach":
         from benchctl.agent.attach import attach
 
-        given = _options(verb, [word for word in words if word != "--files"], ("--run", "--ttl"))
-        return attach(given["--run"], float(given.get("--ttl", _TTL)), files="--files" in words)
+        flags = {"--files", "--rejoin"} & set(words)
+        pairs = [word for word in words if word not in flags]
+        given = _options(verb, pairs, ("--run", "--ttl", "--session"))
+        return attach(
+            given["--run"],
+            float(given.get("--ttl", _TTL)),
+            given.get("--session", ""),
+            files="--files" in flags,
+            rejoin="--rejoin" in flags,
+        )
     if verb == "supervise":
         from benchctl.agent.supervisor import supervise
 
@@ -84,7 +92,8 @@ def _parser() -> "argparse.ArgumentParser":
     parser = argparse.ArgumentParser(
         prog="agent",
         description="What runs on a measured host. Beside these verbs for people there are "
-        "`attach --run RUN [--ttl S] [--files]` and `supervise --run RUN [--ttl S]` for benchctl itself.",
+        "`attach --run RUN [--ttl S] [--session T] [--files] [--rejoin]` and `supervise --run RUN [--ttl S]` "
+        "for benchctl itself.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name in VERBS:

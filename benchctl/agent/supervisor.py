@@ -16,58 +16,20 @@ import socket
 import sys
 import threading
 import time
-from typing import Dict, Optional
+from typing import Callable, Dict, Optional
 
 from benchctl.agent import attach, files, ops
+from benchctl.agent.connection import Connection
 from benchctl.agent.context import Context, Json, state_of
 from benchctl.agent.layout import LINE_LIMIT, lease_folder
 from benchctl.agent.lease import Lease
 from benchctl.agent.refusal import RefusalError
+from benchctl.agent.session import Session
 
 REQUESTS_LIMIT = 64  # under way at once
 CONNECTIONS_LIMIT = 32
+SESSIONS_LIMIT = 256  # of one run: each controller has one, however often it comes back
 _PR_SET_CHILD_SUBREAPER = 36
-_RUN_ENDED = b"\0"
-
-
-class Connection:
-    """A controller's stdin and stdout, handed over by an attacher that waits at the other end of `link`."""
-
-    def __init__(self, link: socket.socket, reading: int, writing: int) -> None:
-        """Own the three."""
-        self.link = link
-        self.reading = reading
-        self.writing = writing
-        self.buffer = b""
-        self._lock = threading.Lock()
-        self._open = True
-
-    def send(self, answer: Json) -> None:
-        """Write one reply; a controller that is gone is not an error, the result is kept."""
-        line = json.dumps(answer, separators=(",", ":")).encode() + b"\n"
-        if len(line) > LINE_LIMIT:
-            error = f"the reply has {len(line)} bytes of at most {LINE_LIMIT}"
-            line = json.dumps(
-                {"id": answer.get("id"), "ok": False, "error": error, "kind": "internal"}
-            ).encode()
-            line += b"\n"
-        with self._lock, contextlib.suppress(OSError):
-            if self._open:
-                files.write_all(self.writing, line)
-
-    def close(self, last: Optional[Json] = None) -> None:
-        """Give everything back and let the attacher go, after a last word."""
-        if last is not None:
-            self.send(last)
-        with self._lock:
-            if not self._open:
-                return
-            self._open = False
-            with contextlib.suppress(OSError):
-                self.link.send(_RUN_ENDED)
-            os.close(self.reading)
-            os.close(self.writing)
-            self.link.close()
 
 
 class Supervisor:
@@ -84,6 +46,7 @@ class Supervisor:
         self._poll = select.poll()
         self._listener = socket.socket(socket.AF_UNIX)
         self._connections: Dict[int, Connection] = {}
+        self._sessions: Dict[str, Session] = {}
         self._slots = threading.Semaphore(REQUESTS_LIMIT)
         self._awake, self._alarm = os.pipe()
         self._ending = threading.Event()
@@ -155,12 +118,26 @@ class Supervisor:
             link.close()
             return
         link.settimeout(None)
-        connection = Connection(link, handles[0], handles[1])
+        session = self._session(wanted)
+        connection = Connection(link, handles[0], handles[1], session)
         if wanted.get("files"):
-            threading.Thread(target=_serve_files, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._serve_files, args=(connection,), daemon=True).start()
             return
+        if session.connection is not None:  # of a controller that has lost it, which we had not noticed
+            self._drop(session.connection)
+        session.connection = connection
         self._connections[connection.reading] = connection
         self._poll.register(connection.reading, select.POLLIN)
+
+    def _session(self, wanted: Json) -> Session:
+        name = wanted.get("session")
+        if not isinstance(name, str) or wanted.get("files"):
+            return Session()
+        if name not in self._sessions and len(self._sessions) >= SESSIONS_LIMIT:
+            idle = [key for key, session in self._sessions.items() if session.connection is None]
+            for key in idle[:1]:
+                del self._sessions[key]
+        return self._sessions.setdefault(name, Session())
 
     def _receive(self, connection: Connection) -> None:
         try:
@@ -190,13 +167,29 @@ class Supervisor:
         if name == "lease" and isinstance(request.get("ttl"), (int, float)):
             self._ttl, self._owner = request["ttl"], request.get("owner")
         self._deadline = time.monotonic() + self._ttl
+        act = ops.INLINE.get(name) if isinstance(name, str) and not request else None
+        if act is not None and connection.send_now({"id": number, "ok": True, **act(self._context)}):
+            return True
+        known = connection.session.admit(number)
+        if known is None:
+            work, args = self._answer, (connection.session, number, name, request)
+        elif known:
+            work, args = connection.send, (known,)  # type: ignore[assignment]
+        else:
+            return True
         if not self._slots.acquire(blocking=False):
             self._reject(connection, f"more than {REQUESTS_LIMIT} requests under way")
             return False
-        threading.Thread(target=self._answer, args=(connection, number, name, request), daemon=True).start()
+        threading.Thread(target=self._in_slot, args=(work, *args), daemon=True).start()
         return True
 
-    def _answer(self, connection: Connection, number: int, name: object, args: Json) -> None:
+    def _in_slot(self, work: Callable[..., None], *args: object) -> None:
+        try:
+            work(*args)
+        finally:
+            self._slots.release()
+
+    def _answer(self, session: Session, number: int, name: object, args: Json) -> None:
         try:
             self._renew()
             if name == "start":
@@ -207,9 +200,7 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - a defect here must reach the controller, not vanish
             _log(f"{name}: {error!r}")
             answer = {"id": number, "ok": False, "error": f"{name}: {error!r}", "kind": "internal", "log": ""}
-        finally:
-            self._slots.release()
-        connection.send(answer)
+        session.finish(number, answer)
         if name == "end" and answer["ok"]:
             self._ended = True
             self._ending.set()
@@ -228,9 +219,16 @@ class Supervisor:
         """Let go of a connection, after a last word; in a thread, since the other side may not read."""
         if self._connections.pop(connection.reading, None) is not None:
             self._poll.unregister(connection.reading)
+        if connection.session.connection is connection:
+            connection.session.connection = None
         thread = threading.Thread(target=connection.close, args=(last,), daemon=True)
         thread.start()
         return thread
+
+    def _serve_files(self, connection: Connection) -> None:
+        with contextlib.suppress(OSError):
+            files.serve(self._context, connection.reading, connection.writing)
+        connection.close()
 
 
 def supervise(run: str, ttl: float, ready: Optional[int]) -> int:
@@ -247,12 +245,6 @@ def supervise(run: str, ttl: float, ready: Optional[int]) -> int:
     os.chdir("/")
     Supervisor(run, ttl).serve(ready)
     return 0
-
-
-def _serve_files(connection: Connection) -> None:
-    with contextlib.suppress(OSError):
-        files.serve(connection.reading, connection.writing)
-    connection.close()
 
 
 def _log(text: str) -> None:

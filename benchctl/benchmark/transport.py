@@ -1,6 +1,6 @@
 """How bytes reach a program on a host: `open(argv)` gives its stdin, its stdout and a handle on it.
 
-Owns the difference between hosts (pipes for this machine). Must not know what the bytes mean.
+Owns what all ways have in common, and pipes for this machine. Must not know what the bytes mean.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from benchctl.errors import ConnectionLostError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 ERROR_TEXT = 4000  # bytes of a program's last words that a message carries
 _LAST_WORDS = 5.0  # seconds that a program gets to end after its stdout ended
@@ -23,7 +24,7 @@ _LAST_WORDS = 5.0  # seconds that a program gets to end after its stdout ended
 class Writer(Protocol):
     """Raw bytes to the program: `write` returns how many were taken."""
 
-    def write(self, data: bytes, /) -> int | None: ...
+    def write(self, data: bytes | memoryview, /) -> int | None: ...
 
     def close(self) -> None: ...
 
@@ -48,6 +49,9 @@ class ProcessHandle(Protocol):
     def last_words(self) -> str:
         """Return what it wrote to stderr; call it only after its stdout ended."""
 
+    def overflowed(self) -> bool:
+        """Say whether it wrote more to stderr than anybody reads."""
+
 
 class Channel(NamedTuple):
     stdin: Writer
@@ -56,25 +60,46 @@ class Channel(NamedTuple):
 
 
 class Transport(Protocol):
-    """A way to start a program on one host."""
+    """A way to start programs on one host."""
 
     @property
-    def python(self) -> str:
-        """The interpreter that runs the agent on that host."""
+    def host(self) -> str:
+        """The host's name, as messages show it."""
+
+    @property
+    def reconnects(self) -> bool:
+        """Whether a connection that was lost may be there again when `open_agent` is called again."""
 
     def open(self, argv: Sequence[str]) -> Channel:
-        """Start `argv` there. Raises ConnectionLostError when that is not possible."""
+        """Start `argv` there. Raises ConnectionLostError or UnfitError when that is not possible."""
+
+    def open_agent(self, program: Path, words: Sequence[str]) -> Channel:
+        """Start the agent's zipapp with `words`, after bringing it there when it is not there yet."""
+
+    def abort(self) -> None:
+        """Give the connection up, with all its channels; the next `open` makes a new one."""
+
+    def close(self) -> None:
+        """Let go of the connection for good."""
 
 
 class PipeTransport:
     """This machine: the program is a child, in a session of its own so that Ctrl-C does not reach it."""
 
-    def __init__(self, host: str) -> None:
-        self._host = host
+    reconnects = False
 
-    @property
-    def python(self) -> str:
-        return sys.executable
+    def __init__(self, host: str, python: str = sys.executable) -> None:
+        self.host = host
+        self._python = python
+
+    def open_agent(self, program: Path, words: Sequence[str]) -> Channel:
+        return self.open([self._python, "-ISB", str(program), *words])
+
+    def abort(self) -> None:
+        """Do nothing: pipes have no connection beside the channels."""
+
+    def close(self) -> None:
+        """Do nothing: each channel is closed by who opened it."""
 
     def open(self, argv: Sequence[str]) -> Channel:
         try:
@@ -88,11 +113,11 @@ class PipeTransport:
             )
         except OSError as error:
             raise ConnectionLostError(
-                f"{self._host}: {argv[0]} does not start: {error.strerror}",
+                f"{self.host}: {argv[0]} does not start: {error.strerror}",
                 remedy="check that this Python installation is complete",
             ) from error
         if child.stdin is None or child.stdout is None:  # Popen's type allows it; with PIPE it cannot be
-            raise ConnectionLostError(f"{self._host}: no pipes to {argv[0]}")
+            raise ConnectionLostError(f"{self.host}: no pipes to {argv[0]}")
         return Channel(child.stdin, child.stdout, _Child(child))
 
 
@@ -111,6 +136,9 @@ class _Child:
     def terminate(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._child.terminate()
+
+    def overflowed(self) -> bool:
+        return False  # the pipe's own limit holds it up
 
     def last_words(self) -> str:
         with self._lock:

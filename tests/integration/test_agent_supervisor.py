@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 ONE, TWO = (f"run-{number}-{os.getpid()}" for number in (1, 2))  # other workers have runs of their own
+WORDS = ("attach", "--run", ONE, "--ttl", "60")
 HERE = Host(name="here", transport="pipe")
 LIMIT = 30.0
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
@@ -367,13 +368,25 @@ def test_sigterm_ends_a_supervisor_properly(bench: Bench) -> None:
     assert process.marked(ONE) == []
 
 
-def test_an_agent_of_another_version_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.connect()
+def _pretend_another_version(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     other = bench.folder / "cache" / "agent" / f"{'0' * 64}.pyz"
     shutil.copy(build.zipapp(bench.folder / "cache"), other)
     monkeypatch.setattr(build, "zipapp", lambda _: other)
+
+
+def test_a_busy_agent_of_another_version_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = bench.connect()
+    agent.call("start", timeout=LIMIT, descriptor=bench.descriptor(), settings={})
+    _pretend_another_version(bench, monkeypatch)
     with pytest.raises(AgentError, match="another version of benchctl"):
         bench.connect()
+
+
+def test_an_idle_agent_of_another_version_is_replaced(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bench.connect()
+    _pretend_another_version(bench, monkeypatch)
+    assert bench.connect().hello["hash"] == "0" * 64
+    assert process.await_gone({before.hello["pid"]}) == set()
 
 
 def test_changing_operations_need_the_lease(bench: Bench) -> None:
@@ -397,7 +410,7 @@ def test_changing_operations_need_the_lease(bench: Bench) -> None:
 )
 def test_hostile_requests_close_their_own_connection_only(bench: Bench, line: bytes) -> None:
     good = bench.connect()
-    channel = _channel(sys.executable)
+    channel = _open(sys.executable)
     channel.stdin.write(line + b"\n")
     answer = json.loads(channel.stdout.read(1 << 16) or b"null")
     assert (answer["ok"], answer["id"], answer["kind"]) == (False, None, "usage")
@@ -466,20 +479,17 @@ def test_the_agent_runs_on_python_39(bench: Bench) -> None:
     assert agent.call("end", timeout=LIMIT) == {"stopped": ["server-1"]}
 
 
-def _argv(interpreter: str) -> list[str]:
+def _open(interpreter: str) -> Channel:
     program = build.zipapp(layout.cache_folder())
-    return [interpreter, "-ISB", str(program), "attach", "--run", ONE, "--ttl", "60"]
+    return PipeTransport("here", interpreter).open_agent(program, WORDS)
 
 
 def _attach(bench: Bench, interpreter: str) -> AgentConnection:
     bench.runs.add(ONE)
-    agent = AgentConnection("here", PipeTransport("here"), _argv(interpreter))
+    program = build.zipapp(layout.cache_folder())
+    agent = AgentConnection(PipeTransport("here", interpreter), program, WORDS)
     bench.open.append(agent)
     return agent
-
-
-def _channel(interpreter: str) -> Channel:
-    return PipeTransport("here").open(_argv(interpreter))
 
 
 def _close(channel: Channel) -> None:

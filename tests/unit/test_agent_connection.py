@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchctl.benchmark.connection import LINE_LIMIT, AgentConnection
+from benchctl.benchmark.filechannel import LINE_LIMIT
+from benchctl.benchmark.session import AgentConnection
 from benchctl.benchmark.transport import Channel, PipeTransport
 from benchctl.errors import AgentError, ConnectionLostError, LeaseError, ServiceError, TaskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 LIMIT = 20.0
 
@@ -31,15 +32,29 @@ class _Handle:
     def last_words(self) -> str:
         return "its last words"
 
+    def overflowed(self) -> bool:
+        return False
+
 
 class Scripted:
     """A transport whose program answers each request line with what `peer` returns; b"" ends it."""
 
-    python = "python3"
+    host = "h1"
+    reconnects = False
 
     def __init__(self, peer: Callable[[dict[str, Any]], bytes]) -> None:
         self._peer = peer
         self._threads: list[threading.Thread] = []
+
+    def open_agent(self, program: Path, words: Sequence[str]) -> Channel:
+        del program
+        return self.open(words)
+
+    def abort(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
     def open(self, argv: Sequence[str]) -> Channel:
         del argv
@@ -69,7 +84,7 @@ def connect() -> Iterator[Callable[[Callable[[dict[str, Any]], bytes]], AgentCon
 
     def act(peer: Callable[[dict[str, Any]], bytes]) -> AgentConnection:
         transport = Scripted(peer)
-        connection = AgentConnection("h1", transport, ["agent"])
+        connection = AgentConnection(transport, Path("agent"), ["attach"])
         opened.append((connection, transport))
         return connection
 

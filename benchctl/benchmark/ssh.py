@@ -1,0 +1,435 @@
+"""Hosts over SSH: one connection each, several channels on it, the agent's program brought along.
+
+Owns paramiko (imported at the first connection), the proof of both sides, and how the agent gets there.
+Asks for nothing: what is neither in a key file without a passphrase nor in an SSH agent is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import secrets
+import shlex
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from benchctl.benchmark import bootstrap, known_hosts
+from benchctl.benchmark.transport import ERROR_TEXT, Channel
+from benchctl.errors import (
+    AgentError,
+    AuthError,
+    ConnectionLostError,
+    HostKeyError,
+    UnfitError,
+    UnreachableError,
+)
+from benchctl.provision.openssh import proxy_command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import paramiko
+
+    from benchctl.model.host import Host
+
+CONNECT_TIMEOUT = 10.0  # seconds, where the host's options do not say
+START_TIMEOUT = 30.0  # seconds for the first word of a program on a busy host
+WRITE_TIMEOUT = 15.0  # seconds in which a program must take something of what it is sent
+USER_TIMEOUT = 12_000  # ms that data may stay without the peer's acknowledgement
+NOISE_LIMIT = 64 * 1024  # bytes that a login may print before the agent's first word
+STDERR_LIMIT = 64 * 1024  # bytes that wait unread
+SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
+DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+_RSA = ("rsa-sha2-512", "rsa-sha2-256")
+
+
+class SshTransport:
+    """One host; it connects at the first use, and again when the connection was lost or given up."""
+
+    reconnects = True
+
+    def __init__(self, host: Host) -> None:
+        """Take the host as the inventory has it; its options say how it is reached."""
+        self.host = host.name
+        self._host = host
+        self._options = host.options
+        self._lock = threading.Lock()
+        self._transport: paramiko.Transport | None = None
+        self._closed = False
+
+    def open(self, argv: Sequence[str]) -> Channel:
+        """Start `argv`; every word is quoted, since SSH hands the line to the user's shell.
+
+        Raises UnreachableError, HostKeyError or AuthError when there is no connection to be had, UnfitError
+        for words that no command line can hold, ConnectionLostError when the channel does not open.
+        """
+        import paramiko
+
+        if any("\0" in word for word in argv):
+            raise UnfitError(f"{self.host}: a command line cannot hold a NUL: {argv!r:.200}")
+        with self._lock:
+            transport = self._connected()
+        try:
+            channel = transport.open_session(timeout=self._timeout)
+            channel.settimeout(WRITE_TIMEOUT)
+            channel.exec_command(shlex.join(argv))
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            if not transport.is_active():
+                raise ConnectionLostError(f"{self.host}: the SSH connection ended: {error}") from error
+            raise ConnectionLostError(
+                f"{self.host}: sshd opens no further channel: {error}",
+                remedy="allow at least 2 (MaxSessions in its sshd_config), and no ForceCommand",
+            ) from error
+        program = _Remote(channel)
+        return Channel(program, program, program)
+
+    def open_agent(self, program: Path, words: Sequence[str]) -> Channel:
+        """Start the agent there; its file is sent over the same channel when the host does not have it.
+
+        Raises as `open`, and UnfitError without a Python that can run it or a folder to keep it.
+        """
+        nonce = secrets.token_hex(8)
+        size = program.stat().st_size
+        python = str(self._options.get("python", "python3"))
+        argv = bootstrap.command(python, nonce, program.stem, size)
+        channel = self.open([*argv, *words])
+        deadline = time.monotonic() + START_TIMEOUT
+        try:
+            said, rest = self._first_word(channel, nonce, deadline)
+            if said == "need":
+                self._upload(channel, program)
+                said, rest = self._first_word(channel, nonce, deadline, rest)
+            self._judge(said)
+        except BaseException:
+            channel.process.terminate()
+            raise
+        remote: Any = channel.stdout
+        remote.unread(rest)
+        return channel
+
+    def abort(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    @property
+    def _timeout(self) -> float:
+        return float(self._options.get("connect_timeout", CONNECT_TIMEOUT))
+
+    @property
+    def _place(self) -> str:
+        return f"{self._options['address']} port {self._port}"
+
+    @property
+    def _port(self) -> int:
+        return int(self._options.get("port", known_hosts.SSH_PORT))
+
+    def _drop(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+    def _connected(self) -> paramiko.Transport:
+        if self._closed:
+            raise ConnectionLostError(f"{self.host}: the SSH connection is closed")
+        if self._transport is not None and self._transport.is_active():
+            return self._transport
+        self._drop()
+        pipe = self._pipe()
+        try:
+            transport = self._handshake(pipe)
+        except BaseException:
+            pipe.close()
+            raise
+        try:
+            self._authenticate(transport)
+        except BaseException:
+            transport.close()
+            raise
+        self._transport = transport
+        return transport
+
+    def _pipe(self) -> socket.socket:
+        if line := proxy_command(self._host):
+            return self._through(line)
+        try:
+            pipe = socket.create_connection((str(self._options["address"]), self._port), self._timeout)
+        except (OSError, ValueError) as error:  # ValueError: no name can be so
+            raise UnreachableError(
+                f"{self.host}: {self._place}: {_reason(error)}",
+                remedy="see whether it is up, and whether address, port and firewall are right",
+            ) from error
+        pipe.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            pipe.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
+        return pipe
+
+    def _through(self, line: str) -> socket.socket:
+        """Start the command that the user's SSH configuration names, as ssh does: by the shell."""
+        escaped = line.replace("%%", "\0").replace("%h", str(self._options["address"]))
+        command = escaped.replace("%p", str(self._port)).replace("\0", "%")
+        ours, theirs = socket.socketpair()
+        with theirs:
+            child = subprocess.Popen(
+                ["/bin/sh", "-c", f"exec {command}"],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        threading.Thread(target=child.wait, name=f"proxy-{self.host}", daemon=True).start()
+        return ours
+
+    def _handshake(self, pipe: socket.socket) -> paramiko.Transport:
+        import paramiko
+
+        name = str(self._options.get("host_key_alias") or self._options["address"])
+        known = known_hosts.look_up(self._known_hosts_files(), name, self._port)
+        try:
+            transport = paramiko.Transport(pipe)
+            transport.daemon = True
+            transport.banner_timeout = transport.handshake_timeout = self._timeout
+            _prefer([kind for kind, _ in known.keys], transport)
+            transport.start_client(timeout=self._timeout)
+            key = transport.get_remote_server_key()
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            with contextlib.suppress(UnboundLocalError):
+                transport.close()
+            way = " through its ProxyJump or ProxyCommand" if proxy_command(self._host) else ""
+            raise UnreachableError(
+                f"{self.host}: {self._place} does not speak SSH{way}: {_reason(error)}",
+                remedy="try `ssh -v` to it: it shows what answers there",
+            ) from error
+        try:
+            self._check(name, key.get_name(), key.asbytes(), known)
+        except BaseException:
+            transport.close()
+            raise
+        return transport
+
+    def _known_hosts_files(self) -> list[Path]:
+        own = self._options.get("known_hosts_file")
+        files = [Path(str(own))] if own else [Path("~/.ssh/known_hosts")]
+        return [*(path.expanduser() for path in files), SYSTEM_KNOWN_HOSTS]
+
+    def _check(self, name: str, kind: str, shown: bytes, known: known_hosts.Known) -> None:
+        who = f"{self.host}: {known_hosts.label(name, self._port)} shows the {kind} key"
+        mark = known_hosts.fingerprint(shown)
+        if shown in known.revoked:
+            raise HostKeyError(f"{who} {mark}, which is revoked", remedy="do not use this host")
+        if any(blob == shown for _, blob in known.keys):
+            return
+        files = " or ".join(str(path) for path in self._known_hosts_files())
+        if known.keys:
+            recorded = ", ".join(f"{kind} {known_hosts.fingerprint(blob)}" for kind, blob in known.keys)
+            raise HostKeyError(
+                f"{who} {mark}, and not the one in {files} ({recorded}): it is another host, or somebody "
+                "listens in between",
+                remedy="find out why; `benchctl hosts trust` records a new key after asking",
+            )
+        if known.authorities:
+            raise HostKeyError(
+                f"{who} {mark}; {known.authorities[0]} wants a certificate, which is not supported",
+                remedy="record the host's own key beside it: `benchctl hosts trust`",
+            )
+        raise HostKeyError(
+            f"{who} {mark}, which is not in {files}",
+            remedy="compare it with the host's own, then record it: `benchctl hosts trust`",
+        )
+
+    def _authenticate(self, transport: paramiko.Transport) -> None:
+        import paramiko
+
+        user = str(self._options.get("user") or getpass.getuser())
+        tried: list[str] = []
+        try:
+            for origin, key in self._keys(tried):
+                if self._offer(transport, user, key):
+                    return
+                tried.append(f"{origin} (refused)")
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            tried.append(f"then the connection ended: {_reason(error)}")
+        found = "; ".join(tried) or "there are none"
+        raise AuthError(
+            f"{self.host}: {user}@{self._place} takes none of the keys: {found}",
+            remedy="name the right key (hosts.ssh.key), load it with ssh-add, or check authorized_keys there",
+        )
+
+    def _offer(self, transport: paramiko.Transport, user: str, key: paramiko.PKey) -> bool:
+        import paramiko
+
+        try:
+            further = transport.auth_publickey(user, key)
+        except paramiko.BadAuthenticationType as error:
+            further = error.allowed_types
+        except paramiko.AuthenticationException:
+            return False
+        if further:
+            raise AuthError(
+                f"{self.host}: sshd wants more than a key of {user}: {', '.join(further)}",
+                remedy="allow plain publickey authentication for this user",
+            )
+        return True
+
+    def _keys(self, tried: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
+        """Give the key named for the host, then the SSH agent's, then the default ones if none was named."""
+        import paramiko
+
+        named = self._options.get("identity_file")
+        if named:
+            yield from _from_file(Path(str(named)).expanduser(), tried)
+        if os.environ.get("SSH_AUTH_SOCK") and not self._options.get("identities_only"):
+            try:
+                agent = paramiko.Agent()
+            except (paramiko.SSHException, OSError) as error:
+                tried.append(f"the SSH agent ({_reason(error)})")
+            else:
+                with contextlib.closing(agent):
+                    yield from (("a key of the SSH agent", key) for key in agent.get_keys())
+        if not named:
+            for name in DEFAULT_KEYS:
+                path = Path.home() / ".ssh" / name
+                if path.exists():
+                    yield from _from_file(path, tried)
+
+    def _first_word(
+        self, channel: Channel, nonce: str, deadline: float, buffer: bytes = b""
+    ) -> tuple[str, bytes]:
+        """Read past what a login prints to what the bootstrap says; return that and what follows it."""
+        mark = b"benchctl-agent " + nonce.encode() + b" "
+        while True:
+            start = buffer.find(mark)
+            if start >= 0 and (end := buffer.find(b"\n", start)) >= 0:
+                return buffer[start + len(mark) : end].decode(errors="replace"), buffer[end + 1 :]
+            if len(buffer) > NOISE_LIMIT:
+                raise UnfitError(
+                    f"{self.host}: its shell prints without end: {buffer[:80]!r}…",
+                    remedy="make the login files of this user silent where there is no terminal",
+                )
+            data = b""
+            with contextlib.suppress(TimeoutError):
+                data = channel.stdout.read(NOISE_LIMIT) or b""
+            if not data:
+                self._explain_silence(channel, buffer)
+            if time.monotonic() > deadline or channel.process.overflowed():
+                raise UnfitError(f"{self.host}: the agent did not start within {START_TIMEOUT:g} s")
+            buffer += data
+
+    def _judge(self, said: str) -> None:
+        if said != "have":
+            raise UnfitError(f"{self.host}: {said[:1000]}", remedy=bootstrap.REMEDY)
+
+    def _explain_silence(self, channel: Channel, noise: bytes) -> NoReturn:
+        status = channel.process.wait(CONNECT_TIMEOUT)
+        words = channel.process.last_words() or noise[-200:].decode(errors="replace").strip()
+        python = self._options.get("python", "python3")
+        if status in {126, 127}:
+            raise UnfitError(f"{self.host}: there is no {python} to run: {words}", remedy=bootstrap.REMEDY)
+        if status is None or status < 0:
+            raise ConnectionLostError(f"{self.host}: the SSH connection ended before the agent's first word")
+        raise UnfitError(f"{self.host}: {python} ended with {status}: {words}", remedy=bootstrap.REMEDY)
+
+    def _upload(self, channel: Channel, program: Path) -> None:
+        view = memoryview(program.read_bytes())
+        try:
+            while view:
+                view = view[channel.stdin.write(view[: 1 << 15]) or 0 :]
+        except OSError as error:
+            words = channel.process.last_words()
+            raise AgentError(f"{self.host}: the agent's program cannot be sent: {words or error}") from error
+
+
+class _Remote:
+    """A program on the host: its stdin, its stdout and the handle on it in one."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        self._unread = b""
+        self._ended = False  # its stdin
+        self._words: str | None = None
+        self._lock = threading.Lock()
+
+    def unread(self, data: bytes) -> None:
+        """Put back what was read too far."""
+        self._unread = data
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        return int(self._channel.send(bytes(data[: 1 << 16])))
+
+    def read(self, size: int, /) -> bytes:
+        """Return what comes, however long it takes; b"" at the end."""
+        if self._unread:
+            data, self._unread = self._unread, b""
+            return data
+        while True:
+            try:
+                return bytes(self._channel.recv(size))
+            except TimeoutError:
+                if self._channel.closed or self.overflowed():
+                    return b""
+
+    def close(self) -> None:
+        """End its stdin, then at the second call all of it: writer and reader are one here."""
+        if self._ended:
+            self._channel.close()
+            return
+        self._ended = True
+        with contextlib.suppress(OSError, EOFError):
+            self._channel.shutdown_write()
+
+    def wait(self, timeout: float) -> int | None:
+        self._channel.status_event.wait(timeout)
+        if not self._channel.status_event.is_set():
+            return None
+        return int(self._channel.exit_status)
+
+    def terminate(self) -> None:
+        self._channel.close()
+
+    def overflowed(self) -> bool:
+        return len(self._channel.in_stderr_buffer) > STDERR_LIMIT
+
+    def last_words(self) -> str:
+        with self._lock:
+            if self._words is None:
+                with contextlib.suppress(OSError):
+                    self._channel.settimeout(0.0)
+                    self._words = self._channel.recv_stderr(ERROR_TEXT).decode(errors="replace").strip()
+            return self._words or ""
+
+
+def _from_file(path: Path, tried: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
+    import paramiko
+
+    try:
+        yield str(path), paramiko.PKey.from_path(path)
+    except OSError as error:
+        tried.append(f"{path} ({error.strerror})")
+    except (TypeError, paramiko.PasswordRequiredException):
+        tried.append(f"{path} (has a passphrase: load it with ssh-add)")
+    except (ValueError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
+        tried.append(f"{path} (no private key: {_reason(error)[:80]})")
+
+
+def _prefer(kinds: Sequence[str], transport: paramiko.Transport) -> None:
+    """Ask for the kinds of key that are on record, as ssh does: else another one would look like a change."""
+    options = transport.get_security_options()
+    wanted = [name for kind in kinds for name in (_RSA if kind == "ssh-rsa" else (kind,))]
+    first = [name for name in dict.fromkeys(wanted) if name in options.key_types]
+    options.key_types = [*first, *(name for name in options.key_types if name not in first)]
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    strerror = getattr(error, "strerror", None)
+    return str(strerror or error or type(error).__name__).strip()
