@@ -19,7 +19,7 @@ from benchctl.report.words import FactorNames
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from benchctl.model.plan import Plan, Stage
+    from benchctl.model.plan import FactorPlan, Plan, Stage
 
 COSTS = {
     "install": "an installation of its own, made before the first trial",
@@ -27,6 +27,7 @@ COSTS = {
     "start": "a restart, which every trial has anyway",
     "run": "nothing: another command line",
 }
+_TITLES = ("stage", "on", "what it is", "when")
 SCOPES = {"once": "once in the run", "level": "when a level changes", "trial": "in each trial"}
 
 
@@ -78,7 +79,7 @@ def _factors(plan: Plan) -> Table:
         (
             clean(factor.name),
             ", ".join(map(clean, factor.labels)),
-            COSTS[factor.scope] if factor.scope else "nothing: its levels set nothing (A/A)",
+            _cost(plan, factor),
         )
         for factor in plan.factors
     )
@@ -87,6 +88,17 @@ def _factors(plan: Plan) -> Table:
         columns("factor", "levels", "a change costs"),
         rows,
     )
+
+
+def _cost(plan: Plan, factor: FactorPlan) -> str:
+    """Say what a change of level costs; with stages, which of them it runs again."""
+    if factor.scope is not None:
+        return COSTS[factor.scope]
+    using = [stage for stage in plan.stages if stage.spec is not None and factor.name in stage.depends]
+    again = [clean(stage.name) for stage in using if stage.scope == "level"]
+    if again:
+        return f"runs {', '.join(again)} again"
+    return COSTS["run"] if using else "nothing: its levels set nothing (A/A)"
 
 
 def _treatments(plan: Plan, names: FactorNames) -> Table:
@@ -103,11 +115,21 @@ def _treatments(plan: Plan, names: FactorNames) -> Table:
 
 def _stages(plan: Plan, names: FactorNames) -> Table:
     rows = tuple((clean(s.name), clean(s.group), _kind(s), _scope(s, names)) for s in plan.stages)
-    return Table("Stages", columns("stage", "on", "what it is", "when"), rows)
+    if any(stage.spec is not None for stage in plan.stages):
+        numbered = tuple((str(s.row + 1), *row) for s, row in zip(plan.stages, rows, strict=True))
+        return Table(
+            "Stages, by row of the pipeline (one row side by side)", columns("row", *_TITLES), numbered
+        )
+    return Table("Stages", columns(*_TITLES), rows)
 
 
 def _kind(stage: Stage) -> str:
+    services = [] if stage.spec is None else [t for t in stage.spec.tasks if t.kind == "service"]
     words = ["service, up until stopped" if stage.kind == "service" else "task that finishes"]
+    if stage.spec is not None and len(stage.spec.tasks) > 1:
+        commands = len(stage.spec.tasks) - len(services)
+        counts = ((commands, "task that finishes"), (len(services), "service, up until stopped"))
+        words = [f"{number} x {what}" for number, what in counts if number]
     words += ["all hosts at one instant"] if stage.together else []
     words += ["measured"] if stage.measured else []
     return ", ".join(words)
@@ -115,7 +137,7 @@ def _kind(stage: Stage) -> str:
 
 def _scope(stage: Stage, names: FactorNames) -> str:
     on = f": {', '.join(map(names.factor, stage.depends))}" if stage.depends else ""
-    return SCOPES[stage.scope] + on
+    return SCOPES[stage.scope] + ("" if stage.spec is not None and stage.scope == "trial" else on)
 
 
 def _made(plan: Plan) -> Table:
