@@ -15,6 +15,7 @@ from benchctl.agent.refusal import RefusalError
 if TYPE_CHECKING:
     from benchctl.agent.lease import Lease
     from benchctl.agent.task import Task
+    from benchctl.agent.watch import Watch
 
 Json = Dict[str, Any]
 Handle = Union[Process, Foreign]
@@ -33,8 +34,10 @@ class Context:
         self.reaper = Reaper(run)
         self.lock = threading.Lock()
         self.services: Dict[str, Handle] = {}  # instance -> its process, in the order of starts
-        self.descriptors: Dict[str, str] = {}  # instance -> descriptor, to stop it at the end
+        self.descriptors: Dict[str, Union[str, Json]] = {}  # instance -> descriptor, to stop it at the end
+        self.log_starts: Dict[str, int] = {}  # instance -> where its last start's output begins in its log
         self.tasks: Dict[str, "Task"] = {}
+        self.watches: Dict[str, "Watch"] = {}
         self.lease: Optional["Lease"] = None
 
     def stragglers(self, owner: str) -> List[int]:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Union
 
 from benchctl.agent.context import Context, Json
 from benchctl.agent.layout import NOBODY, check_name
@@ -22,14 +22,19 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 class Descriptor:
     """One instance as this run sees it: paths are real ones."""
 
-    def __init__(self, path: str, context: Context) -> None:
-        """Read the file. Raises RefusalError when it is missing, malformed or of another schema."""
-        self.path = path
-        raw = _read(path)
+    def __init__(self, given: Union[str, Json], context: Context) -> None:
+        """Read the file, or take the object itself. Raises RefusalError when it is malformed or missing."""
+        self.given = given
+        if isinstance(given, str):
+            self.path = given
+            raw = _read(given)
+        else:
+            self.path = f"of {given.get('instance')!r:.100}"
+            raw = _checked(given, self.path)
         self.instance = check_name(self._text(raw, "instance"), "an instance")
         self.run_as = raw.get("run_as", "self")
         if self.run_as not in _RUN_AS:
-            raise RefusalError(f"descriptor {path}: run_as is {self.run_as!r}, not one of {_RUN_AS}")
+            raise RefusalError(f"descriptor {self.path}: run_as is {self.run_as!r}, not one of {_RUN_AS}")
         self.work = context.work / self.instance
         self.data = self.work / "data"
         places = {
@@ -108,6 +113,10 @@ def _read(path: str) -> Json:
         raise RefusalError(f"descriptor {path} cannot be read: {error.strerror}; configure first") from error
     except ValueError as error:
         raise RefusalError(f"descriptor {path} is not JSON: {error}; configure again") from error
+    return _checked(raw, path)
+
+
+def _checked(raw: object, path: str) -> Json:
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
         raise RefusalError(f"descriptor {path} is not of schema {SCHEMA}; configure again with this version")
     return raw

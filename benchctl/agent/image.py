@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Union
 
 from benchctl.agent import service
 from benchctl.agent.context import Context, Json
@@ -29,7 +29,7 @@ _NO_REFLINK = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.
 
 def image(
     context: Context,
-    descriptor: str,
+    descriptor: Union[str, Json],
     image: str,
     binaries_key: str = "",
     prepare: Optional[Json] = None,
@@ -61,7 +61,7 @@ def image(
     return {"built": True, "seconds": time.monotonic() - began, "bytes": size}
 
 
-def reset(context: Context, descriptor: str, image: str) -> Json:
+def reset(context: Context, descriptor: Union[str, Json], image: str) -> Json:
     """Replace the instance's data by a clone of the image, written back before this returns."""
     found = Descriptor(descriptor, context)
     began = time.monotonic()
@@ -126,11 +126,11 @@ def _build(context: Context, found: Descriptor, prepare: Optional[Json], setting
     if answer.exit:
         words = answer.stderr or answer.stdout
         raise RefusalError(f"{found.instance}: init ended with {answer.exit}", "service", _last(words))
-    service.start(context, found.path, settings)
+    service.start(context, found.given, settings)
     if prepare:
         _prepare(context, found, prepare)
-    service.checkpoint(context, found.path)
-    how = service.stop(context, found.path)["how"]
+    service.checkpoint(context, found.given)
+    how = service.stop(context, found.given)["how"]
     if how == "SIGKILL":
         raise RefusalError(f"{found.instance} did not stop, so its data is no image", "service")
 

@@ -13,16 +13,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple, Union
 
-from benchctl.agent import files, fingerprint, image, process, service, task
+from benchctl.agent import files, fingerprint, image, process, service, task, watch
 from benchctl.agent.context import Context, Json, boot_id
 from benchctl.agent.refusal import RefusalError
 
-PROTOCOL = 1
+PROTOCOL = 2
 _Type = Union[type, Tuple[type, ...]]
 _NONE = type(None)
 _NUMBER = (int, float)
 _TEXT = (str, _NONE)
 _OBJECT = (dict, _NONE)
+_DESCRIPTOR = (str, dict)  # a path, or the object itself
 
 
 class Op(NamedTuple):
@@ -48,7 +49,13 @@ def hello(context: Context) -> Json:
         "realtime": time.time(),
         "monotonic": time.monotonic(),
         "hash": Path(sys.argv[0]).stem,
+        "busy": _is_busy(context),
     }
+
+
+def clock(_: Context) -> Json:
+    """Read both clocks: the monotonic one that starts stand on, and the time of day."""
+    return {"m": time.monotonic(), "t": time.time()}
 
 
 def lease(context: Context, owner: Union[str, Json], ttl: float) -> Json:
@@ -63,11 +70,11 @@ def end(context: Context) -> Json:
     """Stop services in reverse order of their start, kill the rest, remove runtime folder and lease."""
     for name in list(context.tasks):
         task.cancel(context, name)
+    for name in list(context.watches):
+        watch.unwatch(context, name)
     stopped = []
     for instance, descriptor in reversed(list(context.descriptors.items())):
-        with contextlib.suppress(
-            RefusalError
-        ):  # its descriptor may be gone; the sweep below does not need it
+        with contextlib.suppress(RefusalError):  # its descriptor may be gone; the sweep does not need it
             service.stop(context, descriptor)
         stopped.append(instance)
     sweep(context)
@@ -77,6 +84,11 @@ def end(context: Context) -> Json:
     with contextlib.suppress(OSError):  # it stays when it holds something
         context.work.rmdir()
     return {"stopped": stopped}
+
+
+def _is_busy(context: Context) -> bool:
+    running = any(not handle.wait(0) for handle in list(context.services.values()))
+    return running or any(not found.done.is_set() for found in list(context.tasks.values()))
 
 
 def sweep(context: Context) -> None:
@@ -90,24 +102,42 @@ def sweep(context: Context) -> None:
 
 OPS: Dict[str, Op] = {
     "hello": Op(hello),
+    "clock": Op(clock),
     "lease": Op(lease, {"owner": (str, dict), "ttl": _NUMBER}),
     "stamps": Op(files.stamps, {"want": dict}),
-    "verify": Op(service.verify, {"descriptor": str}),
+    "verify": Op(service.verify, {"descriptor": _DESCRIPTOR}),
     "image": Op(
         image.image,
-        {"descriptor": str, "image": str},
+        {"descriptor": _DESCRIPTOR, "image": str},
         {"binaries_key": str, "prepare": _OBJECT, "settings": _OBJECT},
         leased=True,
     ),
-    "reset": Op(image.reset, {"descriptor": str, "image": str}, leased=True),
-    "start": Op(service.start, {"descriptor": str}, {"settings": _OBJECT, "limit": _NUMBER}, leased=True),
-    "ready": Op(service.ready, {"descriptor": str}),
-    "inspect": Op(service.inspect, {"descriptor": str}, {"names": list}),
-    "stats": Op(service.stats, {"descriptor": str}),
-    "checkpoint": Op(service.checkpoint, {"descriptor": str}, leased=True),
-    "stop": Op(service.stop, {"descriptor": str}),
+    "reset": Op(image.reset, {"descriptor": _DESCRIPTOR, "image": str}, leased=True),
+    "start": Op(
+        service.start, {"descriptor": _DESCRIPTOR}, {"settings": _OBJECT, "limit": _NUMBER}, leased=True
+    ),
+    "ready": Op(service.ready, {"descriptor": _DESCRIPTOR}),
+    "inspect": Op(service.inspect, {"descriptor": _DESCRIPTOR}, {"names": list}),
+    "stats": Op(service.stats, {"descriptor": _DESCRIPTOR}),
+    "checkpoint": Op(service.checkpoint, {"descriptor": _DESCRIPTOR}, leased=True),
+    "stop": Op(service.stop, {"descriptor": _DESCRIPTOR}, {"log": _TEXT}),
+    "launch": Op(
+        task.launch,
+        {"task": str, "argv": list, "cwd": str, "limit": _NUMBER},
+        {"env": _OBJECT, "hold": bool, "service": _TEXT, "shell": bool, "output_limit": int},
+        leased=True,
+    ),
+    "go": Op(task.go, {"task": str, "at": _NUMBER}, leased=True),
+    "await": Op(task.await_, {"task": str}),
+    "watch": Op(
+        watch.watch,
+        {"watch": str, "cwd": str, "start": _NUMBER, "warmup": _NUMBER, "duration": _NUMBER, "hz": _NUMBER},
+        {"task": _TEXT, "service": _TEXT},
+        leased=True,
+    ),
+    "unwatch": Op(watch.unwatch, {"watch": str}),
     "run": Op(
-        task.run,
+        watch.run,
         {"task": str, "argv": list, "cwd": str, "limit": _NUMBER},
         {"env": _OBJECT, "window": _OBJECT, "sample_hz": _NUMBER, "service": _TEXT},
         leased=True,
@@ -118,6 +148,9 @@ OPS: Dict[str, Op] = {
     "fingerprint": Op(fingerprint.fingerprint),
     "end": Op(end),
 }
+
+INLINE: Mapping[str, Callable[..., Json]] = MappingProxyType({"clock": clock})
+"""What the supervisor's loop answers itself: it takes no time, and a thread would cost some."""
 
 
 def perform(context: Context, name: object, args: Json) -> Json:

@@ -13,10 +13,13 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set
 
 from benchctl.agent.layout import MARKER, NOBODY, OWNER_TAG
 from benchctl.agent.refusal import RefusalError
+
+if TYPE_CHECKING:
+    from benchctl.agent.hold import Hold
 
 KILL_LIMIT = 10.0  # seconds after SIGKILL until a process counts as stuck in the kernel
 
@@ -113,10 +116,19 @@ class Reaper:
         self._news = threading.Condition(self._lock)
         threading.Thread(target=self._reap, name="reaper", daemon=True).start()
 
-    def spawn(self, argv: Sequence[str], owner: str, setting: Setting, stdout: int, stderr: int) -> Process:
+    def spawn(
+        self,
+        argv: Sequence[str],
+        owner: str,
+        setting: Setting,
+        stdout: int,
+        stderr: int,
+        hold: "Optional[Hold]" = None,
+    ) -> Process:
         """Start a program without a shell, in a session of its own, stdin from /dev/null.
 
-        `owner` tags it and all its children. Raises RefusalError when it cannot be started.
+        `owner` tags it and all its children; `hold` stops it before its first instruction, for the calling
+        thread to release. Raises RefusalError when it cannot be started.
         """
         command = [*_USERNS, *argv] if setting.run_as == "userns" else list(argv)
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
@@ -134,8 +146,11 @@ class Reaper:
                     cwd=setting.cwd,
                     env=environment,
                     start_new_session=True,
+                    preexec_fn=hold.before_exec if hold else None,  # noqa: PLW1509 - it calls C only
                     **(as_nobody if setting.run_as == "nobody" else {}),
                 )
+                if hold:
+                    hold.after_exec(child.pid)
             except (OSError, subprocess.SubprocessError, ValueError) as error:
                 raise RefusalError(f"{command[0]} does not start: {error}", "task") from error
             child.returncode = 0  # the reaper waits for it, not this object
@@ -163,6 +178,11 @@ class Reaper:
 
     def _collect(self, pid: int) -> None:
         with self._lock:
+            try:  # again, under the lock: it may have been a held program's stop, which is its tracer's
+                if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+                    return
+            except ChildProcessError:
+                pass
             process = self._children.pop(pid, None)
             try:
                 _, status, usage = os.wait4(pid, 0)

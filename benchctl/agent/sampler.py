@@ -1,7 +1,7 @@
 """The host's counters over a measured window, raw: one JSON line per sample.
 
-Owns host.samples. Files stay open and are read as they are; nothing is interpreted here, so that verdicts can
-be worked out again later. Its own cost is part of each sample.
+Owns host.samples (schema 2). Files stay open and are read as they are; nothing is interpreted here, so that
+verdicts can be worked out again later. Its own cost is part of each sample.
 """
 
 import contextlib
@@ -9,14 +9,17 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional
+from typing import Callable, Dict, Iterable, List, Optional, Set
 
+from benchctl.agent import surroundings
 from benchctl.agent.context import Json
+from benchctl.agent.tree import TICK, Seen, Tree, below, walk
 
-SCHEMA = 1
+SCHEMA = 2
 BUSIEST = 10  # foreign processes that a sample names
 _READ = 1 << 18
-_FLUSH_LINES = 64
+_FLUSH_LINES = 16
+_DEAR_EVERY = 0.95  # seconds from one reading of what is dear to the next
 _FILES = {
     "stat": "/proc/stat",
     "pressure_cpu": "/proc/pressure/cpu",
@@ -26,17 +29,12 @@ _FILES = {
     "diskstats": "/proc/diskstats",
     "loadavg": "/proc/loadavg",
     "meminfo": "/proc/meminfo",
+    "netdev": "/proc/net/dev",
+    "netstat": "/proc/net/netstat",
+    "snmp": "/proc/net/snmp",
 }
-_AT_EDGES = ("meminfo",)
+_DEAR = frozenset(("vmstat", "meminfo", "netstat", "snmp"))
 _VMSTAT = (b"pgmajfault ", b"pswpin ", b"pswpout ", b"oom_kill ")
-_TICK = os.sysconf("SC_CLK_TCK")
-
-
-class _Seen(NamedTuple):
-    parent: int
-    name: str
-    ticks: int  # with those of its ended children
-    own: int
 
 
 class Sampler:
@@ -44,36 +42,55 @@ class Sampler:
 
     def __init__(self, path: Path, service: Optional[int]) -> None:
         """Open all files; `service` is the server's process number if there is one."""
+        self.taken = 0
         self._out = path.open("w", encoding="ascii")
         self._service = service
-        self._files = _open_files()
+        self._files = {name: open_file(Path(source)) for name, source in _FILES.items()}
         self._throttle = _open_throttle()
-        self._cgroup = _open(_own_cgroup())
-        self._first: Optional[Dict[int, int]] = None  # CPU ticks of foreign processes at the first sample
+        self._cgroup = open_file(_own_cgroup())
+        self._service_cgroup = _open_cgroup(service)
+        self._sensors = surroundings.Sensors()
+        self._kernel_log = surroundings.KernelLog()
+        self._trees: Dict[int, Tree] = {}
+        self._dear_at = float("-inf")
+        self._first: Optional[Dict[int, int]] = None  # CPU ticks of foreign processes at the first edge
         names = [*_FILES, "throttle", "cgroup_cpu"]
         self._lines = [json.dumps({"schema": SCHEMA, "files": names})]
 
-    def take(self, task: int, *, edge: bool, ended: Optional[float] = None) -> None:
-        """Add a sample; at an `edge` with the trees' CPU. `ended` is the CPU of a task that is gone.
+    def take(
+        self,
+        task: Optional[int],
+        *,
+        edge: bool,
+        warmup: bool = False,
+        ended: Optional[float] = None,
+    ) -> None:
+        """Add a sample; what is dear is in it at an `edge` and once a second.
 
-        `foreign` holds all other processes at the first edge, the busiest since then at the last.
+        `ended` is the CPU of a task that is gone. `foreign` holds all other processes at the first edge, the
+        busiest since then at the last.
         """
+        now = time.monotonic()
+        dear = edge or now - self._dear_at >= _DEAR_EVERY
         sample: Json = {
             "t": time.time(),
-            "m": time.monotonic(),
-            "files": self._read(edge=edge),
-            "task": {"cpu": None},
+            "m": now,
+            "files": self._read(dear=dear),
+            "task": {"cpu": ended},
             "service": {"cpu": None},
-            "agent": {"cpu": time.process_time()},
         }
+        if dear:
+            self._dear_at = now
+            self._add_dear(sample, task)
+        if edge or not self.taken:
+            self._add_processes(sample, task, foreign=edge)
         if edge:
-            seen = _walk()
-            trees = {pid: _tree(seen, pid) for pid in (task, self._service, os.getpid()) if pid}
-            sample["task"]["cpu"] = _cpu(seen, trees[task]) if task in seen else ended
-            if self._service in seen:
-                sample["service"]["cpu"] = _cpu(seen, trees[self._service])
-            sample["foreign"] = self._busiest(_foreign(seen, set().union(*trees.values())))
+            self._add_surroundings(sample)
+        if warmup:
+            sample["warmup"] = True
+        sample["agent"] = {"cpu": time.process_time()}
         self._lines.append(json.dumps(sample))
+        self.taken += 1
         if len(self._lines) >= _FLUSH_LINES:
             self._flush()
 
@@ -81,11 +98,70 @@ class Sampler:
         """Write what is left and close all files."""
         self._flush()
         self._out.close()
-        for handle in [*self._files.values(), *self._throttle, self._cgroup]:
+        for handle in [*self._files.values(), *self._throttle, self._cgroup, *self._service_cgroup.values()]:
             if handle is not None:
                 os.close(handle)
+        self._sensors.close()
+        self._kernel_log.close()
+        for tree in self._trees.values():
+            tree.close()
 
-    def _busiest(self, foreign: Dict[int, _Seen]) -> List[Json]:
+    def _flush(self) -> None:
+        self._out.write("\n".join(self._lines) + "\n")
+        self._out.flush()
+        self._lines = []
+
+    def _read(self, *, dear: bool) -> Json:
+        found: Json = {}
+        for name, handle in self._files.items():
+            if dear or name not in _DEAR:
+                found[name] = None if handle is None else _text(name, os.pread(handle, _READ, 0))
+        found["cgroup_cpu"] = None if self._cgroup is None else os.pread(self._cgroup, _READ, 0).decode()
+        if dear:
+            found["throttle"] = (
+                sum(int(os.pread(fd, 32, 0)) for fd in self._throttle) if self._throttle else None
+            )
+        return found
+
+    def _add_dear(self, sample: Json, task: Optional[int]) -> None:
+        sample["freq"], sample["temp"] = self._sensors.read()
+        if self._service_cgroup:
+            sample["service_cgroup"] = {
+                name: read_file(handle) for name, handle in self._service_cgroup.items()
+            }
+        if self._service in self._trees:
+            sample["service"] = self._trees[self._service].read()
+        if task in self._trees and sample["task"]["cpu"] is None:
+            sample["task"] = {"cpu": self._trees[task].read_cpu()}
+
+    def _add_processes(self, sample: Json, task: Optional[int], *, foreign: bool) -> None:
+        """Look at all processes: who belongs to whom, and what the trees and the others used."""
+        seen = walk()
+        ours = {os.getpid()}
+        for name, root in (("task", task), ("service", self._service)):
+            if root in seen:
+                found = below(seen, root)
+                ours |= found
+                tree = self._trees.setdefault(root, Tree(root))
+                tree.follow(found)
+                sample[name] = tree.read() if name == "service" else {}
+                sample[name]["cpu"] = sum(seen[pid].ticks for pid in found) / TICK
+        if foreign:
+            ours |= below(seen, os.getpid())
+            sample["foreign"] = self._busiest(_foreign(seen, ours))
+
+    def _add_surroundings(self, sample: Json) -> None:
+        sample["edge"] = True
+        readers: Dict[str, Callable[[], object]] = {
+            "irqs": surroundings.interrupts,
+            "kmsg": self._kernel_log.news,
+            "units": surroundings.units,
+            "logins": surroundings.logins,
+        }
+        for name, read in readers.items():
+            sample[name] = read()
+
+    def _busiest(self, foreign: Dict[int, Seen]) -> List[Json]:
         if self._first is None:  # all of them: any may turn out to be the busiest
             self._first = {pid: one.own for pid, one in foreign.items()}
             return _entries(foreign, foreign)
@@ -93,32 +169,9 @@ class Sampler:
         ranked = sorted(foreign, key=lambda pid: foreign[pid].own - first.get(pid, 0), reverse=True)
         return _entries(foreign, ranked[:BUSIEST])
 
-    def _flush(self) -> None:
-        self._out.write("\n".join(self._lines) + "\n")
-        self._out.flush()
-        self._lines = []
 
-    def _read(self, *, edge: bool) -> Json:
-        found: Json = {}
-        for name, handle in self._files.items():
-            if edge or name not in _AT_EDGES:
-                found[name] = None if handle is None else _text(name, os.pread(handle, _READ, 0))
-        found["throttle"] = sum(int(os.pread(fd, 32, 0)) for fd in self._throttle) if self._throttle else None
-        found["cgroup_cpu"] = None if self._cgroup is None else os.pread(self._cgroup, _READ, 0).decode()
-        return found
-
-
-def _open_files() -> Dict[str, Optional[int]]:
-    return {name: _open(Path(path)) for name, path in _FILES.items()}
-
-
-def _open_throttle() -> List[int]:
-    cpus = Path("/sys/devices/system/cpu")
-    handles = (_open(path) for path in cpus.glob("cpu*/thermal_throttle/*_throttle_count"))
-    return [handle for handle in handles if handle is not None]
-
-
-def _open(path: Optional[Path]) -> Optional[int]:
+def open_file(path: Optional[Path]) -> Optional[int]:
+    """Open a kernel file that can be read; None for one that is not there or refuses."""
     if path is None:
         return None
     try:
@@ -131,6 +184,40 @@ def _open(path: Optional[Path]) -> Optional[int]:
         os.close(handle)
         return None
     return handle
+
+
+def read_file(handle: Optional[int]) -> Optional[str]:
+    """Read a kernel file that may have gone since it was opened."""
+    if handle is not None:
+        with contextlib.suppress(OSError):
+            return os.pread(handle, _READ, 0).decode("ascii", "replace")
+    return None
+
+
+def _open_throttle() -> List[int]:
+    cpus = Path("/sys/devices/system/cpu")
+    handles = (open_file(path) for path in cpus.glob("cpu*/thermal_throttle/*_throttle_count"))
+    return [handle for handle in handles if handle is not None]
+
+
+def _open_cgroup(pid: Optional[int]) -> Dict[str, Optional[int]]:
+    """Open the files of a process's own cgroup; none when it shares the agent's, or there is no version 2."""
+    theirs, ours = _unified_cgroup(pid) if pid else None, _unified_cgroup(os.getpid())
+    if theirs in {None, ours, "/"}:
+        return {}
+    for root in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
+        folder = root / theirs.lstrip("/")
+        if (folder / "cpu.stat").exists():
+            return {name: open_file(folder / name) for name in ("cpu.stat", "memory.current", "io.stat")}
+    return {}
+
+
+def _unified_cgroup(pid: int) -> Optional[str]:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            if line.startswith("0::"):
+                return line[3:]
+    return None
 
 
 def _own_cgroup() -> Optional[Path]:
@@ -150,39 +237,18 @@ def _text(name: str, raw: bytes) -> str:
         raw = raw[: start + 1] + raw[end + 1 :] if 0 <= start < end else raw
     elif name == "vmstat":
         raw = b"".join(line + b"\n" for line in raw.splitlines() if line.startswith(_VMSTAT))
+    elif name == "netstat":
+        raw = _lines_of(raw, b"TcpExt:")
+    elif name == "snmp":
+        raw = _lines_of(raw, b"Tcp:")
     return raw.decode("ascii", "replace")
 
 
-def _walk() -> Dict[int, _Seen]:
-    seen: Dict[int, _Seen] = {}
-    for number in os.listdir("/proc"):  # noqa: PTH208 - ten times cheaper than paths, in the measured window
-        if number.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{number}/stat", "rb") as file:  # noqa: PTH123 - same
-                name, _, rest = file.read().partition(b"(")[2].rpartition(b") ")
-                fields = rest.split()
-                own = int(fields[11]) + int(fields[12])
-                whole = own + int(fields[13]) + int(fields[14])
-                seen[int(number)] = _Seen(int(fields[1]), name.decode("ascii", "replace"), whole, own)
-    return seen
+def _lines_of(raw: bytes, start: bytes) -> bytes:
+    return b"".join(line + b"\n" for line in raw.split(b"\n") if line.startswith(start))
 
 
-def _tree(seen: Dict[int, _Seen], root: int) -> "set[int]":
-    below: Dict[int, List[int]] = {}
-    for pid, one in seen.items():
-        below.setdefault(one.parent, []).append(pid)
-    found, todo = set(), [root]
-    while todo:
-        pid = todo.pop()
-        found.add(pid)
-        todo.extend(below.get(pid, ()))
-    return found
-
-
-def _cpu(seen: Dict[int, _Seen], tree: "set[int]") -> float:
-    return sum(seen[pid].ticks for pid in tree if pid in seen) / _TICK
-
-
-def _foreign(seen: Dict[int, _Seen], ours: "set[int]") -> Dict[int, _Seen]:
+def _foreign(seen: Dict[int, Seen], ours: Set[int]) -> Dict[int, Seen]:
     kernel = 2  # the parent of all kernel threads: they work for others
     return {
         pid: one
@@ -191,5 +257,5 @@ def _foreign(seen: Dict[int, _Seen], ours: "set[int]") -> Dict[int, _Seen]:
     }
 
 
-def _entries(foreign: Dict[int, _Seen], pids: Iterable[int]) -> List[Json]:
-    return [{"pid": pid, "name": foreign[pid].name, "cpu": foreign[pid].own / _TICK} for pid in pids]
+def _entries(foreign: Dict[int, Seen], pids: Iterable[int]) -> List[Json]:
+    return [{"pid": pid, "name": foreign[pid].name, "cpu": foreign[pid].own / TICK} for pid in pids]

@@ -10,10 +10,10 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional, Union
 
 from benchctl.agent import context as contexts
-from benchctl.agent import layout, process
+from benchctl.agent import layout, probe, process
 from benchctl.agent.context import Context, Handle, Json
 from benchctl.agent.descriptor import Descriptor
 from benchctl.agent.process import Setting
@@ -22,6 +22,8 @@ from benchctl.agent.refusal import RefusalError
 COMMAND_TIMEOUT = 60.0  # seconds for a short command whose descriptor states no limit
 OUTPUT_LIMIT = 1 << 20  # bytes of a short command's output that are read
 LOG_LINES = 20
+LOG_SLICE_LIMIT = 64 << 20  # bytes of one start's log that are copied for a trial
+_LAST_SIGNAL = "SIGTERM"  # after a stop command that did not stop the server
 _STATE = "service.json"
 
 
@@ -33,7 +35,9 @@ class Answer(NamedTuple):
     stderr: str
 
 
-def start(context: Context, descriptor: str, settings: Optional[Json] = None, limit: float = 0) -> Json:
+def start(
+    context: Context, descriptor: Union[str, Json], settings: Optional[Json] = None, limit: float = 0
+) -> Json:
     """Start the server and wait until it is ready, at most `limit` seconds or what the descriptor says.
 
     When it dies or is late, nothing of it is left, and the refusal carries the last lines of its log.
@@ -45,16 +49,20 @@ def start(context: Context, descriptor: str, settings: Optional[Json] = None, li
     make_work_folder(context, found)
     found.write_settings(settings or {})
     argv = found.argv("start", found.part("start"))
-    with found.log.open("wb") as log:
+    with found.log.open("ab") as log:
+        log.write(probe.mark(found.instance))
+        log.flush()
+        begin = log.tell()
+        asked = _probe(context, found, begin)
         try:
             handle = context.reaper.spawn(
                 argv, found.instance, found.setting(server=True), log.fileno(), log.fileno()
             )
         except RefusalError as error:
             raise RefusalError(f"{found.instance}: {error}", "service") from error
-    _remember(context, found, handle)
+    _remember(context, found, handle, begin)
     try:
-        _await_ready(context, found, handle, limit)
+        _await_ready(found, handle, limit, asked)
     except BaseException:
         context.kill_tree(handle, found.instance)
         _forget(context, found)
@@ -62,28 +70,31 @@ def start(context: Context, descriptor: str, settings: Optional[Json] = None, li
     return {"pid": handle.pid, "seconds": time.monotonic() - began}
 
 
-def ready(context: Context, descriptor: str) -> Json:
+def ready(context: Context, descriptor: Union[str, Json]) -> Json:
     """Ask once whether the server takes requests."""
     found = Descriptor(descriptor, context)
     handle = running(context, found)
-    return {"ready": handle is not None and _is_ready(context, found, COMMAND_TIMEOUT)}
+    return {"ready": handle is not None and _probe(context, found)(COMMAND_TIMEOUT)}
 
 
-def stop(context: Context, descriptor: str) -> Json:
+def stop(context: Context, descriptor: Union[str, Json], log: Optional[str] = None) -> Json:
     """Stop the server and all that belongs to it; well if it is not running.
 
-    Escalates from the descriptor's signal over `then` to SIGKILL for the whole tree.
+    Escalates from the descriptor's command or signal over `then` to SIGKILL for the whole tree. What the
+    server wrote to its log since its start is copied to `log`.
     """
     found = Descriptor(descriptor, context)
     began = time.monotonic()
     handle = running(context, found)
     births = _births(process.descendants(handle.pid)) if handle else {}
-    how = _escalate(found, handle) if handle else "none"
+    how = _escalate(context, found, handle) if handle else "none"
     ended = handle or context.services.get(found.instance)
     context.kill_tree(
         handle, found.instance, [pid for pid, birth in births.items() if process.is_alive(pid, birth)]
     )
     code = ended.exit if ended else None
+    if log is not None:
+        _copy_log(context, found, Path(log))
     _forget(context, found)
     return {
         "exit": code,
@@ -93,7 +104,7 @@ def stop(context: Context, descriptor: str) -> Json:
     }
 
 
-def inspect(context: Context, descriptor: str, names: Optional[List[str]] = None) -> Json:
+def inspect(context: Context, descriptor: Union[str, Json], names: Optional[List[str]] = None) -> Json:
     """Read version and settings back from the running server; `missing` are names it did not print."""
     found = _running_one(context, descriptor)
     version = command(context, found, "version", found.part("version")).strip()
@@ -106,14 +117,14 @@ def inspect(context: Context, descriptor: str, names: Optional[List[str]] = None
     return {"version": version, "settings": settings, "missing": missing}
 
 
-def stats(context: Context, descriptor: str) -> Json:
+def stats(context: Context, descriptor: Union[str, Json]) -> Json:
     """Read the running server's counters."""
     found = _running_one(context, descriptor)
     printed = _object(found, "stats", command(context, found, "stats", found.part("stats")))
     return {"counters": printed}
 
 
-def checkpoint(context: Context, descriptor: str) -> Json:
+def checkpoint(context: Context, descriptor: Union[str, Json]) -> Json:
     """Make the running server write what it holds back; nothing when the descriptor has no such command."""
     found = _running_one(context, descriptor)
     if found.parts.get("checkpoint"):
@@ -121,7 +132,7 @@ def checkpoint(context: Context, descriptor: str) -> Json:
     return {}
 
 
-def verify(context: Context, descriptor: str) -> Json:
+def verify(context: Context, descriptor: Union[str, Json]) -> Json:
     """Compare what is installed with what the descriptor expects; say each difference."""
     found = Descriptor(descriptor, context)
     problems = []
@@ -178,11 +189,12 @@ def execute(context: Context, argv: List[str], owner: str, setting: Setting, tim
 
 
 def tail(path: Path, lines: int = LOG_LINES) -> str:
-    """Return the last lines of a file, as far as they stand in its last 16 KiB."""
+    """Return the last lines of the last start's log, as far as they stand in its last 16 KiB."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+            text = file.read().decode(errors="replace")
+            return "\n".join(probe.since_start(text).splitlines()[-lines:])
     except OSError:
         return ""
 
@@ -191,7 +203,42 @@ def _text(fd: int) -> str:
     return os.pread(fd, OUTPUT_LIMIT, 0).decode(errors="replace")
 
 
-def _await_ready(context: Context, found: Descriptor, handle: process.Process, limit: float) -> None:
+def _copy_log(context: Context, found: Descriptor, target: Path) -> None:
+    if not target.is_absolute() or ".." in target.parts or not layout.below(target, context.work):
+        raise RefusalError(f"{target} is not below {context.work}: no log of this run belongs there")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as copy, contextlib.suppress(FileNotFoundError), found.log.open("rb") as log:
+        log.seek(context.log_starts.get(found.instance, 0))
+        left = LOG_SLICE_LIMIT
+        while left and (data := log.read(min(left, 1 << 20))):
+            copy.write(data)
+            left -= len(data)
+
+
+def _probe(context: Context, found: Descriptor, start: Optional[int] = None) -> Callable[[float], bool]:
+    """Return what asks the server once whether it is ready; a log is searched from byte `start` on."""
+    part = found.parts.get("ready") or {}
+    asked = probe.of(part, found.log, start)
+    if asked is not None:
+        return asked
+    if not part:
+        return lambda _: True
+    argv = found.argv("ready", part)
+    return lambda timeout: _says_ready(context, found, argv, timeout)
+
+
+def _says_ready(context: Context, found: Descriptor, argv: List[str], timeout: float) -> bool:
+    try:
+        return execute(context, argv, found.instance, found.setting(server=False), timeout).exit == 0
+    except RefusalError as error:
+        if error.kind == "service":  # the probe took all of the time that was left
+            return False
+        raise
+
+
+def _await_ready(
+    found: Descriptor, handle: process.Process, limit: float, asked: Callable[[float], bool]
+) -> None:
     part = found.parts.get("ready") or {}
     limit = limit or float(part.get("timeout") or COMMAND_TIMEOUT)
     deadline = time.monotonic() + limit
@@ -201,35 +248,42 @@ def _await_ready(context: Context, found: Descriptor, handle: process.Process, l
             raise RefusalError(
                 f"{found.instance} was not ready within {limit:g} s", "service", tail(found.log)
             )
-        if not part or _is_ready(context, found, left):
-            return
+        if asked(left):
+            if not handle.wait(0):  # else something else answered at its port
+                return
+            break
         handle.wait(min(left, float(part.get("interval") or 0.02)))
     raise RefusalError(f"{found.instance} ended with {handle.exit} at its start", "service", tail(found.log))
 
 
-def _is_ready(context: Context, found: Descriptor, timeout: float) -> bool:
-    if not found.parts.get("ready"):
-        return True
-    argv = found.argv("ready", found.part("ready"))
-    try:
-        return execute(context, argv, found.instance, found.setting(server=False), timeout).exit == 0
-    except RefusalError as error:
-        if error.kind == "service":  # the probe took all of the time that was left
-            return False
-        raise
-
-
-def _escalate(found: Descriptor, handle: Handle) -> str:
+def _escalate(context: Context, found: Descriptor, handle: Handle) -> str:
     part = found.parts.get("stop") or {}
-    first = str(part.get("signal") or "SIGTERM")
-    for name, limit in ((first, float(part.get("timeout") or 10)), (part.get("then"), 10.0)):
-        if name:
-            handle.send(_number(found, str(name)))
-            if handle.wait(limit):
-                return str(name)
+    limit = float(part.get("timeout") or 10)
+    then = part.get("then")
+    if part.get("argv"):
+        if _stops_by_command(context, found, handle, limit):
+            return "command"
+        signals = [(str(then or _LAST_SIGNAL), 10.0)]
+    else:
+        signals = [(str(part.get("signal") or "SIGTERM"), limit), *([(str(then), 10.0)] if then else [])]
+    for name, patience in signals:
+        handle.send(_number(found, name))
+        if handle.wait(patience):
+            return name
     handle.send(signal.SIGKILL)
     handle.wait(process.KILL_LIMIT)
     return "SIGKILL"
+
+
+def _stops_by_command(context: Context, found: Descriptor, handle: Handle, limit: float) -> bool:
+    """Run the command and wait for the server's end; a command that fails is as good as none."""
+    deadline = time.monotonic() + limit
+    with contextlib.suppress(RefusalError):
+        argv = found.argv("stop", found.part("stop"))
+        answer = execute(context, argv, found.instance, found.setting(server=False), limit)
+        if answer.exit == 0:
+            return handle.wait(max(0.0, deadline - time.monotonic()))
+    return handle.wait(0)
 
 
 def _number(found: Descriptor, name: str) -> int:
@@ -247,17 +301,18 @@ def _births(pids: List[int]) -> Dict[int, int]:
     return births
 
 
-def _running_one(context: Context, descriptor: str) -> Descriptor:
+def _running_one(context: Context, descriptor: Union[str, Json]) -> Descriptor:
     found = Descriptor(descriptor, context)
     if running(context, found) is None:
         raise RefusalError(f"{found.instance} is not running", "service", tail(found.log))
     return found
 
 
-def _remember(context: Context, found: Descriptor, handle: process.Process) -> None:
+def _remember(context: Context, found: Descriptor, handle: process.Process, log_start: int) -> None:
     with context.lock:
         context.services[found.instance] = handle
-        context.descriptors[found.instance] = found.path
+        context.descriptors[found.instance] = found.given
+        context.log_starts[found.instance] = log_start
     with contextlib.suppress(ProcessLookupError):  # it may be dead already; the wait for it will say so
         (found.work / _STATE).write_text(json.dumps(contexts.state_of(handle.pid)))
 

@@ -1,37 +1,76 @@
-"""Tasks: a command that finishes, with its measured window, its limits and its resources.
+"""Tasks: a command that finishes, held until an instant if asked, with its limits and its resources.
 
-Owns the life of one command from start to result. A result stays under the task's id, so that a controller
-that lost its connection finds it again.
+Owns the life of one command from start to result, each in a thread of its own: what holds a program must be
+the thread that started it. A result stays under the task's id, so that a controller that lost its connection
+finds it again.
 """
 
+import json
+import os
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
-from benchctl.agent import process
+from benchctl.agent import files, hold, layout, process
 from benchctl.agent.context import Context, Handle, Json
 from benchctl.agent.process import Process, Setting
 from benchctl.agent.refusal import RefusalError
-from benchctl.agent.sampler import Sampler
 
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+OUTPUT_LIMIT = 1 << 30  # bytes of stdout and stderr together
+LISTING_LIMIT = 40_000  # bytes of a result that its list of files may take: a reply has 64 KiB
 _NOTICE = 0.5  # seconds in which a server's death may be noticed after its loader's
+_FASTEST_OUTPUT = 2 << 30  # bytes a second: how far output may grow between two looks at it
+
+
+class Wanted(NamedTuple):
+    """What a task is to do."""
+
+    argv: List[str]
+    cwd: Path
+    env: Dict[str, str]
+    limit: float  # seconds after its start
+    hold: bool
+    output_limit: int  # bytes
 
 
 class Task:
-    """One command under way or ended."""
+    """One command: loaded, under way or ended."""
 
-    def __init__(self, name: str, argv: List[str]) -> None:
+    def __init__(self, name: str, wanted: Wanted) -> None:
         """Describe a task that has not started."""
         self.name = name
-        self.argv = argv
-        self.wake = threading.Event()  # something happened: it ended, its service died, it was cancelled
+        self.wanted = wanted
+        self.wake = threading.Event()  # something happened: it ended, its service died, it was told something
+        self.loaded = threading.Event()  # it is held, it runs, or it could not be started
+        self.over = threading.Event()  # its process has ended
+        self.done = threading.Event()  # its result is there
         self.cancelled = False
-        self.done = threading.Event()
+        self.held = ""
+        self.at: Optional[float] = None  # CLOCK_MONOTONIC at which it is to start
+        self.child: Optional[Process] = None
         self.result: Optional[Json] = None
         self.refusal: Optional[RefusalError] = None
+        self._watchers: List[threading.Event] = []
+        self._lock = threading.Lock()
+
+    def watch(self, event: threading.Event) -> None:
+        """Set `event` when its process has ended, at once if it has."""
+        with self._lock:
+            self._watchers.append(event)
+            if self.over.is_set():
+                event.set()
+
+    def finish(self) -> None:
+        """Tell all who watch that its process has ended."""
+        with self._lock:
+            self.over.set()
+            for event in self._watchers:
+                event.set()
 
     def outcome(self) -> Json:
         """Wait for the end; return the result. Raises what kept it from having one."""
@@ -41,53 +80,98 @@ class Task:
         return self.result or {}
 
 
-def run(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
+def launch(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
     context: Context,
     task: str,
     argv: List[str],
     cwd: str,
     limit: float,
     env: Optional[Dict[str, str]] = None,
-    window: Optional[Json] = None,
-    sample_hz: float = 1.0,
+    hold: bool = False,  # noqa: FBT001, FBT002 - same
     service: Optional[str] = None,
+    shell: bool = False,  # noqa: FBT001, FBT002 - same
+    output_limit: int = OUTPUT_LIMIT,
 ) -> Json:
-    """Run a command to its end in a folder made for it; asked again with the same id, return the same result.
+    """Start a command in an empty folder, or load it and hold it for `go`; the same id is not started again.
 
-    `limit` in seconds, `window` {warmup, duration} in seconds after the start. It ends early when `service`
-    dies. Raises RefusalError of kind task when it cannot be started, of kind service when there is no server.
+    `limit` in seconds after its start; it ends earlier when `service` dies. `held` says how it waits: by
+    ptrace before its first instruction, or still to be spawned. Raises RefusalError of kind task when it
+    cannot be started, of kind service when there is no server.
     """
+    words = _words(argv, shell=shell)
     with context.lock:
         found = context.tasks.get(task)
-        mine = found is None
         if found is None:
-            found = context.tasks[task] = Task(task, argv)
-    if found.argv != argv:
-        raise RefusalError(f"there was a task {task} with another command; a task's id is used once")
-    if mine:
-        try:
+            folder = _folder(context, cwd)
             server = _server(context, service)
-            found.result = _Execution(context, found, server).execute(
-                Path(cwd), env or {}, limit, window or {}, sample_hz
-            )
-        except RefusalError as error:
-            found.refusal = error
-        except BaseException as error:
-            found.refusal = RefusalError(f"task {task}: {error!r}", "internal")
-            raise
-        finally:
-            found.done.set()
-    return found.outcome()
+            variables = {str(name): str(value) for name, value in (env or {}).items()}
+            wanted = Wanted(words, folder, variables, float(limit), hold, output_limit)
+            found = context.tasks[task] = Task(task, wanted)
+            execution = _Execution(context, found, server)
+            threading.Thread(target=execution.live, name=f"task-{task}", daemon=True).start()
+    if found.wanted.argv != words:
+        raise RefusalError(f"there was a task {task} with another command; a task's id is used once")
+    found.loaded.wait()
+    if found.refusal is not None:
+        raise found.refusal
+    return {"pid": found.child.pid if found.child else 0, "held": found.held}
+
+
+def go(context: Context, task: str, at: float) -> Json:
+    """Start a held task at an instant of CLOCK_MONOTONIC, at once if that is past. Told again: nothing."""
+    found = _known(context, task)
+    if not found.wanted.hold:
+        raise RefusalError(f"task {task} is not held: it started when it was launched")
+    if found.at is None:
+        found.at = float(at)
+        found.wake.set()
+    return {}
+
+
+def await_(context: Context, task: str) -> Json:
+    """Wait for a task's end; return its result, however often it is asked."""
+    return _known(context, task).outcome()
 
 
 def cancel(context: Context, task: str) -> Json:
-    """End a task, all of its processes; its `run` then returns. Well if it has ended or never was."""
+    """End a task, all of its processes; `await` then returns. Well if it has ended or never was."""
     with context.lock:
         found = context.tasks.get(task)
     if found is not None:
         found.cancelled = True
         found.wake.set()
     return {}
+
+
+def _known(context: Context, task: str) -> Task:
+    with context.lock:
+        found = context.tasks.get(task)
+    if found is None:
+        raise RefusalError(f"there is no task {task}; launch it first")
+    return found
+
+
+def _words(argv: List[str], *, shell: bool) -> List[str]:
+    if not argv or not all(isinstance(word, str) for word in argv):
+        raise RefusalError("launch: argv is no list of words")
+    if not shell:
+        return argv
+    if len(argv) != 1:
+        raise RefusalError("launch: a shell takes one word, the whole command line")
+    return ["/bin/sh", "-c", argv[0]]
+
+
+def _folder(context: Context, cwd: str) -> Path:
+    """Return a folder that may be emptied. Raises RefusalError when it is not this run's or holds others'."""
+    folder = Path(cwd)
+    if not folder.is_absolute() or ".." in folder.parts or not layout.below(folder, context.work):
+        raise RefusalError(f"{folder} is not below {context.work}: no task of this run may empty it")
+    taken = [other.wanted.cwd for other in context.tasks.values() if not other.done.is_set()]
+    taken += [context.work / instance for instance in context.services]
+    for other in (context.work, *taken):
+        if layout.below(other, folder):
+            raise RefusalError(f"{folder} is or holds {other}, which is in use: no task may empty it")
+    return folder
 
 
 def _server(context: Context, instance: Optional[str]) -> Optional[Handle]:
@@ -103,96 +187,184 @@ class _Execution:
     def __init__(self, context: Context, task: Task, server: Optional[Handle]) -> None:
         self._context = context
         self._task = task
+        self._wanted = task.wanted
         self._server = server
-        self._sampler: Optional[Sampler] = None
-        self._sampled = 0
+        self._timed_out = False
+        self._late = False
+        self._exceeded = False
+        self._spent = 0.0  # seconds of CPU that are the agent's, not the task's
 
-    def execute(self, cwd: Path, env: Dict[str, str], limit: float, window: Json, hertz: float) -> Json:
-        cwd.mkdir(parents=True, exist_ok=True)
-        warmup, duration = float(window.get("warmup") or 0), float(window.get("duration") or 0)
-        if duration > 0:
-            self._sampler = Sampler(cwd / "host.samples", self._server.pid if self._server else None)
+    def live(self) -> None:
+        """Be the task's thread: from its folder to its result."""
+        task = self._task
         try:
-            child = self._spawn(cwd, env)
-            times = sample_times(child.began + warmup, duration, hertz) if duration > 0 else []
-            timed_out = self._attend(child, child.began + limit, times)
+            task.result = self._execute()
+        except RefusalError as error:
+            task.refusal = error
+        except OSError as error:
+            task.refusal = RefusalError(f"task {task.name}: {error}", "task")
+        except Exception as error:  # noqa: BLE001 - a defect here must reach the controller, not vanish
+            task.refusal = RefusalError(f"task {task.name}: {error!r}", "internal")
         finally:
-            if self._sampler is not None:
-                self._sampler.close()
-        return self._report(child, timed_out, child.started + warmup, duration)
+            task.finish()
+            task.loaded.set()
+            task.done.set()
 
-    def _spawn(self, cwd: Path, env: Dict[str, str]) -> Process:
-        setting = Setting({str(name): str(value) for name, value in env.items()}, str(cwd))
-        with (cwd / "stdout").open("wb") as stdout, (cwd / "stderr").open("wb") as stderr:
-            child = self._context.reaper.spawn(
-                self._task.argv, self._task.name, setting, stdout.fileno(), stderr.fileno()
-            )
-        child.watch(self._task.wake)
+    def _execute(self) -> Json:
+        folder = self._wanted.cwd
+        _empty(folder)
         if isinstance(self._server, Process):
             self._server.watch(self._task.wake)
+        with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+            outputs = (stdout, stderr)
+            child = self._start_held(outputs) if self._wanted.hold else self._spawn(outputs)
+            if child is not None:
+                self._attend(child, outputs)
+                self._context.kill_tree(None, self._task.name)
+            self._cut(outputs)
+        return self._report(child)
+
+    def _spawn(self, outputs: Tuple[BinaryIO, ...], held: Optional[hold.Hold] = None) -> Process:
+        setting = Setting(self._wanted.env, str(self._wanted.cwd))
+        stdout, stderr = (file.fileno() for file in outputs)
+        name = self._task.name
+        child = self._context.reaper.spawn(self._wanted.argv, name, setting, stdout, stderr, held)
+        self._task.child = child
+        child.watch(self._task.wake)
+        if held is None:
+            self._task.loaded.set()
         return child
 
-    def _attend(self, child: Process, deadline: float, times: List[float]) -> bool:
-        """Sample at the given times until the task ends or must end; say whether it ran out of time."""
-        late = False
+    def _start_held(self, outputs: Tuple[BinaryIO, ...]) -> Optional[Process]:
+        """Hold the program and start it when told; None when it was to end before it began."""
+        held, child = self._load(outputs)
+        task = self._task
+        task.held = "spawn" if child is None else "ptrace"
+        task.loaded.set()
+        with hold.precedence():
+            while task.at is None or hold.coarse(task.at) > 0:
+                if self._must_end() or (child is not None and child.wait(0)):
+                    if child is not None:
+                        self._context.kill_tree(child, task.name)
+                        child.wait(process.KILL_LIMIT)
+                    return child
+                task.wake.wait(None if task.at is None else max(0.0, hold.coarse(task.at)))
+                task.wake.clear()
+            self._late = time.monotonic() > task.at
+            if child is None:
+                hold.sleep_until(task.at)
+                return self._spawn(outputs)
+            began = held.release(child, task.at)
+        child.began, child.started = began, time.time() - (time.monotonic() - began)
+        return child
+
+    def _load(self, outputs: Tuple[BinaryIO, ...]) -> Tuple[hold.Hold, Optional[Process]]:
+        held = hold.Hold()
+        if not hold.can_be_held(self._wanted.argv[0], {**os.environ, **self._wanted.env}):
+            return held, None
+        try:
+            child = self._spawn(outputs, held)
+        except RefusalError as error:
+            if isinstance(error.__cause__, subprocess.SubprocessError):  # not the program's fault: ptrace's
+                return held, None
+            raise
+        self._spent = held.spent
+        return held, child
+
+    def _attend(self, child: Process, outputs: Tuple[BinaryIO, ...]) -> None:
+        """Wait until the task ends or must end."""
+        deadline = child.began + self._wanted.limit
         while not child.wait(0):
             now = time.monotonic()
-            late = now >= deadline
-            if late or self._task.cancelled or self._server_died():
-                self._end(child)
+            room = self._wanted.output_limit - _size(outputs)
+            self._timed_out = now >= deadline
+            self._exceeded = room < 0
+            if self._timed_out or self._exceeded or self._must_end():
+                self._end(child, 0 if self._exceeded else GRACE)
                 break
-            if self._sampler is not None and self._sampled < len(times) and now >= times[self._sampled]:
-                edge = self._sampled in {0, len(times) - 1}
-                self._sampler.take(child.pid, edge=edge)
-                self._sampled += 1
-                continue
-            until = min([deadline, *times[self._sampled : self._sampled + 1]])
-            self._task.wake.wait(max(0.0, until - now))
+            pause = min(1.0, max(0.02, room / _FASTEST_OUTPUT))
+            self._task.wake.wait(max(0.0, min(deadline - now, pause)))
             self._task.wake.clear()
-        if self._sampler is not None and 0 < self._sampled < len(times):
-            self._sampler.take(child.pid, edge=True, ended=_cpu(child))
-        self._context.kill_tree(None, self._task.name)
-        return late
+        self._task.finish()
+
+    def _must_end(self) -> bool:
+        return self._task.cancelled or self._server_died()
 
     def _server_died(self) -> bool:
         return self._server is not None and self._server.wait(0)
 
-    def _end(self, child: Process) -> None:
-        tree = process.descendants(child.pid)
-        child.send(signal.SIGTERM)
-        process.kill_all(tree, signal.SIGTERM)
-        child.wait(GRACE)
+    def _end(self, child: Process, grace: float) -> None:
+        if grace:
+            tree = process.descendants(child.pid)
+            child.send(signal.SIGTERM)
+            process.kill_all(tree, signal.SIGTERM)
+            child.wait(grace)
         self._context.kill_tree(child, self._task.name)
         child.wait(process.KILL_LIMIT)
 
-    def _report(self, child: Process, timed_out: bool, start: float, duration: float) -> Json:  # noqa: FBT001 - private
-        if self._server is not None and child.exit:
+    def _cut(self, outputs: Tuple[BinaryIO, ...]) -> None:
+        """Leave no more output than was allowed, the beginning of each."""
+        limit = self._wanted.output_limit
+        if _size(outputs) > limit:
+            self._exceeded = True
+            for file in outputs:
+                if os.fstat(file.fileno()).st_size > limit:
+                    os.ftruncate(file.fileno(), limit)
+
+    def _report(self, child: Optional[Process]) -> Json:
+        if self._server is not None and child is not None and child.exit:
             self._server.wait(_NOTICE)
         died = self._server_died()
-        usage = child.usage
+        now = time.time()
+        listed, left_off = _listing(self._context, self._wanted.cwd)
         return {
-            "exit": child.exit,
-            "timed_out": timed_out,
+            "exit": child.exit if child else -signal.SIGKILL,
+            "timed_out": self._timed_out,
             "cancelled": self._task.cancelled,
-            "start": child.started,
-            "end": child.ended,
-            "cpu_user": usage.ru_utime if usage else 0.0,
-            "cpu_system": usage.ru_stime if usage else 0.0,
-            "max_rss": usage.ru_maxrss * 1024 if usage else 0,  # at least the agent's own at the fork
-            "window": {"start": start, "end": start + duration},
+            "output_exceeded": self._exceeded,
+            "start": child.started if child else now,
+            "end": child.ended if child else now,
+            "began": child.began if child else time.monotonic(),
+            "late": self._late,
+            **_resources(child, self._spent),
             "service_died": died,
             "service_exit": self._server.exit if self._server is not None and died else None,
+            "files": listed,
+            "files_left_off": left_off,
         }
 
 
-def _cpu(child: Process) -> float:
-    return child.usage.ru_utime + child.usage.ru_stime if child.usage else 0.0
+def _empty(folder: Path) -> None:
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
 
 
-def sample_times(start: float, duration: float, hertz: float) -> List[float]:
-    """At the start, then each 1/hertz seconds, and at the end."""
-    times = [start]
-    step = 1 / hertz if hertz > 0 else duration
-    while times[-1] + step < start + duration - step / 2:
-        times.append(start + step * len(times))
-    return [*times, start + duration]
+def _size(outputs: Tuple[BinaryIO, ...]) -> int:
+    return sum(os.fstat(file.fileno()).st_size for file in outputs)
+
+
+def _resources(child: Optional[Process], spent: float) -> Json:
+    """What the task used, without what the child used before it was the program."""
+    usage = child.usage if child else None
+    if usage is None:
+        return {"cpu_user": 0.0, "cpu_system": 0.0, "max_rss": 0}
+    system = usage.ru_stime - spent
+    return {
+        "cpu_user": max(0.0, usage.ru_utime + min(0.0, system)),
+        "cpu_system": max(0.0, system),
+        "max_rss": usage.ru_maxrss * 1024,  # at least the agent's own at the fork
+    }
+
+
+def _listing(context: Context, folder: Path) -> Tuple[List[Json], int]:
+    """List what the task left, as far as a reply holds it, and count the rest."""
+    found: List[Json] = files.files(context, str(folder))["files"]
+    size = 0
+    for number, entry in enumerate(found):
+        size += len(json.dumps(entry)) + 2
+        if size > LISTING_LIMIT:
+            return found[:number], len(found) - number
+    return found, 0

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
@@ -60,6 +61,13 @@ class FakePending:
     def __init__(self, reply: Reply | Exception) -> None:
         """Keep what `result` returns or raises."""
         self._reply = reply
+
+    @property
+    def done(self) -> bool:
+        return True
+
+    def watch(self, event: threading.Event) -> None:
+        event.set()
 
     def result(self, timeout: float) -> Reply:  # noqa: ARG002 - as the real one
         """Return the reply, or raise what the operation ended with."""
@@ -143,16 +151,17 @@ class FakeAgent:
     def clock(self) -> Clock:
         return Clock(self.offset, self.uncertainty)
 
-    def fetch_all(self, wanted: Sequence[tuple[str, Path]]) -> list[str]:
-        return [self.fetch(path, destination) for path, destination in wanted]
+    def fetch_all(self, files: Sequence[tuple[str, Path]]) -> list[str]:
+        return [self.fetch(path, destination) for path, destination in files]
 
-    def put(self, source: Path, path: str) -> str:
+    def put(self, source: Path, path: str, *, executable: bool = False) -> str:
         target = Path(path)
         if not layout.below(target, self._work):
             raise AgentError(f"{self.host}: {path} is not below {self._work}: it is not this run's to write")
         target.parent.mkdir(parents=True, exist_ok=True)
         data = source.read_bytes()
         target.write_bytes(data)
+        target.chmod(0o755 if executable else 0o644)
         return hashlib.sha256(data).hexdigest()
 
     def fetch(self, path: str, destination: Path) -> str:
@@ -168,7 +177,7 @@ class FakeAgent:
 
     def _hello(self, cache: Path, runtime: Path) -> Reply:
         return {
-            "protocol": 1,
+            "protocol": 2,
             "pid": os.getpid(),
             "boot_id": "00000000-0000-0000-0000-000000000000",
             "python": "3.9.0",
@@ -178,11 +187,13 @@ class FakeAgent:
             "runtime": str(runtime),
             "realtime": self._clock(),
             "monotonic": self._monotonic(),
+            "busy": False,
             "hash": "0" * 64,
         }
 
     def _op_hello(self, _: Reply) -> Reply:
-        return {**self.hello, "realtime": self._clock()}
+        now = {"realtime": self._clock(), "monotonic": self._monotonic()}
+        return {**self.hello, **now, "busy": bool(self._running)}
 
     def _op_lease(self, _: Reply) -> Reply:
         return {}

@@ -104,7 +104,7 @@ def bed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_hello_says_where_things_lie(bed: Bed) -> None:
     hello = bed.agent.call("hello", timeout=LIMIT)
-    assert hello["protocol"] == 1
+    assert hello["protocol"] == 2
     assert hello["work"] == f"{hello['cache']}/runs/{RUN}"
     wanted = {"pid", "boot_id", "python", "uid", "runtime", "realtime", "monotonic", "hash"}
     assert wanted <= set(hello)

@@ -211,7 +211,7 @@ def test_samples_cover_the_window(bench: Bench) -> None:
     result = run(agent, "t1", busy, service="server-1", window={"warmup": 0.1, "duration": 0.5}, sample_hz=10)
     text = Path(agent.hello["work"], "trials/t1/host.samples").read_text()
     head, *samples = [json.loads(line) for line in text.splitlines()]
-    assert head["schema"] == 1
+    assert head["schema"] == 2
     assert len(samples) == 6
     first, last = samples[0], samples[-1]
     assert first["t"] >= result["window"]["start"]

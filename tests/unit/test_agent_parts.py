@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchctl.agent import files, fingerprint, image, process, service, software, task
+from benchctl.agent import files, fingerprint, image, process, service, software, watch
 from benchctl.agent.context import Context
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.sampler import Sampler
@@ -26,18 +26,26 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
 
 @given(
     start=st.floats(0, 1e6),
+    warmup=st.sampled_from([0.0, 0.05, 1.0, 7.3]),
     duration=st.floats(0.01, 600),
-    hertz=st.sampled_from([0.0, 0.5, 1.0, 3.0, 10.0]),
+    hertz=st.sampled_from([0.5, 1.0, 3.0, 10.0]),
 )
-def test_samples_start_and_end_with_the_window(start: float, duration: float, hertz: float) -> None:
-    times = task.sample_times(start, duration, hertz)
+def test_samples_stand_at_the_edges_of_the_window(
+    start: float, warmup: float, duration: float, hertz: float
+) -> None:
+    found = watch.moments(start, warmup, duration, hertz)
+    edges = [number for number, moment in enumerate(found) if moment.edge]
+    first, last = edges
+    assert (found[first].at, found[last].at) == (start + warmup, start + warmup + duration)
+    assert last == len(found) - 1
+    assert [moment.warmup for moment in found] == [number < first for number in range(len(found))]
+    times = [moment.at for moment in found]
     assert times[0] == start
-    assert times[-1] == start + duration
     assert times == sorted(times)
-    if hertz:
-        gaps = [later - earlier for earlier, later in pairwise(times)]
-        assert max(gaps) <= 1.5 / hertz + 1e-6 * (1 + start)
-        assert len(gaps) == 1 or min(gaps) >= 0.5 / hertz - 1e-6 * (1 + start)
+    for part in (times[: first + 1], times[first:]):
+        gaps = [later - earlier for earlier, later in pairwise(part)]
+        assert max(gaps, default=0) <= 1.5 / hertz + 1e-6 * (1 + start)
+        assert len(gaps) <= 1 or min(gaps) >= 0.5 / hertz - 1e-6 * (1 + start)
 
 
 @pytest.mark.parametrize(("text", "found"), [("0", {0}), ("0-2,5", {0, 1, 2, 5}), ("3,1-1", {1, 3})])

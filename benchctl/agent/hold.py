@@ -1,0 +1,136 @@
+"""Programs that are loaded but have not executed anything, and the wait for an instant on the clock.
+
+Owns ptrace and the scheduling policy around a start. A held program belongs to the thread that started it:
+only that one may release it, and when it dies with its process the kernel kills what it holds.
+"""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+from typing import Iterator, Mapping
+
+from benchctl.agent.process import Process
+
+_TRACEME, _DETACH, _SETOPTIONS = 0, 17, 0x4200
+_EXITKILL = 0x00100000
+_WALL = 0x40000000
+_PR_SET_TIMERSLACK = 29
+_TIMER_ABSTIME = 1
+_CLOCK_MONOTONIC = 1
+_WAITER, _HELD = 20, 10  # priorities under SCHED_FIFO: who releases goes before what is released
+_HEAD_START = 0.001  # seconds that a released program may run before others, to get on a CPU at all
+_COARSE = 0.003  # seconds before the instant from which on nothing but the clock is waited for
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = [("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long)]
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_ptrace = ctypes.PyDLL(None, use_errno=True).ptrace  # keeps the interpreter: nothing may come in between
+_ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_ptrace.restype = ctypes.c_long
+
+
+class Hold:
+    """One program stopped by ptrace from its exec to `release`. Its methods are one thread's."""
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self.spent = 0.0  # seconds of CPU that the child used before it was the program
+        self._pid = 0
+
+    def before_exec(self) -> None:
+        """In the child: let the parent trace it from its exec on. Raises OSError where that is refused."""
+        if _ptrace(_TRACEME, 0, None, None):
+            raise OSError(ctypes.get_errno(), "ptrace is refused")
+
+    def after_exec(self, pid: int) -> None:
+        """In the parent: wait for the stop, and have the program killed should this process die.
+
+        Raises SubprocessError when it did not stop as it should.
+        """
+        _, status = os.waitpid(pid, _WALL)
+        stopped = os.WIFSTOPPED(status) and os.WSTOPSIG(status) == signal.SIGTRAP
+        if not stopped or _ptrace(_SETOPTIONS, pid, None, _EXITKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            raise subprocess.SubprocessError("it cannot be held")
+        self._pid = pid
+        with contextlib.suppress(OSError, ValueError):  # the kernel may keep no such statistics
+            self.spent = int(Path(f"/proc/{pid}/schedstat").read_bytes().split()[0]) / 1e9
+
+    def release(self, child: Process, at: float) -> float:
+        """Wait for an instant of CLOCK_MONOTONIC, then let the program run; return when that was done."""
+        preferred = not child.done.is_set() and _prefer(self._pid, _HELD)
+        sleep_until(at)
+        began = time.monotonic()
+        _ptrace(_DETACH, self._pid, None, None)
+        if preferred:
+            time.sleep(_HEAD_START)
+            with contextlib.suppress(ProcessLookupError):
+                _unprefer(self._pid)
+        return began
+
+
+def can_be_held(argv0: str, environment: Mapping[str, str]) -> bool:
+    """Say whether tracing changes nothing: it would take setuid and file capabilities away."""
+    path = shutil.which(argv0, path=environment.get("PATH", os.defpath))
+    if path is None:
+        return True  # the start says what is wrong
+    try:
+        if os.stat(path).st_mode & (stat.S_ISUID | stat.S_ISGID):  # noqa: PTH116 - beside getxattr
+            return False
+        os.getxattr(path, "security.capability")
+    except OSError:
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def precedence() -> Iterator[None]:
+    """Let the calling thread go before all others where that is permitted, with exact timers anyway."""
+    _libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    preferred = _prefer(0, _WAITER)
+    try:
+        yield
+    finally:
+        if preferred:
+            _unprefer(0)
+        _libc.prctl(_PR_SET_TIMERSLACK, 0, 0, 0, 0)
+
+
+def coarse(at: float) -> float:
+    """Return how long to wait for other news before only the instant counts, in seconds."""
+    return at - time.monotonic() - _COARSE
+
+
+def sleep_until(at: float) -> None:
+    """Wait for an instant of CLOCK_MONOTONIC."""
+    seconds = int(at)
+    until = _Timespec(seconds, round((at - seconds) * 1e9))
+    while time.monotonic() < at and _libc.clock_nanosleep(
+        _CLOCK_MONOTONIC, _TIMER_ABSTIME, ctypes.byref(until), None
+    ):
+        pass
+
+
+def _prefer(pid: int, priority: int) -> bool:
+    try:
+        os.sched_setscheduler(pid, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+    except OSError:
+        return False
+    return True
+
+
+def _unprefer(pid: int) -> None:
+    for policy in (os.SCHED_OTHER, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK):  # the first wants a privilege
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(pid, policy, os.sched_param(0))
+            return

@@ -1,0 +1,188 @@
+"""Watches: a sampler over a warm-up and a window that stand on the clock, in a thread of its own.
+
+Owns when samples are taken. A watch goes on without any connection; it ends with its window, with its task,
+or when it is told to.
+"""
+
+import threading
+import time
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+from benchctl.agent import layout
+from benchctl.agent import task as tasks
+from benchctl.agent.context import Context, Handle, Json
+from benchctl.agent.refusal import RefusalError
+from benchctl.agent.sampler import Sampler
+from benchctl.agent.task import Task
+
+SAMPLES = "host.samples"
+
+
+class Moment(NamedTuple):
+    """When to take one sample, on CLOCK_MONOTONIC."""
+
+    at: float
+    edge: bool
+    warmup: bool
+
+
+class Watch:
+    """One sampler and its thread."""
+
+    def __init__(
+        self, path: Path, moments: List[Moment], task: Optional[Task], server: Optional[Handle]
+    ) -> None:
+        """Describe a watch; nothing is opened before `begin`."""
+        self.path = path
+        self._moments = moments
+        self._task = task
+        self._server = server
+        self._stopped = threading.Event()
+        self._wake = threading.Event()
+        self._sampler: Optional[Sampler] = None
+        self._thread: Optional[threading.Thread] = None
+
+    def begin(self) -> None:
+        """Open all that is to be sampled, and go on in a thread. Raises OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        sampler = self._sampler = Sampler(self.path, self._server.pid if self._server else None)
+        if self._task is not None:
+            self._task.watch(self._wake)
+        name = f"watch-{self.path.parent.name}"
+        self._thread = threading.Thread(target=self._live, args=(sampler,), name=name, daemon=True)
+        self._thread.start()
+
+    def end(self) -> Json:
+        """End it now unless it has ended; return how many samples there are, and their file."""
+        self._stopped.set()
+        self._wake.set()
+        if self._thread is None or self._sampler is None:
+            return {"samples": 0, "files": []}
+        self._thread.join()
+        files = [{"path": self.path.name, "size": self.path.stat().st_size}] if self.path.exists() else []
+        return {"samples": self._sampler.taken, "files": files}
+
+    def _live(self, sampler: Sampler) -> None:
+        try:
+            for moment, following in zip(self._moments, [*self._moments[1:], None]):  # noqa: B905 - equal, 3.9
+                if following and not moment.edge and following.at <= time.monotonic():
+                    continue  # behind: what is missed is not made up
+                if not self._await(moment.at):
+                    if sampler.taken:
+                        self._take(sampler, moment, edge=True)
+                    return
+                self._take(sampler, moment, edge=moment.edge)
+        finally:
+            sampler.close()
+
+    def _await(self, at: float) -> bool:
+        """Wait until an instant; say whether it came before the end."""
+        while not self._stopped.is_set() and not (self._task and self._task.over.is_set()):
+            left = at - time.monotonic()
+            if left <= 0:
+                return True
+            self._wake.wait(left)
+            self._wake.clear()
+        return False
+
+    def _take(self, sampler: Sampler, moment: Moment, *, edge: bool) -> None:
+        child = self._task.child if self._task else None
+        ended = None
+        if child is not None and child.usage is not None:
+            ended = child.usage.ru_utime + child.usage.ru_stime
+        sampler.take(child.pid if child else None, edge=edge, warmup=moment.warmup, ended=ended)
+
+
+def watch(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
+    context: Context,
+    watch: str,
+    cwd: str,
+    start: float,
+    warmup: float,
+    duration: float,
+    hz: float,
+    task: Optional[str] = None,
+    service: Optional[str] = None,
+) -> Json:
+    """Sample the host from `start` (CLOCK_MONOTONIC) on into cwd/host.samples; the same id begins once.
+
+    `warmup` and `duration` in seconds: the window's edges are at start + warmup and `duration` later. It ends
+    early with an edge when `task` ends.
+    """
+    if duration <= 0 or warmup < 0 or hz <= 0:
+        raise RefusalError("watch: duration and hz are more than 0, warmup is not less")
+    folder = Path(cwd)
+    if not folder.is_absolute() or ".." in folder.parts or not layout.below(folder, context.work):
+        raise RefusalError(f"{folder} is not below {context.work}: no samples of this run belong there")
+    with context.lock:
+        if watch in context.watches:
+            return {}
+        found = context.tasks.get(task) if task is not None else None
+        if task is not None and found is None:
+            raise RefusalError(f"there is no task {task} to watch; launch it first")
+        server = context.services.get(service) if service is not None else None
+        if service is not None and server is None:
+            raise RefusalError(f"{service} is not running, so there is nothing to watch", "service")
+        plan = moments(start, warmup, duration, hz)
+        begun = context.watches[watch] = Watch(folder / SAMPLES, plan, found, server)
+    try:
+        begun.begin()  # not under the lock: a `go` must not wait for it
+    except OSError as error:
+        context.watches.pop(watch, None)
+        raise RefusalError(f"watch {watch}: {error}", "internal") from error
+    return {}
+
+
+def unwatch(context: Context, watch: str) -> Json:
+    """End a watch, at once if it is under way; return what it left. Well if it never was."""
+    with context.lock:
+        found = context.watches.get(watch)
+    return found.end() if found else {"samples": 0, "files": []}
+
+
+def run(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
+    context: Context,
+    task: str,
+    argv: List[str],
+    cwd: str,
+    limit: float,
+    env: Optional[Dict[str, str]] = None,
+    window: Optional[Json] = None,
+    sample_hz: float = 1.0,
+    service: Optional[str] = None,
+) -> Json:
+    """Launch, watch and await in one: for a load on one host, which needs no common start."""
+    tasks.launch(context, task, argv, cwd, limit, env, service=service)
+    begun = context.tasks[task].child
+    warmup = float((window or {}).get("warmup") or 0)
+    duration = float((window or {}).get("duration") or 0)
+    name = f"{task}.window"
+    if begun is not None and duration > 0:
+        step = sample_hz if sample_hz > 0 else 1 / duration
+        watch(context, name, cwd, begun.began + warmup, 0, duration, step, task, service)
+    result = tasks.await_(context, task)
+    unwatch(context, name)
+    start = result["start"] + warmup
+    return {**result, "window": {"start": start, "end": start + duration}}
+
+
+def moments(start: float, warmup: float, duration: float, hertz: float) -> List[Moment]:
+    """From the start on each 1/hertz seconds, at the window's start, from there on again, at its end."""
+    step, begin, end = 1 / hertz, start + warmup, start + warmup + duration
+    before = [Moment(at, edge=False, warmup=True) for at in _steps(start, begin, step)] if warmup else []
+    inside = [Moment(at, edge=False, warmup=False) for at in _steps(begin, end, step)[1:]]
+    return [
+        *before,
+        Moment(begin, edge=True, warmup=False),
+        *inside,
+        Moment(end, edge=True, warmup=False),
+    ]
+
+
+def _steps(start: float, end: float, step: float) -> List[float]:
+    """From the start on, and not so near to the end that the next one would crowd it."""
+    found = [start]
+    while start + step * len(found) < end - step / 2:
+        found.append(start + step * len(found))
+    return found
