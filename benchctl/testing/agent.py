@@ -10,15 +10,18 @@ import hashlib
 import json
 import os
 import shutil
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from benchctl.agent import layout
+from benchctl.benchmark.protocol import Clock
 from benchctl.errors import AgentError, BenchctlError, ServiceError
+
+if TYPE_CHECKING:
+    import threading
 
 Reply = dict[str, Any]
 Outcome = Exception | Reply | Callable[[Reply], Reply]
@@ -46,13 +49,6 @@ _PROC = {
     "snmp": "Tcp: InSegs OutSegs RetransSegs\nTcp: {b} {s} 0\n",
     "meminfo": "MemTotal:       16000000 kB\nMemAvailable:   15000000 kB\nDirty:               0 kB\n",
 }
-
-
-class Clock(NamedTuple):
-    """A host's CLOCK_MONOTONIC minus the controller's, in seconds, and how wrong that may be."""
-
-    offset: float
-    uncertainty: float
 
 
 class FakePending:
