@@ -1,4 +1,4 @@
-"""What every trial of a run shares: the host's agent, the descriptors, the places for files and facts."""
+"""What every trial of a run shares: the hosts' agents, the descriptors, the places for files and facts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from benchctl.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from benchctl import gates
     from benchctl.benchmark.cancel import Cancel
-    from benchctl.benchmark.connection import Agent
+    from benchctl.benchmark.fleet import Fleet
     from benchctl.journal import Journal
     from benchctl.model.event import Listener
+    from benchctl.model.host import Host, Inventory
     from benchctl.model.measurement import Trial
     from benchctl.model.plan import Plan
 
@@ -33,7 +34,7 @@ class Sink(Protocol):
 
 
 class Descriptor(NamedTuple):
-    """A descriptor as it lies on the host, and its content."""
+    """A descriptor as it lies on a host, and its content."""
 
     path: str
     content: dict[str, Any]
@@ -41,46 +42,68 @@ class Descriptor(NamedTuple):
 
 @dataclass(frozen=True)
 class Bench:
-    """The setting of a run's trials on one host."""
+    """The setting of a run's trials."""
 
     plan: Plan
-    host: str
-    agent: Agent
-    descriptors: dict[str, Descriptor]  # instance id or loader role
-    images: dict[str, str]  # the plan's image id -> the image's name on the host
+    inventory: Inventory
+    fleet: Fleet  # the agents of all hosts of the inventory
+    descriptors: Mapping[str, Mapping[str, Descriptor]]  # host -> instance id or loader role
+    images: dict[str, str]  # the plan's image id -> the image's name on the DBMS's host
     sink: Sink
     journal: Journal
     listener: Listener
     cancel: Cancel
     context: gates.Context
     clock: Callable[[], float]  # the time of day, for what is recorded
-    timer: Callable[[], float]  # seconds that no setting of the time of day moves, for limits and lengths
+    timer: Callable[[], float]  # CLOCK_MONOTONIC of this machine, for limits, lengths and T0
 
     @property
-    def work(self) -> str:
-        """The run's folder on the host."""
-        return str(self.agent.hello["work"])
+    def server(self) -> Host:
+        """The host of the DBMS."""
+        return self.inventory.groups["dbms"][0]
 
-    def target(self, instance: Descriptor) -> dict[str, Any]:
-        """How a load generator reaches the instance, with the run's private folder filled in."""
-        runtime = self.agent.hello["runtime"]
+    @property
+    def loaders(self) -> tuple[Host, ...]:
+        """The hosts of the load generators; without a group of that name, the first host."""
+        return self.inventory.groups.get("loader") or self.inventory.hosts[:1]
+
+    def work(self, host: str) -> str:
+        """The run's folder on a host."""
+        return str(self.fleet[host].hello["work"])
+
+    def target(self, instance: str, seen_from: str) -> dict[str, Any]:
+        """How a load generator on the host `seen_from` reaches the DBMS: its socket only on the same host."""
+        server = self.server
+        agent, descriptor = self.fleet[server.name], self.descriptors[server.name][instance]
+        reach = {
+            key: value.replace("{runtime}", agent.hello["runtime"]) if isinstance(value, str) else value
+            for key, value in descriptor.content["target"].items()
+        }
+        if seen_from != server.name:
+            reach.pop("socket", None)
+            reach["host"] = server.address
+        return reach
+
+
+def read_descriptors(
+    fleet: Fleet, paths: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, Descriptor]]:
+    """Fetch the descriptors that configure left on each host. Raises StepError when one is not JSON."""
+    with TemporaryDirectory() as folder:
         return {
-            key: value.replace("{runtime}", runtime) if isinstance(value, str) else value
-            for key, value in instance.content["target"].items()
+            host: {
+                name: _read(fleet, host, path, Path(folder) / "descriptor.json")
+                for name, path in there.items()
+            }
+            for host, there in paths.items()
         }
 
 
-def read_descriptors(agent: Agent, paths: dict[str, str]) -> dict[str, Descriptor]:
-    """Fetch the descriptors that configure left on the host. Raises StepError when one is not JSON."""
-    with TemporaryDirectory() as folder:
-        found = {}
-        for name, path in paths.items():
-            copy = Path(folder) / "descriptor.json"
-            agent.fetch(path, copy)
-            try:
-                found[name] = Descriptor(path, json.loads(copy.read_text(encoding="utf-8")))
-            except ValueError as error:
-                raise StepError(
-                    f"{path}: not a descriptor: {error}", remedy="`--force` configures again"
-                ) from error
-        return found
+def _read(fleet: Fleet, host: str, path: str, copy: Path) -> Descriptor:
+    fleet[host].fetch(path, copy)
+    try:
+        return Descriptor(path, json.loads(copy.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise StepError(
+            f"{host}: {path}: not a descriptor: {error}", remedy="`--force` configures again"
+        ) from error

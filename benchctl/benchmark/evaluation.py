@@ -11,7 +11,6 @@ from benchctl import gates, loaders
 from benchctl.model.measurement import HostLoad, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from benchctl.model.experiment import Workload
@@ -70,7 +69,8 @@ def evaluate(raw: Path, facts: Measured, *, workload: Workload, context: gates.C
     Raises ParseError for output that is not understood.
     """
     loads = tuple(_read(raw, ran, workload) for ran in facts.loads)
-    result = _together(loads)
+    parts = [loaders.Part(load.host, raw / load.host, load.window, load.result) for load in loads]
+    result = loaders.merge(loaders.get(workload.role), parts)
     evidence = gates.read(
         raw / facts.host,
         window=facts.loads[0].window,
@@ -86,8 +86,3 @@ def evaluate(raw: Path, facts: Measured, *, workload: Workload, context: gates.C
 def _read(raw: Path, ran: Ran, workload: Workload) -> HostLoad:
     parsed = loaders.get(workload.role).parse(raw / ran.host, ran.window, workload, ran.task)
     return HostLoad(**ran._asdict(), result=parsed)
-
-
-def _together(loads: Sequence[HostLoad]) -> LoaderResult:
-    (load,) = loads
-    return load.result

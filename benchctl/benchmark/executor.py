@@ -50,9 +50,7 @@ def run_trials(trials: Iterable[PlannedTrial], bench: Bench) -> None:
         except StepError as error:
             bench.listener(TrialFailed(ordinal=planned.ordinal, reason=str(error)))
             if isinstance(error, AgentError):
-                bench.agent.call(
-                    "hello", timeout=HELLO_LIMIT
-                )  # one that is silent fails all later trials too
+                bench.fleet.each("hello", timeout=HELLO_LIMIT)  # a silent one fails all later trials too
             failures_in_a_row += 1
             if design.on_failure == "stop" or failures_in_a_row >= len(bench.plan.treatments):
                 raise

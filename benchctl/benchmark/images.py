@@ -41,17 +41,16 @@ def image_name(image: Image, instance: dict[str, Any], prepare: Command | None) 
 
 
 def _build(image: Image, bench: Bench) -> str:
-    instance, loader = bench.descriptors[image.instance], bench.descriptors[image.loader]
+    host = bench.server.name
+    instance, loader = (bench.descriptors[host][name] for name in (image.instance, image.loader))
     prepare = loaders.get(image.loader).prepare(
         image.prepare, loader.content, instance.content["target"], image.seed
     )
     name = image_name(image, instance.content, prepare)
     bench.cancel.check()
-    bench.listener(
-        Message(level="detail", text=f"data image {name[:8]} for {image.instance} on {bench.host}")
-    )
-    with bench.journal.act("image", image=name, instance=image.instance) as act:
-        reply = bench.agent.call(
+    bench.listener(Message(level="detail", text=f"data image {name[:8]} for {image.instance} on {host}"))
+    with bench.journal.act("image", image=name, instance=image.instance, host=host) as act:
+        reply = bench.fleet[host].call(
             "image",
             timeout=BUILD_LIMIT,
             descriptor=instance.path,

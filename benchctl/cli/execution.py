@@ -22,9 +22,9 @@ from benchctl.model.event import Message
 from benchctl.model.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from benchctl.benchmark.connection import Agent
+    from benchctl.benchmark.protocol import Agent
     from benchctl.model.comparison import Summary
     from benchctl.model.event import Listener
     from benchctl.model.host import Host
@@ -71,7 +71,7 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
     from benchctl.configure import AnsibleRunner
     from benchctl.pipeline.execute import execute
     from benchctl.pipeline.session import Session
-    from benchctl.provision import LocalProvisioner
+    from benchctl.provision import provisioner_for
 
     plan = store.plan()
     done = sum(store.is_done(trial.ordinal) for trial in plan.trials)
@@ -84,7 +84,7 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
             cancel=cancel,
             clock=time.time,
             timer=time.monotonic,
-            provisioner=LocalProvisioner(),
+            provisioner=provisioner_for(plan.experiment),
             runner=AnsibleRunner(
                 roles_path=[Path(folder) for folder in plan.role_folders], cancelled=lambda: cancel.requested
             ),
@@ -109,15 +109,18 @@ def _leave(code: int) -> NoReturn:
 
 
 def _connect(
-    host: Host, run: str, owner: str, ttl: float, *, wait: bool, listener: Listener, cancel: Cancel
-) -> Agent:
-    """Reach the host's agent; with `wait`, again and again until the run that holds the host is done."""
-    from benchctl.benchmark.connection import connect
+    hosts: Sequence[Host], run: str, owner: str, ttl: float, *, wait: bool, listener: Listener, cancel: Cancel
+) -> Mapping[str, Agent]:
+    """Reach the hosts' agents; with `wait`, again and again until the run that holds a host is done."""
+    from benchctl.benchmark.connection import connect_all
+
+    def notice(text: str) -> None:
+        listener(Message(level="info", text=text))
 
     told = False
     while True:
         try:
-            return connect(host, run, owner=owner, ttl=ttl)
+            return connect_all(hosts, run, owner=owner, ttl=ttl, on_notice=notice)
         except LeaseError as error:
             if not wait:
                 remedy = f"`benchctl resume {run} --wait` waits for it, then starts"

@@ -3,6 +3,6 @@
 Owns the files below hosts/ in the run directory. Must not change anything on a host.
 """
 
-from benchctl.collect.host import fetch_fingerprint, fetch_logs
+from benchctl.collect.host import fetch_fingerprints, fetch_logs
 
-__all__ = ["fetch_fingerprint", "fetch_logs"]
+__all__ = ["fetch_fingerprints", "fetch_logs"]

@@ -10,16 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from benchctl.benchmark.connection import Agent
+    from benchctl.benchmark.fleet import Fleet
+    from benchctl.benchmark.protocol import Agent
 
 FINGERPRINT_LIMIT = 30.0  # seconds
 FILES_LIMIT = 60.0
 
 
-def fetch_fingerprint(agent: Agent) -> dict[str, Any]:
-    """Everything that describes the host, as the agent reads it; absent facts are None."""
-    facts: dict[str, Any] = agent.call("fingerprint", timeout=FINGERPRINT_LIMIT)["facts"]
-    return facts
+def fetch_fingerprints(fleet: Fleet) -> dict[str, dict[str, Any]]:
+    """Everything that describes each host, as its agent reads it, side by side; absent facts are None."""
+    found = fleet.each("fingerprint", timeout=FINGERPRINT_LIMIT)
+    return {host: reply["facts"] for host, reply in found.items()}
 
 
 def fetch_logs(agent: Agent, work: str, instances: Iterable[str], folder: Path) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
@@ -46,7 +47,7 @@ class Act:
 
 
 class Journal:
-    """Appends entries; every append is on disk when it returns."""
+    """Appends entries, from any thread; every append is on disk when it returns."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         """Open or create the file and lock it; a line cut short by a crash is removed first.
@@ -55,6 +56,7 @@ class Journal:
         """
         self.path = path
         self._clock = clock
+        self._lock = threading.Lock()
         self._fd = _open_locked(path)
         entries, intact = _scan(path)
         self._seq = entries[-1].seq if entries else 0
@@ -88,21 +90,22 @@ class Journal:
         os.close(self._fd)
 
     def _append(self, act: str, phase: Phase, of: int | None, data: dict[str, Any]) -> int:
-        seq = self._seq + 1
-        entry = Entry(seq=seq, time=self._clock(), act=act, phase=phase, of=of, data=data)
-        line = msgspec.json.encode(entry) + b"\n"
-        try:
-            _write_whole(self._fd, line)
-            os.fdatasync(self._fd)
-        except OSError as error:
-            os.ftruncate(self._fd, self._length)
-            raise RunStateError(
-                f"{self.path}: the entry for {act} could not be written: {error}",
-                remedy="free space on that file system, then `benchctl destroy` the run",
-            ) from error
-        self._seq = seq
-        self._length += len(line)
-        return seq
+        with self._lock:
+            seq = self._seq + 1
+            entry = Entry(seq=seq, time=self._clock(), act=act, phase=phase, of=of, data=data)
+            line = msgspec.json.encode(entry) + b"\n"
+            try:
+                _write_whole(self._fd, line)
+                os.fdatasync(self._fd)
+            except OSError as error:
+                os.ftruncate(self._fd, self._length)
+                raise RunStateError(
+                    f"{self.path}: the entry for {act} could not be written: {error}",
+                    remedy="free space on that file system, then `benchctl destroy` the run",
+                ) from error
+            self._seq = seq
+            self._length += len(line)
+            return seq
 
 
 def read(path: Path) -> tuple[Entry, ...]:

@@ -26,6 +26,7 @@ class TrialPhase(Record, frozen=True, kw_only=True):
     ordinal: int
     phase: str
     expected: float | None = None
+    hosts: tuple[str, ...] = ()  # that the phase waits for; none: it goes on here
 
 
 class TrialEnded(Record, frozen=True, kw_only=True):

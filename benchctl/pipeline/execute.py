@@ -6,12 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from benchctl import __version__
-from benchctl.errors import BenchctlError, InterruptedRunError, RunStateError
+from benchctl.errors import BenchctlError, InterruptedRunError, LeaseError, RunStateError
 from benchctl.model.event import Message, StepEnded, StepStarted
-from benchctl.pipeline.recovery import recover
+from benchctl.pipeline.recovery import ever_reached, recover
 from benchctl.pipeline.state import read_state
 from benchctl.pipeline.steps import STEPS
 from benchctl.pipeline.summary import summarise
+from benchctl.pipeline.undo import release
 from benchctl.results.tables import write_tables
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def execute(
     session.journal.note("run.started", pid=os.getpid(), version=__version__, steps=[s.name for s in chosen])
     error: BaseException | None = None
     try:
-        recover(session)
+        if chosen[0].name != "destroy":  # which finds by itself what was left
+            recover(session)
         for step in chosen:
             if step.name != "destroy":
                 session.cancel.check()
@@ -75,7 +77,7 @@ def _unwind(session: Session, error: BaseException | None, *, destroying: bool) 
         if destroying:
             _run(STEPS[-1], session)
         else:
-            session.release()
+            release(session)
     except BenchctlError as failure:
         if isinstance(failure, RunStateError):
             session.give_back(destroying=destroying)
@@ -97,6 +99,8 @@ def _unwritable(error: Exception) -> RunStateError:
 
 
 def _state(session: Session, error: BaseException | None) -> State:
+    if isinstance(error, LeaseError) and not ever_reached(session.journal.entries()):
+        return "planned"  # another run holds the host, and this one has done nothing yet
     if error is None:
         return "finished" if read_state(session.store).steps.get("benchmark") == "done" else "planned"
     return "interrupted" if isinstance(error, InterruptedRunError) else "failed"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchctl.errors import RunStateError
 from benchctl.model.event import Message
+from benchctl.pipeline.undo import undo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,25 +28,33 @@ IDENTITY = (
 
 def recover(session: Session) -> None:
     """Stop what a crashed execution left running, so that this one starts from nothing."""
-    if left_open(session.journal.entries()):
+    names = left_open(session.journal.entries())
+    if names:
         session.listener(
             Message(level="info", text="an earlier execution did not end: stopping what it left")
         )
-        session.agent()
-        session.release()
+        undo(session, [host for host in session.inventory().hosts if host.name in names], remove=False)
 
 
-def left_open(entries: Iterable[Entry]) -> bool:
-    """Whether a connection was opened, or meant to be, and never ended."""
-    opened = False
+def left_open(entries: Iterable[Entry]) -> set[str]:
+    """The hosts with a connection that was opened, or meant to be, and never ended."""
+    opened: set[str] = set()
+    hosts: dict[int | None, str] = {}  # number of the entry that announced it -> host
     for entry in entries:
+        if entry.phase == "meant" and entry.act in {"connect", "end"}:
+            hosts[entry.seq] = str(entry.data["host"])
         if entry.act == "connect" and entry.phase in {"meant", "done"}:
-            opened = True
-        elif (entry.act == "connect" and entry.phase == "failed") or (
-            entry.act == "end" and entry.phase == "done"
-        ):
-            opened = False
+            opened.add(hosts[entry.of or entry.seq])
+        elif (entry.act, entry.phase) in {("connect", "failed"), ("end", "done")}:
+            opened.discard(hosts[entry.of])
     return opened
+
+
+def ever_reached(entries: Iterable[Entry]) -> set[str]:
+    """The hosts that this run worked on, at whatever time, and those of which it is not known."""
+    meant = {e.seq: str(e.data["host"]) for e in entries if e.act == "connect" and e.phase == "meant"}
+    failed = {e.of for e in entries if e.act == "connect" and e.phase == "failed"}
+    return {host for seq, host in meant.items() if seq not in failed}
 
 
 def check_identity(host: str, before: dict[str, Any] | None, now: dict[str, Any]) -> None:
@@ -61,16 +70,21 @@ def check_identity(host: str, before: dict[str, Any] | None, now: dict[str, Any]
         )
 
 
-def reboots(entries: Iterable[Entry]) -> list[int]:
-    """The ordinals of the first trials after a reboot of their host."""
-    boots: list[str] = []
-    pending, found = False, []
+def reboots(entries: Iterable[Entry]) -> list[tuple[int, tuple[str, ...]]]:
+    """The first trials after reboots: their ordinals, and which hosts had been rebooted."""
+    boots: dict[str, str] = {}
+    hosts: dict[int | None, str] = {}
+    pending: list[str] = []
+    found = []
     for entry in entries:
-        if entry.act == "connect" and entry.phase == "done":
-            boot = str(entry.data.get("boot_id", ""))
-            pending = pending or (bool(boots) and boots[-1] != boot)
-            boots.append(boot)
+        if entry.act == "connect" and entry.phase == "meant":
+            hosts[entry.seq] = str(entry.data["host"])
+        elif entry.act == "connect" and entry.phase == "done":
+            host, boot = hosts[entry.of], str(entry.data.get("boot_id", ""))
+            if boots.setdefault(host, boot) != boot:
+                pending.append(host)
+            boots[host] = boot
         elif entry.act == "trial" and entry.phase == "meant" and pending:
-            found.append(int(entry.data["ordinal"]))
-            pending = False
+            found.append((int(entry.data["ordinal"]), tuple(dict.fromkeys(pending))))
+            pending = []
     return found

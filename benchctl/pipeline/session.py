@@ -1,22 +1,22 @@
-"""What the steps of one execution share; the connection to the host opens at its first use."""
+"""What the steps of one execution share; the connections to the hosts open at their first use."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from benchctl.benchmark.fleet import Fleet
 from benchctl.errors import BenchctlError, ConnectionLostError
-from benchctl.model.event import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from benchctl.benchmark.cancel import Cancel
-    from benchctl.benchmark.connection import Agent
+    from benchctl.benchmark.protocol import Agent
     from benchctl.configure import PlaybookRunner
     from benchctl.journal import Journal
     from benchctl.model.event import Listener
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchctl.provision import Provisioner
     from benchctl.results.store import RunStore
 
-LEASE_TTL = 300.0  # seconds without a word from the controller until the host cleans up by itself
+LEASE_TTL = 300.0  # seconds without a word from the controller until a host cleans up by itself
 HELLO_LIMIT = 30.0  # seconds
 REMOVE_LIMIT = 300.0  # seconds: a large data folder on a slow disk
 END_LIMIT = 180.0  # seconds: every service gets its own time to stop
@@ -33,7 +33,7 @@ END_LIMIT = 180.0  # seconds: every service gets its own time to stop
 
 @dataclass
 class Session:
-    """Everything that an execution gets from outside, and the agent it opened."""
+    """Everything that an execution gets from outside, and the agents it reached."""
 
     store: RunStore
     plan: Plan
@@ -41,64 +41,71 @@ class Session:
     listener: Listener
     cancel: Cancel
     clock: Callable[[], float]  # the time of day
-    timer: Callable[[], float]  # seconds that no setting of the time of day moves
+    timer: Callable[[], float]  # CLOCK_MONOTONIC: seconds that no setting of the time of day moves
     provisioner: Provisioner
     runner: PlaybookRunner
-    connect: Callable[[Host, str, str, float], Agent]  # host, run, owner, ttl
+    connect: Callable[[Sequence[Host], str, str, float], Mapping[str, Agent]]  # hosts, run, owner, ttl
     force: bool = False
-    _agent: Agent | None = field(default=None, init=False)
+    _fleet: Fleet | None = field(default=None, init=False)
 
     def inventory(self) -> Inventory:
         return self.store.inventory()
 
-    def agent(self) -> Agent:
-        """The agent of the run's one host."""
-        if self._agent is None:
-            (host,) = self.inventory().hosts
-            with self.journal.act("connect", host=host.name) as act:
-                self._agent = self.connect(host, self.store.id, _owner(), LEASE_TTL)
-                hello = self._agent.hello
-                act.learned(work=hello["work"], runtime=hello["runtime"], boot_id=hello["boot_id"])
-        return self._agent
+    @property
+    def reached(self) -> Mapping[str, Agent]:
+        """The agents that this execution has reached; none before the first use of `fleet`."""
+        return self._fleet or {}
 
-    def living_agent(self) -> Agent:
-        """The agent, reached again when its connection or its supervisor is gone."""
-        try:
-            self.agent().call("hello", timeout=HELLO_LIMIT)
-        except ConnectionLostError:
-            self.close()
-        return self.agent()
+    def fleet(self) -> Fleet:
+        """The agents of all hosts of the run: all of them, or an error with those that are not to be had."""
+        if self._fleet is None:
+            hosts = self.inventory().hosts
+            with ExitStack() as stack:
+                acts = {
+                    host.name: stack.enter_context(self.journal.act("connect", host=host.name))
+                    for host in hosts
+                }
+                self._fleet = Fleet(self.connect(hosts, self.store.id, _owner(), LEASE_TTL))
+                for name, act in acts.items():
+                    act.learned(**_whereabouts(self._fleet[name]))
+        return self._fleet
 
-    def release(self) -> None:
-        """Stop what still runs for this run on the host, end its supervisor, close the connection."""
-        if self._agent is None:
-            return
-        agent = self.living_agent()
-        with self.journal.act("end", host=agent.host) as act:
-            stopped = agent.call("end", timeout=END_LIMIT)["stopped"]
-            act.learned(stopped=stopped)
-        if stopped:
-            self.listener(Message(level="warning", text=f"stopped on {agent.host}: {', '.join(stopped)}"))
-        self.close()
+    def living_agent(self, host: Host) -> Agent:
+        """The agent of one host, reached again when its connection or its supervisor is gone."""
+        agent = self.reached.get(host.name)
+        if agent is not None:
+            try:
+                agent.call("hello", timeout=HELLO_LIMIT)
+            except ConnectionLostError:
+                agent.close()
+            else:
+                return agent
+        with self.journal.act("connect", host=host.name) as act:
+            agent = self.connect([host], self.store.id, _owner(), LEASE_TTL)[host.name]
+            act.learned(**_whereabouts(agent))
+        return agent
 
     def give_back(self, *, destroying: bool) -> None:
-        """Do what `release` and destroy do without a word in the journal, as far as it goes.
+        """Do what the way back does without a word in the journal, as far as it goes.
 
         For a run directory that takes no more entries: the journal then still says that the hosts are in use,
         and whoever comes next looks again.
         """
-        if self._agent is None:
-            return
-        with suppress(BenchctlError):
-            if destroying:
-                self._agent.call("remove", timeout=REMOVE_LIMIT, path=self._agent.hello["work"])
-            self._agent.call("end", timeout=END_LIMIT)
+        for agent in self.reached.values():
+            with suppress(BenchctlError):
+                if destroying:
+                    agent.call("remove", timeout=REMOVE_LIMIT, path=agent.hello["work"])
+                agent.call("end", timeout=END_LIMIT)
 
     def close(self) -> None:
-        """Close the connection; what runs on the host is not touched."""
-        if self._agent is not None:
-            self._agent.close()
-            self._agent = None
+        """Close the connections; what runs on the hosts is not touched."""
+        if self._fleet is not None:
+            self._fleet.close()
+            self._fleet = None
+
+
+def _whereabouts(agent: Agent) -> dict[str, Any]:
+    return {name: agent.hello[name] for name in ("work", "runtime", "boot_id")}
 
 
 def _owner() -> str:

@@ -9,13 +9,13 @@ from benchctl import gates
 from benchctl.benchmark.bench import Bench, read_descriptors
 from benchctl.benchmark.executor import run_trials
 from benchctl.benchmark.images import build_images
-from benchctl.collect import fetch_fingerprint, fetch_logs
+from benchctl.collect import fetch_fingerprints, fetch_logs
 from benchctl.configure import converge
 from benchctl.errors import ConvergeError
 from benchctl.model.event import Message
 from benchctl.model.units import format_duration
-from benchctl.pipeline.recovery import check_identity
-from benchctl.pipeline.session import REMOVE_LIMIT
+from benchctl.pipeline.recovery import check_identity, ever_reached
+from benchctl.pipeline.undo import undo
 from benchctl.plan import make_up_block
 from benchctl.provision import to_ansible
 
@@ -38,15 +38,13 @@ def provision(session: Session) -> str:
 
 
 def configure(session: Session) -> str:
-    agent = session.agent()
     try:
         converged = converge(
             session.plan,
             session.inventory(),
-            agent,
+            session.fleet(),
             session.runner,
             run_dir=session.store.path,
-            cache=agent.hello["cache"],
             force=session.force,
             on_event=lambda text: session.listener(Message(level="detail", text=text)),
         )
@@ -79,42 +77,41 @@ def _trials(session: Session) -> Iterator[PlannedTrial]:
 
 
 def collect(session: Session) -> str:
-    agent = session.agent()
-    folder = session.store.host_folder(agent.host) / "logs"
     instances = [instance.id for instance in session.plan.instances]
-    fetched = fetch_logs(agent, agent.hello["work"], instances, folder)
+    fetched = 0
+    for host, agent in session.fleet().items():
+        folder = session.store.host_folder(host) / "logs"
+        fetched += fetch_logs(agent, agent.hello["work"], instances, folder)
     session.store.save_manifest()
     return f"{fetched} log file" + ("" if fetched == 1 else "s")
 
 
 def destroy(session: Session) -> str:
     """Undo everything of this run on its hosts; safe to repeat, also when nothing was ever provisioned."""
-    if not any(entry.act == "connect" and entry.phase == "done" for entry in session.journal.entries()):
+    names = ever_reached(session.journal.entries())
+    if not names:
         return "nothing was made"
-    agent = session.living_agent()
-    work = agent.hello["work"]
-    with session.journal.act("remove", path=work):
-        agent.call("remove", timeout=REMOVE_LIMIT, path=work)
-    session.release()
-    return f"{work} removed, nothing left running"
+    undo(session, [host for host in session.inventory().hosts if host.name in names], remove=True)
+    return f"{', '.join(sorted(names))}: the run's files removed, nothing left running"
 
 
 def _bench(session: Session) -> Bench:
-    agent = session.agent()
-    facts = fetch_fingerprint(agent)
-    check_identity(agent.host, session.store.fingerprints().get(agent.host), facts)
-    session.store.save_fingerprint(agent.host, facts)
+    fleet, known = session.fleet(), session.store.fingerprints()
+    found = fetch_fingerprints(fleet)
+    for host, facts in found.items():
+        check_identity(host, known.get(host), facts)
+        session.store.save_fingerprint(host, facts)
     return Bench(
         plan=session.plan,
-        host=agent.host,
-        agent=agent,
-        descriptors=read_descriptors(agent, session.store.descriptors()),
+        inventory=session.inventory(),
+        fleet=fleet,
+        descriptors=read_descriptors(fleet, session.store.descriptors()),
         images={},
         sink=session.store,
         journal=session.journal,
         listener=session.listener,
         cancel=session.cancel,
-        context=gates.context(session.inventory(), {agent.host: facts}),
+        context=gates.context(session.inventory(), found),
         clock=session.clock,
         timer=session.timer,
     )

@@ -72,7 +72,11 @@ def _derive_again(store: RunStore, plan: Plan, trial: Trial) -> Trial:
 def _notes(store: RunStore) -> list[str]:
     """What the journal knows and no trial shows."""
     entries = read(store.path / "journal.jsonl")
-    return [f"the host was rebooted before trial {ordinal}" for ordinal in reboots(entries)]
+    several = len(store.inventory().hosts) > 1
+    return [
+        f"{', '.join(hosts) if several else 'the host'} was rebooted before trial {ordinal}"
+        for ordinal, hosts in reboots(entries)
+    ]
 
 
 def _context(store: RunStore) -> gates.Context:

@@ -92,12 +92,12 @@ class RunStore:
         """A view for people and scripts; the journal is the truth."""
         write_atomically(self.path / "state.json", to_json(state))
 
-    def save_descriptors(self, descriptors: dict[str, str]) -> None:
+    def save_descriptors(self, descriptors: dict[str, dict[str, str]]) -> None:
         write_atomically(self.path / "descriptors.json", to_json(descriptors))
 
-    def descriptors(self) -> dict[str, str]:
-        """Instance id or loader role -> path of its descriptor on the host."""
-        return self._read("descriptors.json", dict[str, str])
+    def descriptors(self) -> dict[str, dict[str, str]]:
+        """Host -> instance id or loader role -> path of its descriptor there."""
+        return self._read("descriptors.json", dict[str, dict[str, str]])
 
     def host_folder(self, host: str) -> Path:
         folder = self.path / "hosts" / host

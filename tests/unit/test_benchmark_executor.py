@@ -11,11 +11,13 @@ from benchctl import gates
 from benchctl.benchmark.bench import Bench, read_descriptors
 from benchctl.benchmark.cancel import Cancel
 from benchctl.benchmark.executor import run_trials
+from benchctl.benchmark.fleet import Fleet
 from benchctl.benchmark.images import build_images
 from benchctl.errors import ConnectionLostError, InterruptedRunError, ServiceError, StepError
 from benchctl.journal import Journal
 from benchctl.model.event import TrialEnded, TrialFailed
 from benchctl.model.experiment import Limits
+from benchctl.model.host import Host, Inventory
 from benchctl.results.store import RunStore
 from benchctl.testing.agent import FakeAgent
 from tests.builders import plan
@@ -42,22 +44,28 @@ class Rig:
     """A bench on the fake agent; everything that happens is kept."""
 
     def __init__(self, folder: Path, the_plan: Plan) -> None:
-        self.agent = FakeAgent(folder)
+        self.now = 1_700_000_000.0
+        self.set_ahead = 0.0  # how far the time of day was set ahead meanwhile
+        self.agent = FakeAgent(
+            folder, clock=lambda: self.now + self.set_ahead, monotonic=lambda: self.now - 1e9
+        )
+        self.agent.offset = -1e9
         self.agent.outputs["stdout"] = b'{"throughput": 100.0}\n'
         self.events: list[Event] = []
         self.cancel = Cancel()
         self.store = RunStore.create(folder / "run", experiment_text="", plan=the_plan)
-        self.now = 1_700_000_000.0
-        self.set_ahead = 0.0  # how far the time of day was set ahead meanwhile
         paths = {
             "postgresql-1": self._write("postgresql-1", DESCRIPTOR),
             "command": self._write("command", {}),
         }
+        fleet = Fleet({"fake": self.agent})
         bench = Bench(
             plan=the_plan,
-            host="fake",
-            agent=self.agent,
-            descriptors=read_descriptors(self.agent, paths),
+            inventory=Inventory(
+                groups=dict.fromkeys(("dbms", "loader"), (Host(name="fake", transport="pipe"),))
+            ),
+            fleet=fleet,
+            descriptors=read_descriptors(fleet, {"fake": paths}),
             images={},
             sink=self.store,
             journal=Journal(self.store.path / "journal.jsonl"),
@@ -80,7 +88,7 @@ class Rig:
         run_trials(self.bench.plan.trials, self.bench)
 
     def ops(self) -> list[str]:
-        return [op for op, _ in self.agent.calls]
+        return [op for op, _ in self.agent.calls if op != "clock"]
 
 
 def test_every_trial_runs_in_the_order_of_the_plan_and_is_done(tmp_path: Path) -> None:
@@ -102,7 +110,8 @@ def test_a_trial_clones_starts_asks_loads_asks_again_and_stops(tmp_path: Path) -
     rig = Rig(tmp_path, plan(blocks=1))
     rig.agent.calls.clear()
     run_trials(rig.bench.plan.trials[:1], rig.bench)
-    phases = ["reset", "start", "inspect", "stats", "run", "stats", "stop", "files"]
+    load = ["launch", "go", "await", "watch", "unwatch"]
+    phases = ["reset", "start", "inspect", "stats", *load, "stats", "stop", "files"]
     assert rig.ops() == ["remove", *phases, "remove"]
     start = next(args for op, args in rig.agent.calls if op == "start")
     assert start["settings"] == {"fsync": "on"}
@@ -114,7 +123,7 @@ def test_a_trial_that_is_done_is_not_repeated(tmp_path: Path) -> None:
     before = rig.store.trials()
     rig.run()
     assert rig.store.trials() == before
-    assert rig.ops().count("run") == 4
+    assert rig.ops().count("go") == 4
 
 
 def test_a_failed_trial_is_told_and_the_next_ones_go_on(tmp_path: Path) -> None:
@@ -128,7 +137,7 @@ def test_a_failed_trial_is_told_and_the_next_ones_go_on(tmp_path: Path) -> None:
 
 def test_the_server_is_stopped_even_when_the_load_fails(tmp_path: Path) -> None:
     rig = Rig(tmp_path, plan(blocks=1))
-    rig.agent.script("run", {"exit": 3})
+    rig.agent.script("await", {"exit": 3})
     run_trials(rig.bench.plan.trials[:1], rig.bench)
     assert "stop" in rig.ops()
     (failure,) = [event for event in rig.events if isinstance(event, TrialFailed)]
@@ -139,10 +148,8 @@ def test_the_server_is_stopped_even_when_the_load_fails(tmp_path: Path) -> None:
 
 def test_a_server_that_dies_in_mid_trial_is_told_with_its_last_words(tmp_path: Path) -> None:
     rig = Rig(tmp_path, plan(blocks=1))
-    log = tmp_path / "cache" / "runs" / "run" / "postgresql-1" / "server.log"
-    log.parent.mkdir()
-    log.write_text("LOG: ready\nPANIC: out of luck\n")
-    rig.agent.script("run", {"service_died": True, "service_exit": -9})
+    rig.agent.log = b"LOG: ready\nPANIC: out of luck\n"
+    rig.agent.script("await", {"service_died": True, "service_exit": -9})
     run_trials(rig.bench.plan.trials[:1], rig.bench)
     (failure,) = [event for event in rig.events if isinstance(event, TrialFailed)]
     assert "postgresql-1 ended with -9 in mid-trial" in failure.reason
@@ -177,10 +184,10 @@ def test_as_many_failures_in_a_row_as_treatments_end_the_run(tmp_path: Path) -> 
 
 def test_a_lost_connection_ends_the_run_at_once(tmp_path: Path) -> None:
     rig = Rig(tmp_path, plan(blocks=10))
-    rig.agent.script("run", ConnectionLostError("gone"))
+    rig.agent.script("await", ConnectionLostError("gone"))
     with pytest.raises(ConnectionLostError):
         rig.run()
-    assert rig.ops().count("run") == 1
+    assert rig.ops().count("go") == 1
 
 
 def test_a_stop_between_trials_keeps_what_is_done(tmp_path: Path) -> None:
@@ -195,7 +202,7 @@ def test_a_stop_between_trials_keeps_what_is_done(tmp_path: Path) -> None:
         rig.run()
     assert caught.value.signal_number == signal.SIGTERM
     assert len(rig.store.trials()) <= 1
-    assert rig.ops().count("run") == 1
+    assert rig.ops().count("go") == 1
 
 
 def test_a_stop_in_mid_load_stops_the_server_and_gives_the_trial_up(tmp_path: Path) -> None:
@@ -203,9 +210,9 @@ def test_a_stop_in_mid_load_stops_the_server_and_gives_the_trial_up(tmp_path: Pa
 
     def interrupted(_: dict[str, Any]) -> dict[str, Any]:
         rig.cancel.request(signal.SIGINT)
-        return {"exit": -15, "service_died": False, "timed_out": False, "window": {"start": 0.0, "end": 1.0}}
+        return {"exit": -15, "cancelled": True, "timed_out": False, "service_died": False, "late": False}
 
-    rig.agent.script("run", interrupted)
+    rig.agent.script("await", interrupted)
     with pytest.raises(InterruptedRunError):
         rig.run()
     assert rig.store.trials() == ()

@@ -30,7 +30,7 @@ from tests.builders import plan
 from tests.unit.test_benchmark_executor import DESCRIPTOR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from benchctl.model.event import Event
@@ -52,8 +52,11 @@ class World:
         self._clock = itertools.count(1_700_000_000)
         self._timer = itertools.count()
 
-    def connect(self, host: Host, run: str, owner: str, ttl: float) -> FakeAgent:
-        agent = FakeAgent(self.folder, run=f"{run}-{len(self.agents)}", clock=self.clock)
+    def connect(self, hosts: Sequence[Host], run: str, owner: str, ttl: float) -> dict[str, FakeAgent]:
+        return {host.name: self._connect(host, run) for host in hosts}
+
+    def _connect(self, host: Host, run: str) -> FakeAgent:
+        agent = FakeAgent(self.folder, host=host.name, run=f"{run}-{len(self.agents)}", clock=self.clock)
         agent.outputs["stdout"] = b'{"throughput": 100.0}\n'
         if self.facts:
             agent.script("fingerprint", {"facts": self.facts})
@@ -180,7 +183,7 @@ def test_destroy_is_safe_to_repeat_and_on_a_run_that_made_nothing(world: World) 
 
 
 def test_a_host_that_another_run_holds_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(host: Host, run: str, owner: str, ttl: float) -> FakeAgent:
+    def refuse(hosts: Sequence[Host], run: str, owner: str, ttl: float) -> dict[str, FakeAgent]:
         raise LeaseError("localhost: held by somebody@elsewhere")
 
     monkeypatch.setattr(world, "connect", refuse)
@@ -192,7 +195,7 @@ def test_a_host_that_another_run_holds_is_left_alone(world: World, monkeypatch: 
 def test_a_supervisor_that_is_gone_is_reached_again_to_clean_up(world: World) -> None:
     def die(agent: FakeAgent) -> None:
         if not world.agents:
-            agent.script("run", ConnectionLostError("gone"))
+            agent.script("await", ConnectionLostError("gone"))
             agent.script("hello", ConnectionLostError("gone"))
 
     world.prepare = die
@@ -230,12 +233,12 @@ def test_a_view_holds_what_reports_show(world: World) -> None:
     view = load_view(world.store)
     assert len(view.trials) == 4
     assert view.started < (view.ended or 0)
-    assert list(view.fingerprints) == ["fake"]
+    assert list(view.fingerprints) == ["localhost"]
 
 
 def test_a_resume_on_another_host_is_refused_by_name(world: World) -> None:
     world.facts = {"cpu.model": "one", "host.name": "a"}
-    world.prepare = lambda agent: agent.script("run", {}, {}, ConnectionLostError("gone"))
+    world.prepare = lambda agent: agent.script("await", {}, {}, ConnectionLostError("gone"))
     with pytest.raises(ConnectionLostError):
         world.execute()
     world.facts = {"cpu.model": "other", "host.name": "a"}
@@ -244,7 +247,7 @@ def test_a_resume_on_another_host_is_refused_by_name(world: World) -> None:
 
 
 def test_a_reboot_is_noted_in_the_summary(world: World) -> None:
-    world.prepare = lambda agent: agent.script("run", {}, ConnectionLostError("gone"))
+    world.prepare = lambda agent: agent.script("await", {}, ConnectionLostError("gone"))
     with pytest.raises(ConnectionLostError):
         world.execute()
     world.prepare = lambda agent: agent.hello.update(boot_id="another")

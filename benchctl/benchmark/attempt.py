@@ -1,0 +1,94 @@
+"""One attempt at one trial: its folder on each host, its limits, its phases, its calls.
+
+Owns what every course of a trial needs. Must not know what a trial does.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from benchctl.errors import StepError
+from benchctl.model.event import TrialPhase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from benchctl.benchmark.bench import Bench
+    from benchctl.model.plan import PlannedTrial, Treatment
+
+PHASE_LIMIT = 120.0  # seconds, for each phase that is not the load
+
+
+class Attempt:
+    """Shared by all that takes part in the attempt; made anew for each."""
+
+    def __init__(self, bench: Bench, planned: PlannedTrial, treatment: Treatment) -> None:
+        """Begin the attempt's time; nothing happens on a host."""
+        self.bench = bench
+        self.planned = planned
+        self.treatment = treatment
+        self.phases: dict[str, float] = {}
+        self.number = bench.sink.attempt(planned.ordinal)
+        self.task = (
+            f"trial-{planned.ordinal:04d}-{self.number}"  # the name of the load's task, unique in a run
+        )
+        self._deadline = bench.timer() + bench.plan.experiment.limits.trial
+
+    def folder(self, host: str) -> str:
+        """The trial's folder on a host."""
+        return f"{self.bench.work(host)}/trials/{self.planned.ordinal:04d}"
+
+    def call(self, host: str, op: str, **args: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
+        """Execute one operation on one host, within the phase's and the trial's limit."""
+        self.bench.cancel.check()
+        return self.bench.fleet[host].call(op, timeout=self.limit(), **args)
+
+    def limit(self) -> float:
+        """Seconds that a phase may take now."""
+        return min(PHASE_LIMIT, self.remaining())
+
+    def remaining(self) -> float:
+        """Seconds until limits.trial. Raises StepError when it is over."""
+        left = self._deadline - self.bench.timer()
+        if left <= 0:
+            limit = self.bench.plan.experiment.limits.trial
+            raise StepError(
+                f"trial {self.planned.ordinal} took longer than limits.trial, {limit:g} s",
+                remedy="raise limits.trial, or shorten workload.duration",
+            )
+        return left
+
+    @contextmanager
+    def phase(self, name: str, expected: float | None = None, hosts: Iterable[str] = ()) -> Iterator[None]:
+        """Tell of a phase and keep its length; `hosts` are those that it waits for."""
+        ordinal = self.planned.ordinal
+        self.bench.listener(TrialPhase(ordinal=ordinal, phase=name, expected=expected, hosts=tuple(hosts)))
+        begin = self.bench.timer()
+        try:
+            yield
+        finally:
+            self.phases[name] = round(self.bench.timer() - begin, 6)
+
+    def fetch(self, files: Mapping[str, Iterable[str]]) -> tuple[Path, dict[str, str]]:
+        """Bring the named files of each host's folder here, from all hosts side by side.
+
+        Returns the raw folder, with a folder for each host, and the files' hashes by raw/<host>/<file>.
+        """
+        self.bench.cancel.check()
+        raw = self.bench.sink.raw_folder(self.planned.ordinal)
+        wanted = [(host, sorted(names)) for host, names in files.items()]
+        if len(wanted) == 1:
+            return raw, self._fetch_from(raw, *wanted[0])
+        with ThreadPoolExecutor(len(wanted) or 1, "fetch") as pool:
+            parts = list(pool.map(lambda one: self._fetch_from(raw, *one), wanted))
+        return raw, {name: digest for part in parts for name, digest in part.items()}
+
+    def _fetch_from(self, raw: Path, host: str, names: list[str]) -> dict[str, str]:
+        source, target = self.folder(host), raw / host
+        for folder in sorted({(target / name).parent for name in names} | {target}):
+            folder.mkdir(parents=True, exist_ok=True)
+        hashes = self.bench.fleet[host].fetch_all([(f"{source}/{name}", target / name) for name in names])
+        return {f"raw/{host}/{name}": digest for name, digest in zip(names, hashes, strict=True)}

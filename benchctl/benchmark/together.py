@@ -1,0 +1,301 @@
+"""The load on all its hosts at one instant: held, released at T0 in each host's own clock, watched, awaited.
+
+Owns T0, the common timeline and what a late host means. Must not know what the load is: roles and stages say
+which commands run where.
+
+Every load is loaded and stopped before its first instruction, then told a T0 that lies a little ahead, in
+its own host's CLOCK_MONOTONIC; nothing that the network does after that changes the start. The lead: two of
+the largest recent round trips and a millisecond were enough in all trials of the prototype, one was late in
+most; over long ways one round trip and three milliseconds do.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from benchctl.benchmark.evaluation import Ran
+from benchctl.errors import AgentError, BenchctlError, StepError
+from benchctl.model.event import Message
+from benchctl.model.measurement import Start, TaskResult, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from benchctl.benchmark.attempt import Attempt
+    from benchctl.benchmark.protocol import Clock, Pending
+
+ROUNDS = 3  # tries, while a host learns of T0 too late
+GRACE = 30.0  # seconds that a load may need beyond its window to connect, write its log and end
+SILENCE = 150.0  # seconds beyond its limit until a load counts as lost: a cut connection comes back in 120
+
+Reply = dict[str, Any]
+
+
+class Launch(NamedTuple):
+    """One host's command. `service` names an instance on the same host whose death ends it."""
+
+    host: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    service: str | None = None
+    shell: bool = False
+
+
+class Timing(NamedTuple):
+    """When the load is measured, and how long it may take; all in seconds."""
+
+    warmup: float
+    duration: float
+    limit: float
+    open_end: bool  # the load ends by itself: the window ends with it
+    together: bool = True  # False: each host starts when it is there, which is no fault
+
+
+class Loads(NamedTuple):
+    """What became of the loads, before their output is read."""
+
+    ran: tuple[Ran, ...]
+    start: Start
+    window: Window
+    files: dict[str, set[str]]  # host -> what lies in the trial's folder there
+    failures: tuple[str, ...]  # hosts whose load failed by itself; the others were ended for it
+    deaths: dict[str, int | None]  # host -> how the service that its load needs ended
+
+
+def run_together(
+    attempt: Attempt, launches: Sequence[Launch], timing: Timing, *, services: Mapping[str, str] | None = None
+) -> Loads:
+    """Run the loads, one for each host, and sample every host of the run over the same window.
+
+    `services` names the instance on a host whose CPU its samples show. A load that fails ends the others.
+    Raises StepError when a host is late again and again, and what the agents raise.
+    """
+    late: tuple[str, ...] = ()
+    for number in range(1, ROUNDS + 1):
+        round_ = _Round(attempt, launches, timing, services or {}, f"{attempt.task}-{number}")
+        with attempt.bench.cancel.interrupting(round_.cancel):
+            loads = round_.run()
+        if loads is not None:
+            return loads
+        late = round_.late
+        text = f"trial {attempt.planned.ordinal}: {', '.join(late)} learned of the start too late: repeated"
+        attempt.bench.listener(Message(level="detail", text=text))
+    raise StepError(
+        f"{', '.join(late)}: late at the start in each of {ROUNDS} tries",
+        remedy="see what keeps this host or the way to it busy; a quieter one starts in time",
+    )
+
+
+class _Round:
+    """One try."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        launches: Sequence[Launch],
+        timing: Timing,
+        services: Mapping[str, str],
+        task: str,
+    ) -> None:
+        self._attempt = attempt
+        self._fleet = attempt.bench.fleet
+        self._launches = {launch.host: launch for launch in launches}
+        self._timing = timing
+        self._services = services
+        self._task = task
+        self._barrier = timing.together and len(launches) > 1
+        self.late: tuple[str, ...] = ()
+
+    def run(self) -> Loads | None:
+        """Return what became of it; None when a host was late."""
+        try:
+            self._launch()
+            clocks = self._fleet.clocks()
+            at = self._attempt.bench.timer() + self._lead()
+            at_day = self._attempt.bench.clock() + at - self._attempt.bench.timer()
+            replies = self._await(self._release(at, clocks))
+        except BaseException:
+            self._abandon()
+            raise
+        samples = self._each("unwatch", lambda _: {"watch": self._task}, self._fleet)
+        if self.late:
+            return None
+        return self._loads(at, at_day, clocks, replies, samples)
+
+    def cancel(self) -> None:
+        """End the loads that have not ended."""
+        self._tell("cancel", self._launches, task=self._task)
+
+    def _launch(self) -> None:
+        def arguments(host: str) -> Reply:
+            launch = self._launches[host]
+            return {
+                "task": self._task,
+                "argv": list(launch.argv),
+                "cwd": self._attempt.folder(host),
+                "limit": self._timing.limit,
+                "env": launch.env,
+                "hold": True,
+                "service": launch.service,
+                "shell": launch.shell,
+            }
+
+        self._each("launch", arguments, self._launches)
+
+    def _lead(self) -> float:
+        """Seconds from now to T0; nothing where there is nobody to wait for."""
+        trip = self._fleet.round_trip
+        return min(2 * trip + 0.001, trip + 0.003) if self._barrier else 0.0
+
+    def _release(self, at: float, clocks: Mapping[str, Clock]) -> dict[str, Pending]:
+        """Say when to start; return what to await."""
+        told, awaited = {}, {}
+        for host in self._launches:
+            told[host] = self._fleet[host].submit("go", task=self._task, at=at + clocks[host].offset)
+            awaited[host] = self._fleet[host].submit("await", task=self._task)
+        watches = [self._watch(host, at + clocks[host].offset) for host in self._fleet]
+        for watch in watches:
+            watch.result(self._attempt.limit())
+        for host, pending in told.items():
+            if pending.result(self._attempt.limit()).get("late") and self._barrier:
+                self.late += (host,)
+        if self.late:
+            self.cancel()
+        return awaited
+
+    def _watch(self, host: str, at: float) -> Pending:
+        timing = self._timing
+        return self._fleet[host].submit(
+            "watch",
+            watch=self._task,
+            cwd=self._attempt.folder(host),
+            start=at,
+            warmup=timing.warmup,
+            duration=timing.limit if timing.open_end else timing.duration,
+            hz=self._attempt.bench.plan.experiment.telemetry.hz,
+            task=self._task if host in self._launches else None,
+            service=self._services.get(host),
+        )
+
+    def _await(self, awaited: dict[str, Pending]) -> dict[str, Reply]:
+        """Wait for all; the first one that fails or is lost ends the others."""
+        wake = threading.Event()
+        for pending in awaited.values():
+            pending.watch(wake)
+        ends = self._attempt.bench.timer() + self._timing.limit + SILENCE
+        replies: dict[str, Reply] = {}
+        while len(replies) < len(awaited):
+            wake.clear()
+            for host, pending in awaited.items():
+                if host not in replies and pending.done:
+                    replies[host] = pending.result(0.0)
+                    if _went_wrong(replies[host]) and not self.late:
+                        self.cancel()
+            silent = sorted(awaited.keys() - replies.keys())
+            if silent and not wake.wait(max(0.0, ends - self._attempt.bench.timer())):
+                raise AgentError(f"{', '.join(silent)}: the load's end was not reported in time")
+        self.late += tuple(host for host, reply in replies.items() if reply["late"] and self._barrier)
+        return replies
+
+    def _loads(
+        self,
+        at: float,
+        at_day: float,
+        clocks: Mapping[str, Clock],
+        replies: dict[str, Reply],
+        samples: dict[str, Reply],
+    ) -> Loads:
+        if len(replies) == 1:  # the only load is its own T0
+            ((host, reply),) = replies.items()
+            moved = reply["began"] - clocks[host].offset - at
+            at, at_day = at + moved, at_day + moved
+        ran = tuple(self._ran(host, at, clocks[host], reply) for host, reply in replies.items())
+        start = _start(at_day, ran, self._timing)
+        return Loads(
+            ran,
+            start,
+            self._window(start, ran),
+            {host: self._files(host, replies.get(host), samples[host]) for host in self._fleet},
+            tuple(host for host, reply in replies.items() if _went_wrong(reply) and not reply["cancelled"]),
+            {host: reply["service_exit"] for host, reply in replies.items() if reply["service_died"]},
+        )
+
+    def _ran(self, host: str, at: float, clock: Clock, reply: Reply) -> Ran:
+        began = reply["began"] - clock.offset - at
+        opens = reply["start"] - began + self._timing.warmup
+        closes = reply["end"] if self._timing.open_end else opens + self._timing.duration
+        return Ran(
+            host,
+            _task_result(self._launches[host].argv, reply),
+            Window(start=opens, end=max(opens, closes)),
+            began,
+            clock.uncertainty,
+            bool(reply["late"]),
+        )
+
+    def _window(self, start: Start, ran: tuple[Ran, ...]) -> Window:
+        """The trial's window: on the only host in its own clock, else in the controller's."""
+        if len(self._fleet) == 1:
+            return ran[0].window
+        opens = start.at + self._timing.warmup
+        return Window(start=opens, end=opens + max(one.window.seconds for one in ran))
+
+    def _files(self, host: str, reply: Reply | None, samples: Reply) -> set[str]:
+        if reply is not None and reply.get("files_left_off"):
+            listed = self._attempt.call(host, "files", dir=self._attempt.folder(host))["files"]
+        else:
+            listed = [*(reply or {}).get("files", ()), *samples["files"]]
+        return {entry["path"] for entry in listed}
+
+    def _each(self, op: str, arguments: Any, hosts: Iterable[str]) -> dict[str, Reply]:  # noqa: ANN401 - a function of the host's name
+        self._attempt.bench.cancel.check()
+        return self._fleet.each(op, arguments, hosts=list(hosts), timeout=self._attempt.limit())
+
+    def _tell(self, op: str, hosts: Iterable[str], **args: str) -> None:
+        """Submit to all; what cannot be told any more does not matter."""
+        told = []
+        for host in hosts:
+            with suppress(BenchctlError):
+                told.append(self._fleet[host].submit(op, **args))
+        for pending in told:
+            with suppress(BenchctlError):
+                pending.result(GRACE)
+
+    def _abandon(self) -> None:
+        """Leave no load and no sampler behind."""
+        self.cancel()
+        self._tell("unwatch", self._fleet, watch=self._task)
+
+
+def _start(at: float, ran: tuple[Ran, ...], timing: Timing) -> Start:
+    begun = [one.began for one in ran]
+    ended = [one.began + one.task.end - one.task.start for one in ran]
+    closes = max(ended) if timing.open_end else timing.warmup + timing.duration
+    length = closes - timing.warmup
+    steady = min(closes, *ended) - max(begun) - timing.warmup
+    doubts = sorted((one.uncertainty for one in ran), reverse=True)
+    return Start(
+        at=at,
+        spread=max(begun) - min(begun),
+        uncertainty=sum(doubts[:2]) if len(ran) > 1 else 0.0,
+        overlap=min(1.0, max(0.0, steady / length)) if length > 0 else 1.0,
+    )
+
+
+def _went_wrong(reply: Reply) -> bool:
+    return bool(reply["exit"] != 0 or reply["timed_out"] or reply["service_died"])
+
+
+def _task_result(argv: tuple[str, ...], reply: Reply) -> TaskResult:
+    return TaskResult(
+        argv=argv,
+        exit=reply["exit"],
+        start=reply["start"],
+        end=reply["end"],
+        cpu_user=reply["cpu_user"],
+        cpu_system=reply["cpu_system"],
+        max_rss=reply["max_rss"],
+        timed_out=reply["timed_out"],
+    )
