@@ -16,13 +16,21 @@ from benchctl.statistics import intervals
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchctl.model.comparison import Comparison, State
+    from benchctl.model.comparison import Comparison, State, TrialEvent
     from benchctl.model.measurement import Finding, Trial, Validity
     from benchctl.model.plan import Plan, Treatment
 
 
-def summarise(
-    plan: Plan, trials: Sequence[Trial], *, run: str, state: State, failed: int, planned: int, grade: str
+def summarise(  # noqa: PLR0913 - what a summary says of a run, each by its name
+    plan: Plan,
+    trials: Sequence[Trial],
+    *,
+    run: str,
+    state: State,
+    failed: int,
+    planned: int,
+    grade: str,
+    events: Sequence[TrialEvent] = (),
 ) -> Summary:
     """Analyse the finished trials of a run, in any order; the rest is handed through."""
     trials = sorted(trials, key=lambda trial: trial.ordinal)
@@ -48,6 +56,7 @@ def summarise(
         notes=(*_notes(plan, trials, comparisons), *course_notes(trials, found)),
         series=found,
         counters=tuple(counters(plan, trials)),
+        events=tuple(events),
     )
 
 

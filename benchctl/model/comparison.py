@@ -97,6 +97,22 @@ class CounterSummary(Record, frozen=True, kw_only=True):
     most: float
 
 
+EventKind = Literal["checkpoint", "vacuum", "analyze", "wal"]
+
+
+class TrialEvent(Record, frozen=True, kw_only=True):
+    """Something that the DBMS did on its own account under the load of one trial."""
+
+    ordinal: int
+    treatment: str
+    host: str
+    kind: EventKind
+    at: float | None  # seconds from the window's start, below 0 in the warm-up; None: only counted
+    seconds: float | None  # how long; None: unknown, or longer than the server's log
+    count: int  # how many; of wal: bytes
+    text: str  # why, or on what; empty when there is nothing to say
+
+
 class BlocksNeeded(Record, frozen=True, kw_only=True):
     """Blocks that find a difference of delta with this power; None: not known, or more than anybody runs."""
 
@@ -134,3 +150,4 @@ class Summary(Record, frozen=True, kw_only=True):
     notes: tuple[str, ...] = field(default_factory=tuple)
     series: tuple[SeriesClass, ...] = ()
     counters: tuple[CounterSummary, ...] = ()
+    events: tuple[TrialEvent, ...] = ()

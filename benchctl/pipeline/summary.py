@@ -11,6 +11,7 @@ from benchctl.benchmark.evaluation import evaluate, measured
 from benchctl.journal import read
 from benchctl.pipeline.recovery import reboots
 from benchctl.pipeline.state import read_state
+from benchctl.results.raw import server_logs
 from benchctl.results.view import Failure, RunView
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
         failed=len(state.trials_failed),
         planned=state.trials_planned,
         grade=_context(store).grade,
+        events=[e for trial in trials for e in analysis.trial_events(trial, server_logs(store, trial))],
     )
     return msgspec.structs.replace(summary, notes=(*summary.notes, *_notes(store)))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchctl.report import words
+from benchctl.report import marks, words
 from benchctl.report.findings import axis, compared, primary, series_shown, unit, value
 from benchctl.report.text import clean, number, shorten
 
@@ -213,7 +213,7 @@ def _series(view: RunView, names: Names) -> Figure:
         {
             "type": "scatter",
             "mode": "lines",
-            "name": _name(trial.levels, names),
+            "name": _name(trial.levels, names) + marks.logged(view, trial.treatment),
             "legendgroup": trial.treatment,
             "showlegend": first[trial.treatment] == trial.ordinal,
             "x": list(range(1, len(trial.result.series[name]) + 1)),
@@ -228,14 +228,18 @@ def _series(view: RunView, names: Names) -> Figure:
         }
         for trial in trials
     ]
+    colors = {treatment: _color(row) for treatment, row in rows.items()}
+    data += marks.points(view, trials, name, colors)
     label = names.metric(name)
     seconds = max(len(trial.result.series[name]) for trial in trials)
     layout = {
         **_wide(),
         "xaxis": {"title": {"text": "seconds since the start of the window"}, **_whole(seconds)},
         "yaxis": {"title": {"text": _axis(label, unit(view, name))}, "rangemode": "tozero"},
+        "shapes": marks.bands(view, trials, seconds),
     }
-    return Figure("series", f"{label.capitalize()} in each second, one line for each trial", data, layout)
+    title = f"{label.capitalize()} in each second, one line for each trial"
+    return Figure("series", title, data, layout)
 
 
 def _order(view: RunView, names: Names, metric: str) -> Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchctl.report import inside, words
+from benchctl.report import inside, marks, words
 from benchctl.report.document import Claim, Section, Table, columns
 from benchctl.report.text import NOTHING, about, clean, number, percent, probability, suffix
 
@@ -224,13 +224,13 @@ def series(view: RunView, names: Names) -> Section:
     )
     title = axis(names.metric(name), unit(view, name)).capitalize()
     table = Table(title, columns("trial", "treatment", "seconds 1, 2, …", numbers="trial"), rows, detail=True)
-    flagged = inside.course_table(view, names)
+    flagged, done = inside.course_table(view, names), marks.table(view, names)
     lead.append(inside.course_sentence(view))
     return Section(
         "series",
         "Second by second",
         tuple(filter(None, lead)),
-        tables=(*((flagged,) if flagged else ()), table),
+        tables=(*((flagged,) if flagged else ()), *((done,) if done else ()), table),
     )
 
 

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from benchctl.report import words
+from benchctl.report import marks, words
 from benchctl.report.findings import series_shown, unit, value
 from benchctl.report.text import number, percent, probability, suffix
 
@@ -76,15 +76,19 @@ def _interval(comparison: Comparison, scale: _Scale) -> Text:
 
 
 def seconds(view: RunView, names: Names, width: int) -> RenderableType:
-    """The one-second values of the first trial of each treatment."""
+    """The one-second values of the first trial of each treatment; `^` where the DBMS began something."""
     name, trials, _step = series_shown(view)
     first = {trial.treatment: trial for trial in reversed(trials)}
-    rows = {
-        names.levels(first[t.id].levels): list(first[t.id].result.series[name or ""])
-        for t in view.plan.treatments
-        if t.id in first
+    chosen = [first[treatment.id] for treatment in view.plan.treatments if treatment.id in first]
+    rows = {names.levels(trial.levels): list(trial.result.series[name or ""]) for trial in chosen}
+    events = marks.by_trial(view)
+    under = {
+        names.levels(trial.levels): marks.underline(
+            events.get(trial.ordinal, ()), len(trial.result.series[name or ""])
+        )
+        for trial in chosen
     }
-    return _bars(rows, unit(view, name or ""), width)
+    return _bars(rows, unit(view, name or ""), width, under)
 
 
 def blocks(view: RunView, names: Names, width: int, metric: str) -> RenderableType:
@@ -99,8 +103,16 @@ def blocks(view: RunView, names: Names, width: int, metric: str) -> RenderableTy
     return _bars(rows, unit(view, metric), width)
 
 
-def _bars(rows: Mapping[str, Sequence[float | None]], unit_name: str, width: int) -> RenderableType:
-    """Each row on a scale of its own, told beside it: what matters here is its course."""
+def _bars(
+    rows: Mapping[str, Sequence[float | None]],
+    unit_name: str,
+    width: int,
+    under: Mapping[str, str] | None = None,
+) -> RenderableType:
+    """Each row on a scale of its own, told beside it: what matters here is its course.
+
+    `under` are marks below the bars of a row, one character for each.
+    """
     table = Table.grid(padding=(0, 2))
     table.add_column(max_width=40)
     room = max(10, width - min(40, max(map(len, rows), default=0)) - 34)
@@ -108,8 +120,10 @@ def _bars(rows: Mapping[str, Sequence[float | None]], unit_name: str, width: int
         known = [x for x in row if x is not None]
         if known:
             low, high = min(known), max(known)
-            marks = "".join(" " if x is None else _BARS[_step(x, low, high)] for x in row)
-            folded = "\n".join(marks[i : i + room] for i in range(0, len(marks), room))
+            drawn = "".join(" " if x is None else _BARS[_step(x, low, high)] for x in row)
+            below = (under or {}).get(label, "")
+            lines = [text[i : i + room] for i in range(0, len(drawn), room) for text in (drawn, below)]
+            folded = "\n".join(line for line in lines if line.strip())
             ends = f"{number(low)} … {number(high)}{suffix(unit_name)}"
             table.add_row(Text(label), Text(folded), Text(ends, style="dim"))
     return Padding(table, (0, 0, 0, 2))

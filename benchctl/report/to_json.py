@@ -33,6 +33,7 @@ def shape(view: RunView) -> dict[str, Any]:
         "gates": msgspec.to_builtins(summary.gates),
         "series": msgspec.to_builtins(summary.series),
         "counters": msgspec.to_builtins(summary.counters),
+        "events": msgspec.to_builtins(summary.events),
     }
 
 

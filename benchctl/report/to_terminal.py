@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from benchctl.report import content, inside, strokes
+from benchctl.report import content, inside, marks, strokes
 from benchctl.report.findings import primary
 from benchctl.report.words import Names
 
@@ -99,9 +99,10 @@ def _body(section: Section, view: RunView, width: int) -> RenderableType:
         lead = _lead(
             tuple(filter(None, ("The first trial of each treatment.", inside.course_sentence(view))))
         )
-        flagged = inside.course_table(view, names)
+        tables = (inside.course_table(view, names), marks.table(view, names))
+        told = [grid(table, width - 2) for table in tables if table and not table.detail]
         drawn = [lead, strokes.seconds(view, names, width)]
-        return Group(*drawn, *([Padding(grid(flagged, width - 2), (1, 0, 0, 2))] if flagged else []))
+        return Group(*drawn, *(Padding(table, (1, 0, 0, 2)) for table in told))
     if section.id == "order" and section.tables:
         metric = primary(view) or ""
         lead = _lead((f"{names.metric(metric).capitalize()}, one mark for each block.", *section.lead))
