@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-READY_LIMIT = 60.0
+READY_LIMIT = 30.0
 STEP = 0.02
 SSH_PORT = 22
 T = TypeVar("T")

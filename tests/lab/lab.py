@@ -110,6 +110,7 @@ class Lab:
             "--detach",
             *("--name", host.container, "--hostname", host.name, "--label", f"{LABEL}={owner()}"),
             *("--network", self.name, "--ip", host.address, "--network-alias", host.name),
+            f"--mac-address={hardware_address(host.address)}",
             *("--systemd=always", *ULIMITS, *traits.arguments()),
             *("--volume", f"{host.folder}:/lab:ro", self.image, "/sbin/init"),
         )
@@ -167,3 +168,8 @@ class Lab:
         path = self.folder / f"inventory-{secrets.token_hex(4)}.yml"  # JSON is YAML
         path.write_text(json.dumps({"all": {"children": children}}, indent=2), encoding="utf-8")
         return path
+
+
+def hardware_address(address: str) -> str:
+    """The same at each start: neighbours that remember another would not find the host for most of a minute."""
+    return ":".join(["02", "42", *(f"{int(part):02x}" for part in address.split("."))])
