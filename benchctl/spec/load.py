@@ -51,7 +51,6 @@ LATER = {
     "hosts.provider": frozenset({"lab", "aws", "azure"}),
     "tuning.profile": frozenset({"repeatable", "peak", "/"}),
     "dbms": frozenset({"address"}),
-    "dbms.source": frozenset({"package"}),
 }
 _DEFAULT_DELTA = 0.02
 

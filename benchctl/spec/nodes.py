@@ -26,6 +26,7 @@ _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _NUMBER = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # what no file name, argument or UTF-8 can hold
 _STRING_TAG = "tag:yaml.org,2002:str"
 
 
@@ -181,6 +182,13 @@ class _Composer:
         tag = None if event.ctag is None else str(event.ctag)
         if tag not in {None, "!", _STRING_TAG}:
             self._problems.add(place, "", f"found the tag {tag}", "values without tags", "remove the tag")
+        if _NO_TEXT.search(event.value):
+            raise refusal(
+                place,
+                "found NUL or half of a surrogate pair",
+                "characters",
+                "remove the escape \\0, \\x00 or \\ud800 to \\udfff",
+            )
         text = Text(event.value, bool(event.implicit[0]) and tag is None, place)
         self._add(_Built(text, 1, 1), event.anchor, place)
 

@@ -98,6 +98,8 @@ class StageChecks:
             )
         if service and stage.start == "together":
             self._add(f"{path}.kind", "found a service in a stage that starts together", "finish")
+        if task.retries and stage.start == "together" and stage.measure is None:
+            self._add(f"{path}.retries", "found retries in a stage that starts together", "0")
         for key in _FOR_COMMANDS if service else _FOR_SERVICES:
             if f"{path}.{key}" in self._places:
                 remedy = "a service has its limit in ready.timeout" if service else "add kind: service"
@@ -111,11 +113,9 @@ class StageChecks:
                 "",
                 "add measure, or remove it",
             )
-        for name, value in task.env.items():
+        for name in task.env:
             if not name or "=" in name:
                 self._add(f"{path}.env.{name}", "found a name that no variable can have", "a name without =")
-            if "\x00" in value:
-                self._add(f"{path}.env.{name}", "found the character NUL", "a text without it")
         if task.ready is not None:
             self._check_ready(f"{path}.ready", task.ready)
 
@@ -126,8 +126,8 @@ class StageChecks:
             self._add(path, found, "exactly one of port, http, command, log")
         if ready.timeout <= 0 or ready.interval <= 0:
             self._add(path, "found a timeout or an interval of 0s", "longer than 0s")
-        if ready.http is not None and not ready.http.startswith(("http://", "https://", "{{")):
-            self._add(f"{path}.http", f"found {ready.http!r}", "a URL that begins with http:// or https://")
+        if ready.http is not None and not ready.http.startswith(("http://", "{{")):
+            self._add(f"{path}.http", f"found {ready.http!r}", "a URL that begins with http://")
         if ready.log is not None:
             try:
                 re.compile(ready.log)
