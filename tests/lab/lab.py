@@ -171,5 +171,5 @@ class Lab:
 
 
 def hardware_address(address: str) -> str:
-    """The same at each start: neighbours that remember another would not find the host for most of a minute."""
+    """The same at each start: neighbours that remember another do not find the host for 45 s."""
     return ":".join(["02", "42", *(f"{int(part):02x}" for part in address.split("."))])
