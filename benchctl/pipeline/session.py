@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ class Session:
     connect: Callable[[Sequence[Host], str, str, float], Mapping[str, Agent]]  # hosts, run, owner, ttl
     force: bool = False
     _fleet: Fleet | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # of _fleet on the way back
 
     def inventory(self) -> Inventory:
         return self.store.inventory()
@@ -82,6 +84,8 @@ class Session:
                 return agent
         with self.journal.act("connect", host=host.name) as act:
             agent = self.connect([host], self.store.id, _owner(), LEASE_TTL)[host.name]
+            with self._lock:
+                self._fleet = Fleet({**self.reached, host.name: agent})
             act.learned(**_whereabouts(agent))
         return agent
 

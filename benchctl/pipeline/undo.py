@@ -60,15 +60,12 @@ def undo(session: Session, hosts: Sequence[Host], *, remove: bool) -> None:
 
 
 def _undo(session: Session, agent: Agent, *, remove: bool) -> None:
-    try:
-        if remove:
-            work = agent.hello["work"]
-            with session.journal.act("remove", host=agent.host, path=work):
-                agent.call("remove", timeout=REMOVE_LIMIT, path=work)
-        with session.journal.act("end", host=agent.host) as act:
-            stopped = agent.call("end", timeout=END_LIMIT)["stopped"]
-            act.learned(stopped=stopped)
-    finally:
-        agent.close()
+    if remove:
+        work = agent.hello["work"]
+        with session.journal.act("remove", host=agent.host, path=work):
+            agent.call("remove", timeout=REMOVE_LIMIT, path=work)
+    with session.journal.act("end", host=agent.host) as act:
+        stopped = agent.call("end", timeout=END_LIMIT)["stopped"]
+        act.learned(stopped=stopped)
     if stopped:
         session.listener(Message(level="warning", text=f"stopped on {agent.host}: {', '.join(stopped)}"))

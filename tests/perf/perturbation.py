@@ -8,9 +8,9 @@ import re
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from benchctl.benchmark.connection import AgentConnection, connect
+from benchctl.benchmark.fleet import Fleet
 from benchctl.configure import AnsibleRunner
 from benchctl.configure.converge import converge
 from benchctl.plan import make
@@ -31,19 +31,19 @@ class Bench:
         self.folder = folder
         self.plan = make(load("quickstart", sets=SETS))
         inventory = LocalProvisioner().provision(self.plan.experiment)
-        self.agent: AgentConnection = connect(inventory.hosts[0], "perturbation", owner="perf", ttl=600)
+        host = inventory.hosts[0]
+        self.agent: AgentConnection = connect(host, "perturbation", owner="perf", ttl=600)
         converged = converge(
             self.plan,
             inventory,
-            self.agent,
+            Fleet({host.name: self.agent}),
             AnsibleRunner(),
             run_dir=folder,
-            cache=self.agent.hello["cache"],
             on_event=lambda _: None,
         )
         self.instance = self.plan.instances[0].id
-        self.path = converged.descriptors[self.instance]
-        loader = json.loads(Path(converged.descriptors["pgbench"]).read_text(encoding="utf-8"))
+        self.path = converged.descriptors[host.name][self.instance]
+        loader = json.loads(Path(converged.descriptors[host.name]["pgbench"]).read_text(encoding="utf-8"))
         self.pgbench = loader["binaries"]["pgbench"]
 
     def start(self) -> None:
@@ -53,22 +53,18 @@ class Bench:
         self.agent.call("reset", timeout=300, descriptor=self.path, image="perturbation")
         self.agent.call("start", timeout=60, descriptor=self.path, settings={"synchronous_commit": "off"})
 
-    def through_agent(self, number: int) -> tuple[float, dict[str, Any], Path]:
-        """Transactions per second as pgbench itself says, the agent's reply, and the raw folder."""
+    def through_agent(self, number: int) -> tuple[float, Path]:
+        """Transactions per second as pgbench itself says, and the raw folder."""
         raw = Path(self.agent.hello["work"]) / "trials" / str(number)
-        reply = self.agent.call(
-            "run",
-            timeout=60,
-            task=f"perf-{number}",
-            argv=self._load(),
-            env={},
-            cwd=str(raw),
-            limit=60,
-            window={"warmup": 0, "duration": SECONDS},
-            sample_hz=1.0,
-            service=self.instance,
-        )
-        return _rate(raw), reply, raw
+        task, place = {"task": f"perf-{number}"}, {"cwd": str(raw), "service": self.instance}
+        self.agent.call("launch", timeout=60, **task, **place, argv=self._load(), limit=60, hold=True)
+        at = self.agent.call("clock", timeout=60)["m"]
+        self.agent.call("go", timeout=60, **task, at=at)
+        window = {"start": at, "warmup": 0, "duration": SECONDS, "hz": 1.0}
+        self.agent.call("watch", timeout=60, watch=task["task"], **task, **place, **window)
+        self.agent.call("await", timeout=60, **task)
+        self.agent.call("unwatch", timeout=60, watch=task["task"])
+        return _rate(raw), raw
 
     def by_hand(self, number: int) -> float:
         raw = self.folder / f"hand-{number}"
@@ -128,7 +124,7 @@ def _pairs(bench: Bench) -> tuple[list[float], list[float]]:
     ratios, shares = [], []
     for number in range(1, PAIRS + 1):
         hand = bench.by_hand(number) if number % 2 else 0.0
-        ours, _, raw = bench.through_agent(number)
+        ours, raw = bench.through_agent(number)
         hand = hand or bench.by_hand(number)
         ratios.append(ours / hand)
         shares.append(_share(raw))

@@ -26,13 +26,13 @@ def test_an_agent_that_fell_silent_ends_the_run_after_one_trial(tmp_path: Path) 
     world = World(tmp_path, blocks=10)
 
     def freeze(agent: Any) -> None:
-        agent.script("run", {}, AgentError("localhost: no reply to run within 61 s"))
+        agent.script("await", {}, AgentError("localhost: no reply to await within 61 s"))
         agent.script("hello", *[SILENT] * 9)
 
     world.prepare = freeze
     with pytest.raises(AgentError, match="no reply to hello"):
         world.execute()
-    assert world.ops().count("run") == 2
+    assert world.ops().count("go") == 2
     (told,) = [e.text for e in world.events if isinstance(e, Message) and "way back failed" in e.text]
     assert "`benchctl destroy one` tries again" in told
     world.prepare = lambda agent: None
@@ -47,7 +47,9 @@ def test_an_agent_that_refused_one_thing_goes_on_with_the_next_trial(tmp_path: P
     assert [trial.ordinal for trial in rig.store.trials()] == [2, 3, 4]
 
 
-@pytest.mark.parametrize("op", ["reset", "start", "inspect", "stats", "run", "files"])
+@pytest.mark.parametrize(
+    "op", ["reset", "start", "inspect", "stats", "launch", "go", "await", "watch", "unwatch", "files"]
+)
 @pytest.mark.parametrize(
     "failure", [ServiceError("it is gone"), TaskError("it is gone")], ids=["dbms", "task"]
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-RAW = "trials/0002/raw/fake/stdout"
+RAW = "trials/0002/raw/localhost/stdout"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_changed_record_is_named(store: RunStore, name: str) -> None:
         "plan.json",
         "inventory.json",
         "summary.json",
-        "hosts/fake/fingerprint.json",
+        "hosts/localhost/fingerprint.json",
         "trials/0003/trial.json",
         "experiment.yml",
     ],
