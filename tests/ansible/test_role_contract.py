@@ -93,7 +93,7 @@ def test_install_options_of_the_experiment_are_fields_of_an_instance(role: str) 
     install = {name: option for name, option in meta(role).options.items() if option.scope == "install"}
     fields = options(role, "main")[f"{role}_instances"]["options"]
     defaults = load(ROLES / role / "defaults" / "main.yml")
-    assert set(install) == set(fields) - {"id"}
+    assert set(install) == set(fields) - {"id", "listen"}  # where it listens follows from the hosts
     for name, option in install.items():
         plain = list(option.default) if isinstance(option.default, tuple) else option.default
         assert (plain or type(defaults[f"{role}_{name}"])()) == defaults[f"{role}_{name}"], name
@@ -114,7 +114,7 @@ def test_variables_carry_the_prefix_of_their_role(role: str) -> None:
 @pytest.mark.parametrize("path", TASK_FILES, ids=name_of)
 def test_tasks_are_named_and_use_full_names_of_builtin_modules(path: Path) -> None:
     words = {"name", "when", "loop", "loop_control", "register", "changed_when", "failed_when", "check_mode"}
-    words |= {"tags", "vars", "environment", "delegate_to", "no_log"}
+    words |= {"tags", "vars", "environment", "delegate_to", "no_log", "become", "run_once"}
     for task in load(path):
         assert task.get("name"), task
         modules = set(task) - words

