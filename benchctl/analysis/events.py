@@ -90,8 +90,7 @@ def trial_events(trial: Trial, logs: Iterable[ServerLog]) -> tuple[TrialEvent, .
 
 
 def _placed(trial: Trial, log: ServerLog) -> Iterator[TrialEvent]:
-    start = log.window.start
-    warmup = max(0.0, trial.window.start - trial.load.start)
+    start, warmup = log.window.start, _warmup(trial)
     for found in read_log(log.lines):
         end = log.window.end if found.seconds is None else found.at + found.seconds
         if found.at < log.window.end and end >= start - warmup:
@@ -99,6 +98,12 @@ def _placed(trial: Trial, log: ServerLog) -> Iterator[TrialEvent]:
                 trial, log.host, found.kind,
                 at=found.at - start, seconds=found.seconds, text=found.text, count=1,
             )  # fmt: skip
+
+
+def _warmup(trial: Trial) -> float:
+    """Seconds from the load's start to the window, both by the clock of one host."""
+    window, task = (trial.loads[0].window, trial.loads[0].task) if trial.loads else (trial.window, trial.load)
+    return max(0.0, window.start - task.start)
 
 
 def _event(

@@ -33,7 +33,6 @@ _SYMBOLS: dict[EventKind, str] = {
     "vacuum": "diamond",
     "analyze": "diamond-tall",
 }
-_BAND = "rgba(230,159,0,0.22)"
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -97,7 +96,8 @@ def bands(view: RunView, trials: Sequence[Trial], seconds: int) -> list[dict[str
     found = [e for e in view.summary.events if e.ordinal in shown and _inside(e, seconds)]
     if len(found) > MOST_BANDS:
         return []
-    return [_band(event, seconds) for event in found]
+    fill = f"rgba(230,159,0,{0.25 / min(max(len(trials), 1), 5):.2f})"  # bands of several trials lie on top
+    return [_band(event, seconds, fill) for event in found]
 
 
 def points(
@@ -178,12 +178,12 @@ def _inside(event: TrialEvent, seconds: int) -> bool:
     return event.at is not None and event.at < seconds and event.at + (event.seconds or 0.0) >= 0
 
 
-def _band(event: TrialEvent, seconds: int) -> dict[str, Any]:
+def _band(event: TrialEvent, seconds: int, fill: str) -> dict[str, Any]:
     start = max(event.at or 0.0, 0.0)
     end = seconds if event.seconds is None else (event.at or 0.0) + event.seconds
     return {
         "type": "rect", "x0": round(start, 3), "x1": round(min(max(end, start + seconds / 250), seconds), 3),
-        "y0": 0, "y1": 1, "yref": "paper", "fillcolor": _BAND, "line": {"width": 0}, "layer": "below",
+        "y0": 0, "y1": 1, "yref": "paper", "fillcolor": fill, "line": {"width": 0}, "layer": "below",
     }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ class RunFrames:
 
     def __repr__(self) -> str:
         """Say which run it is, and what can be asked."""
-        return f"<run {self.store.id}: .trials .samples .series>"
+        return f"<run {self.store.id}: .trials .samples .series .telemetry>"
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -37,13 +37,25 @@ class RunFrames:
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """One row per request in the windows: ordinal, treatment, seconds from the start, latency in ms."""
+        """One row per request in the windows: ordinal, treatment, host, seconds from the start, latency."""
         return self._parquet("samples.parquet")
 
     @cached_property
     def series(self) -> pd.DataFrame:
-        """One row per second of each window: ordinal, treatment, second, and one column per series."""
+        """One row per second of each window and host: ordinal, treatment, second, one column per series.
+
+        With several load generators, rows with the host "" are all of them together.
+        """
         return self._parquet("series.parquet")
+
+    @cached_property
+    def telemetry(self) -> pd.DataFrame:
+        """What hosts, DBMS and load generators did: ordinal, treatment, host, t, name, value, unit.
+
+        `t` is in seconds from the window's start, below 0 in the warm-up; rates are over the time since the
+        row before.
+        """
+        return self._parquet("telemetry.parquet")
 
     def _parquet(self, name: str) -> pd.DataFrame:
         frames = []

@@ -1,4 +1,7 @@
-"""samples.parquet and series.parquet of each trial, derived from its raw files: they can be made again."""
+"""samples, series and telemetry of each trial as Parquet, derived from its raw files: they can be made again.
+
+Each table has a column `host`. Must not be part of the measuring loop: tables are written after it.
+"""
 
 from __future__ import annotations
 
@@ -8,31 +11,97 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchctl import loaders
+from benchctl.results.raw import host_folders
+from benchctl.results.telemetry import channels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from benchctl.model.measurement import Trial
+    from benchctl.model.measurement import LoaderResult, Trial
     from benchctl.results.store import RunStore
+    from benchctl.results.telemetry import Channel
+
+ALL_HOSTS = ""  # in the column `host`: the view over all load generators, where there are several
+_TABLES = ("samples.parquet", "series.parquet", "telemetry.parquet")
 
 
 def write_tables(store: RunStore, *, again: bool = False) -> None:
-    """Write the tables of every finished trial that has none; `again` replaces those that are there."""
+    """Write the tables that finished trials do not have yet; `again` replaces those that are there."""
     for trial in store.trials():
         folder = store.trial_folder(trial.ordinal)
-        if again or not (folder / "series.parquet").exists():
-            loader = loaders.get(trial.result.loader)
-            _write(loader.samples(folder / "raw" / trial.host, trial.window), folder / "samples.parquet")
-            _write(_series(trial), folder / "series.parquet")
+        missing = [name for name in _TABLES if again or not (folder / name).exists()]
+        if missing == ["samples.parquet"]:
+            continue  # the load generator keeps none
+        for name in missing:
+            _write(_MAKERS[name](store, trial), folder / name)
 
 
-def _series(trial: Trial) -> pa.Table:
-    """One row per second of the window; a series that ends early is padded with nulls."""
-    length = max((len(values) for values in trial.result.series.values()), default=0)
-    columns: dict[str, list[float | None]] = {"second": [float(second) for second in range(length)]}
-    for name, values in trial.result.series.items():
-        columns[name] = [*values, *[None] * (length - len(values))]
+def samples(store: RunStore, trial: Trial) -> pa.Table | None:
+    """Every request in the window of each host, as its load generator tells; None when it keeps none."""
+    loader, folders = loaders.get(trial.result.loader), host_folders(store, trial)
+    windows = {load.host: load.window for load in trial.loads} or {trial.host: trial.window}
+    found = []
+    for host, window in windows.items():
+        table = loader.samples(folders[host], window) if host in folders else None
+        if table is not None:
+            found.append(table.add_column(0, "host", _repeated(host, table.num_rows)))
+    return pa.concat_tables(found, promote_options="default") if found else None
+
+
+def series(trial: Trial) -> pa.Table:
+    """One row per host and second of the window; a series that ends early is padded with nulls.
+
+    With several load generators there are rows for all of them together too, with the host "".
+    """
+    results = {load.host: load.result for load in trial.loads} or {trial.host: trial.result}
+    if len(results) > 1:
+        results = {ALL_HOSTS: trial.result, **results}
+    names = list(dict.fromkeys(name for result in results.values() for name in result.series))
+    return pa.concat_tables([_series(host, result, names) for host, result in results.items()])
+
+
+def telemetry(found: Sequence[Channel]) -> pa.Table:
+    """Long form: host, t (seconds from the window's start), name, value, unit."""
+
+    def column(texts: Sequence[str]) -> pa.Array:
+        repeated = [_repeated(text, len(c.times)) for text, c in zip(texts, found, strict=True)]
+        return pa.concat_arrays(repeated or [_repeated("", 0)])
+
+    return pa.table(
+        {
+            "host": column([channel.host for channel in found]),
+            "t": pa.array([t for channel in found for t in channel.times], pa.float64()),
+            "name": column([channel.name for channel in found]),
+            "value": pa.array([value for channel in found for value in channel.values], pa.float64()),
+            "unit": column([channel.unit for channel in found]),
+        }
+    )
+
+
+def _telemetry(store: RunStore, trial: Trial) -> pa.Table:
+    folders = host_folders(store, trial)
+    return telemetry([channel for host, folder in folders.items() for channel in channels(host, folder)])
+
+
+_MAKERS: Mapping[str, Callable[[RunStore, Trial], pa.Table | None]] = {
+    "samples.parquet": samples,
+    "series.parquet": lambda _, trial: series(trial),
+    "telemetry.parquet": _telemetry,
+}
+
+
+def _series(host: str, result: LoaderResult, names: Sequence[str]) -> pa.Table:
+    length = max((len(values) for values in result.series.values()), default=0)
+    columns = {"host": _repeated(host, length), "second": pa.array(range(length), pa.float64())}
+    for name in names:
+        values = result.series.get(name, ())
+        columns[name] = pa.array([*values, *[None] * (length - len(values))], pa.float64())
     return pa.table(columns)
+
+
+def _repeated(text: str, times: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.string()), times)
 
 
 def _write(table: pa.Table | None, path: Path) -> None:

@@ -26,4 +26,4 @@ def test_a_value_that_is_missing_in_every_trial_is_a_number_to_pandas(tmp_path: 
     frames = RunFrames(store)
     assert str(frames.trials["latency_p999"].dtype) == "float64"
     assert frames.trials["throughput"].mean() == 100
-    assert repr(frames) == "<run one: .trials .samples .series>"
+    assert repr(frames) == "<run one: .trials .samples .series .telemetry>"
