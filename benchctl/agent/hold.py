@@ -13,7 +13,7 @@ import stat
 import subprocess
 import time
 from pathlib import Path
-from typing import Iterator, Mapping
+from typing import Iterator, List, Mapping
 
 from benchctl.agent.process import Process
 
@@ -24,6 +24,7 @@ _PR_SET_TIMERSLACK = 29
 _TIMER_ABSTIME = 1
 _CLOCK_MONOTONIC = 1
 _WAITER, _HELD = 20, 10  # priorities under SCHED_FIFO: who releases goes before what is released
+_ENV = "/usr/bin/env"
 _HEAD_START = 0.001  # seconds that a released program may run before others, to get on a CPU at all
 _COARSE = 0.003  # seconds before the instant from which on nothing but the clock is waited for
 
@@ -79,18 +80,23 @@ class Hold:
         return began
 
 
-def can_be_held(argv0: str, environment: Mapping[str, str]) -> bool:
-    """Say whether tracing changes nothing: it would take setuid and file capabilities away."""
-    path = shutil.which(argv0, path=environment.get("PATH", os.defpath))
-    if path is None:
-        return True  # the start says what is wrong
+def holdable(argv: List[str], environment: Mapping[str, str]) -> List[str]:
+    """Return the command line to hold: the given one, or one that executes it when it is released.
+
+    A traced program gets no setuid and no file capabilities at its exec, so that exec must come later.
+    """
+    path = shutil.which(argv[0], path=environment.get("PATH", os.defpath))
+    return [_ENV, "--", *argv] if path is not None and _gains_rights(path) and "=" not in argv[0] else argv
+
+
+def _gains_rights(path: str) -> bool:
     try:
         if os.stat(path).st_mode & (stat.S_ISUID | stat.S_ISGID):  # noqa: PTH116 - beside getxattr
-            return False
+            return True
         os.getxattr(path, "security.capability")
     except OSError:
-        return True
-    return False
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ class Task:
         self.cancelled = False
         self.held = ""
         self.at: Optional[float] = None  # CLOCK_MONOTONIC at which it is to start
+        self.late = False  # that instant was past when it was told
         self.child: Optional[Process] = None
         self.result: Optional[Json] = None
         self.refusal: Optional[RefusalError] = None
@@ -118,14 +119,15 @@ def launch(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
 
 
 def go(context: Context, task: str, at: float) -> Json:
-    """Start a held task at an instant of CLOCK_MONOTONIC, at once if that is past. Told again: nothing."""
+    """Start a held task at an instant of CLOCK_MONOTONIC, at once and late if that is past; told once."""
     found = _known(context, task)
     if not found.wanted.hold:
         raise RefusalError(f"task {task} is not held: it started when it was launched")
     if found.at is None:
+        found.late = time.monotonic() > at
         found.at = float(at)
         found.wake.set()
-    return {}
+    return {"late": found.late}
 
 
 def await_(context: Context, task: str) -> Json:
@@ -190,7 +192,6 @@ class _Execution:
         self._wanted = task.wanted
         self._server = server
         self._timed_out = False
-        self._late = False
         self._exceeded = False
         self._spent = 0.0  # seconds of CPU that are the agent's, not the task's
 
@@ -217,18 +218,21 @@ class _Execution:
             self._server.watch(self._task.wake)
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             outputs = (stdout, stderr)
-            child = self._start_held(outputs) if self._wanted.hold else self._spawn(outputs)
+            argv = self._wanted.argv
+            child = self._start_held(outputs) if self._wanted.hold else self._spawn(outputs, argv)
             if child is not None:
                 self._attend(child, outputs)
                 self._context.kill_tree(None, self._task.name)
             self._cut(outputs)
         return self._report(child)
 
-    def _spawn(self, outputs: Tuple[BinaryIO, ...], held: Optional[hold.Hold] = None) -> Process:
+    def _spawn(
+        self, outputs: Tuple[BinaryIO, ...], argv: List[str], held: Optional[hold.Hold] = None
+    ) -> Process:
         setting = Setting(self._wanted.env, str(self._wanted.cwd))
         stdout, stderr = (file.fileno() for file in outputs)
         name = self._task.name
-        child = self._context.reaper.spawn(self._wanted.argv, name, setting, stdout, stderr, held)
+        child = self._context.reaper.spawn(argv, name, setting, stdout, stderr, held)
         self._task.child = child
         child.watch(self._task.wake)
         if held is None:
@@ -250,20 +254,19 @@ class _Execution:
                     return child
                 task.wake.wait(None if task.at is None else max(0.0, hold.coarse(task.at)))
                 task.wake.clear()
-            self._late = time.monotonic() > task.at
+            task.late = task.late or time.monotonic() > task.at
             if child is None:
                 hold.sleep_until(task.at)
-                return self._spawn(outputs)
+                return self._spawn(outputs, self._wanted.argv)
             began = held.release(child, task.at)
         child.began, child.started = began, time.time() - (time.monotonic() - began)
         return child
 
     def _load(self, outputs: Tuple[BinaryIO, ...]) -> Tuple[hold.Hold, Optional[Process]]:
         held = hold.Hold()
-        if not hold.can_be_held(self._wanted.argv[0], {**os.environ, **self._wanted.env}):
-            return held, None
+        argv = hold.holdable(self._wanted.argv, {**os.environ, **self._wanted.env})
         try:
-            child = self._spawn(outputs, held)
+            child = self._spawn(outputs, argv, held)
         except RefusalError as error:
             if isinstance(error.__cause__, subprocess.SubprocessError):  # not the program's fault: ptrace's
                 return held, None
@@ -325,7 +328,7 @@ class _Execution:
             "start": child.started if child else now,
             "end": child.ended if child else now,
             "began": child.began if child else time.monotonic(),
-            "late": self._late,
+            "late": self._task.late,
             **_resources(child, self._spent),
             "service_died": died,
             "service_exit": self._server.exit if self._server is not None and died else None,

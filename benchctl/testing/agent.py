@@ -237,6 +237,9 @@ class FakeAgent:
         self._running[instance] = {name: str(v) for name, v in (args.get("settings") or {}).items()}
         return {"pid": os.getpid(), "seconds": 0.0}
 
+    def _op_ready(self, args: Reply) -> Reply:
+        return {"ready": self._descriptor(args)["instance"] in self._running}
+
     def _op_inspect(self, args: Reply) -> Reply:
         settings = {**self.settings, **self._started(args), **self.differing}
         missing = [name for name in args.get("names", []) if name not in settings]
@@ -271,7 +274,9 @@ class FakeAgent:
         if known is not None and known["argv"] != args["argv"]:
             raise AgentError(f"{self.host}: there was a task {task} with another command")
         if not layout.below(folder, self._work):
-            raise AgentError(f"{self.host}: {folder} is not below {self._work}: no task may empty it")
+            raise AgentError(
+                f"{self.host}: {folder} is not below {self._work}: no task of this run may empty it"
+            )
         if known is None:
             shutil.rmtree(folder, ignore_errors=True)
             self._launched[task] = args
@@ -285,7 +290,7 @@ class FakeAgent:
             raise AgentError(f"{self.host}: there is no task {args['task']}")
         if args["task"] not in self._begun:
             self._begin(args["task"], args["at"])
-        return {}
+        return {"late": self._begun[args["task"]]["late"]}
 
     def _op_await(self, args: Reply) -> Reply:
         task = args["task"]

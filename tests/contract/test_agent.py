@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +20,7 @@ from benchctl.benchmark.connection import connect
 from benchctl.errors import AgentError, ConnectionLostError, ServiceError
 from benchctl.model.host import Host
 from benchctl.testing.agent import FakeAgent
+from benchctl.testing.server import descriptor as server_descriptor
 from benchctl.testing.server import write_descriptor
 
 if TYPE_CHECKING:
@@ -37,6 +40,9 @@ class Bed(Protocol):
     def task(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
         """Arguments of a `run` that ends with `code`, prints `stdout` and lasts past its window."""
 
+    def load(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
+        """Arguments of a `launch` of the same."""
+
 
 class FakeBed:
     def __init__(self, folder: Path) -> None:
@@ -52,6 +58,12 @@ class FakeBed:
             self.fake.script("run", {"exit": code})
         return _arguments(self.agent, name, ["true"], duration)
 
+    def load(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
+        self.fake.outputs["stdout"] = stdout.encode()
+        if code:
+            self.fake.script("await", {"exit": code})
+        return _launch(self.agent, name, ["true"])
+
 
 class RealBed:
     def __init__(self, folder: Path) -> None:
@@ -62,9 +74,32 @@ class RealBed:
         return write_descriptor(self._folder, instance)
 
     def task(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
-        wait = f"import time; time.sleep({duration + 0.1 if duration else 0})"
-        program = f"import sys; sys.stdout.write({stdout!r}); sys.stdout.flush(); {wait}; sys.exit({code})"
-        return _arguments(self.agent, name, [sys.executable, "-ISB", "-c", program], duration)
+        return _arguments(self.agent, name, _program(code, stdout, duration), duration)
+
+    def load(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
+        return _launch(self.agent, name, _program(code, stdout, duration))
+
+
+def _program(code: int, stdout: str, duration: float) -> list[str]:
+    wait = f"import time; time.sleep({duration + 0.1 if duration else 0})"
+    program = f"import sys; sys.stdout.write({stdout!r}); sys.stdout.flush(); {wait}; sys.exit({code})"
+    return [sys.executable, "-ISB", "-c", program]
+
+
+def _launch(agent: Agent, name: str, argv: list[str]) -> dict[str, Any]:
+    cwd = f"{agent.hello['work']}/trials/{name}"
+    return {"task": name, "argv": argv, "env": {}, "cwd": cwd, "limit": LIMIT, "hold": True, "service": None}
+
+
+def _begin(bed: Bed, load: dict[str, Any], **watched: Any) -> float:
+    """Launch, watch and start a load; return the instant it was told."""
+    bed.agent.call("launch", timeout=LIMIT, **load)
+    at: float = bed.agent.call("clock", timeout=LIMIT)["m"] + 0.4
+    if watched:
+        named = {"watch": load["task"], "task": load["task"], "cwd": load["cwd"], "start": at}
+        bed.agent.call("watch", timeout=LIMIT, **named, hz=20, **watched)
+    assert bed.agent.call("go", timeout=LIMIT, task=load["task"], at=at)["late"] is False
+    return at
 
 
 def _arguments(agent: Agent, name: str, argv: list[str], duration: float) -> dict[str, Any]:
@@ -203,6 +238,120 @@ def test_the_same_task_is_not_run_twice(bed: Bed) -> None:
 
 def test_cancelling_what_is_not_there_is_well(bed: Bed) -> None:
     assert bed.agent.call("cancel", timeout=LIMIT, task="t9") == {}
+
+
+def test_a_load_is_launched_started_watched_and_awaited(bed: Bed, tmp_path: Path) -> None:
+    load = bed.load("t1", stdout="tps = 42\n", duration=0.4)
+    at = _begin(bed, load, warmup=0.1, duration=0.2)
+    result = bed.agent.call("await", timeout=LIMIT, task="t1")
+    assert (result["exit"], result["timed_out"], result["cancelled"], result["late"]) == (0, *[False] * 3)
+    assert (result["service_died"], result["service_exit"]) == (False, None)
+    assert (result["output_exceeded"], result["files_left_off"]) == (False, 0)
+    assert result["began"] >= at
+    assert result["end"] >= result["start"] + 0.3
+    assert {"cpu_user", "cpu_system", "max_rss"} <= set(result)
+    assert {"stdout", "stderr"} <= {entry["path"] for entry in result["files"]}
+    watched = bed.agent.call("unwatch", timeout=LIMIT, watch="t1")
+    assert bed.agent.call("unwatch", timeout=LIMIT, watch="t1") == watched
+    (entry,) = watched["files"]
+    assert entry["path"] == "host.samples"
+    paths = [(f"{load['cwd']}/{name}", tmp_path / name) for name in ("stdout", "host.samples")]
+    hashes = bed.agent.fetch_all(paths)
+    assert hashes == [hashlib.sha256(path.read_bytes()).hexdigest() for _, path in paths]
+    assert (tmp_path / "stdout").read_text() == "tps = 42\n"
+    head, *samples = map(json.loads, (tmp_path / "host.samples").read_text().splitlines())
+    assert head["schema"] == 2
+    assert len(samples) == watched["samples"]
+    first, last = (sample for sample in samples if sample.get("edge"))
+    assert last["m"] - first["m"] == pytest.approx(0.2, abs=0.15)
+    assert first["m"] == pytest.approx(at + 0.1, abs=0.1)
+    assert {"task", "service", "agent", "foreign", "files"} <= set(first)
+    assert set(head["files"]) <= set(first["files"])
+
+
+def test_a_load_that_fails_is_a_result(bed: Bed) -> None:
+    _begin(bed, bed.load("t1", code=3))
+    assert bed.agent.call("await", timeout=LIMIT, task="t1")["exit"] == 3
+
+
+def test_a_load_is_launched_once_into_an_empty_folder(bed: Bed) -> None:
+    load = bed.load("t1")
+    stale = Path(load["cwd"]) / "tx.17"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("of an earlier attempt")
+    first = bed.agent.call("launch", timeout=LIMIT, **load)
+    assert first["pid"] > 0
+    assert first["held"]
+    assert not stale.exists()
+    assert bed.agent.call("launch", timeout=LIMIT, **load) == first
+    with pytest.raises(AgentError, match="there was a task t1 with another command"):
+        bed.agent.call("launch", timeout=LIMIT, **{**load, "argv": ["other"]})
+    bed.agent.call("cancel", timeout=LIMIT, task="t1")
+
+
+def test_a_load_told_to_start_in_the_past_is_late(bed: Bed) -> None:
+    bed.agent.call("launch", timeout=LIMIT, **bed.load("t1"))
+    past = bed.agent.call("clock", timeout=LIMIT)["m"] - 2
+    assert bed.agent.call("go", timeout=LIMIT, task="t1", at=past) == {"late": True}
+    assert bed.agent.call("await", timeout=LIMIT, task="t1")["late"] is True
+
+
+@pytest.mark.parametrize("op", ["go", "await"])
+def test_tasks_that_are_not_there_are_named(bed: Bed, op: str) -> None:
+    with pytest.raises(AgentError, match="there is no task t9"):
+        bed.agent.call(op, timeout=LIMIT, task="t9", **({"at": 0.0} if op == "go" else {}))
+
+
+def test_no_task_empties_what_is_not_the_runs(bed: Bed, tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match="no task of this run may empty it"):
+        bed.agent.call("launch", timeout=LIMIT, **{**bed.load("t1"), "cwd": str(tmp_path)})
+
+
+def test_unwatching_what_never_was_is_well(bed: Bed) -> None:
+    assert bed.agent.call("unwatch", timeout=LIMIT, watch="w9") == {"samples": 0, "files": []}
+
+
+def test_what_is_submitted_is_answered(bed: Bed) -> None:
+    done = threading.Event()
+    good, bad = bed.agent.submit("clock"), bed.agent.submit("await", task="t9")
+    assert set(good.result(LIMIT)) == {"m", "t"}
+    with pytest.raises(AgentError, match="there is no task t9"):
+        bad.result(LIMIT)
+    for pending in (good, bad):
+        done.clear()
+        pending.watch(done)
+        assert done.wait(LIMIT)
+        assert pending.done
+
+
+def test_the_hosts_clock_is_known(bed: Bed) -> None:
+    clock = bed.agent.clock()
+    assert abs(clock.offset) <= clock.uncertainty + 0.001  # it is the same clock
+    assert bed.agent.round_trip > 0
+
+
+def test_files_are_put_below_the_runs_folder_only(bed: Bed, tmp_path: Path) -> None:
+    source = tmp_path / "script"
+    source.write_text("#!/bin/sh\n")
+    target = Path(bed.agent.hello["work"]) / "files" / "script"
+    digest = bed.agent.put(source, str(target), executable=True)
+    assert digest == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert target.read_text() == "#!/bin/sh\n"
+    assert target.stat().st_mode & 0o777 == 0o755
+    with pytest.raises(AgentError, match="is not below"):
+        bed.agent.put(source, str(tmp_path / "stolen"))
+    assert not (tmp_path / "stolen").exists()
+
+
+def test_a_service_given_as_an_object(bed: Bed) -> None:
+    given = server_descriptor("server-3")
+    bed.agent.call("start", timeout=LIMIT, descriptor=given, settings={"a": "b"})
+    assert bed.agent.call("hello", timeout=LIMIT)["busy"] is True
+    log = f"{bed.agent.hello['work']}/trials/x/server.log"
+    stopped = bed.agent.call("stop", timeout=LIMIT, descriptor=given, log=log)
+    assert stopped["running_before"] is True
+    assert Path(log).exists()
+    assert bed.agent.call("hello", timeout=LIMIT)["busy"] is False
 
 
 def test_stamps_tell_what_differs(bed: Bed) -> None:
