@@ -40,13 +40,17 @@ def take(path):
     part = "%s.%d" % (path, os.getpid())
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view):]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    os.rename(part, path)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view):]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.rename(part, path)
+    except OSError:
+        os.unlink(part)
+        raise
 def main():
     if sys.version_info < (3, 9):
         fail("%s is Python %d.%d; the agent needs 3.9" % ((sys.executable,) + sys.version_info[:2]))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.lab.fixtures import Fresh
     from tests.lab.lab import Lab
 
-CLOCKS = "import time; print(time.monotonic(), time.time())"
+CLOCKS = "import time; time.sleep(0.01); print(time.monotonic(), time.time())"
 
 
 def test_hosts_are_reached_with_a_host_key_that_is_checked(lab: Lab) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tests.lab.podman import LIMIT, PATH, as_root, command, podman, prefix, run
+from tests.needs import need
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
-    from pathlib import Path
 
 READY_LIMIT = 30.0
 STEP = 0.02
@@ -143,8 +145,10 @@ class LabHost:
         """Set clocks so many seconds ahead, for what starts from now on with the Python that is returned.
 
         CLOCK_MONOTONIC is another in earnest (a time namespace; the host must be made with `clocks=True`).
-        CLOCK_REALTIME cannot be: libfaketime answers for it in the processes that Python starts.
+        CLOCK_REALTIME has no namespace: a library answers for it in that Python and its children.
         """
+        if realtime:
+            compile_clock(self.folder / "clock.so")
         (self.folder / "clock").write_text(f"{monotonic} {realtime}\n", encoding="ascii")
         return "/usr/local/bin/python3-elsewhen"
 
@@ -174,3 +178,9 @@ def make_key(path: Path) -> str:
         old.unlink(missing_ok=True)
     command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path))
     return public.read_text(encoding="ascii").strip()
+
+
+def compile_clock(path: Path) -> None:
+    """Make the library that answers for CLOCK_REALTIME; Debian's libfaketime breaks Python's time.sleep."""
+    need("cc", "apt-get install gcc libc6-dev", available=shutil.which("cc") is not None)
+    command("cc", "-shared", "-fPIC", "-O1", "-w", "-o", str(path), str(Path(__file__).with_name("clock.c")))

@@ -20,7 +20,6 @@ PACKAGES = (
     "dbus",
     "iproute2",
     "iptables",
-    "libfaketime",
     "openssh-server",
     "procps",
     "python3",
@@ -54,8 +53,7 @@ cat > usr/local/bin/python3-elsewhen <<'END'
 # Python with clocks of its own: /lab/clock says how many seconds ahead CLOCK_MONOTONIC and CLOCK_REALTIME are
 read -r monotonic realtime < /lab/clock
 [ "$realtime" = 0 ] || {{
-  export FAKETIME="$(printf '%+d' "$realtime")" FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1
-  export LD_PRELOAD="$(echo /usr/lib/*/faketime/libfaketimeMT.so.1)"
+  export LAB_CLOCK_AHEAD="$realtime" LD_PRELOAD=/lab/clock.so
 }}
 [ "$monotonic" != 0 ] || exec python3 "$@"
 [ "$(id -u)" = 0 ] || mapped="--user --map-current-user"
