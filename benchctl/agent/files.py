@@ -109,7 +109,8 @@ class _Arriving:
         self._digest = hashlib.sha256()
         self._file: Optional[BinaryIO] = None
         self._error = ""
-        if not target.is_absolute() or ".." in target.parts or not below(target.parent, context.work):
+        inside = below(target, context.work) and target != context.work
+        if not target.is_absolute() or ".." in target.parts or not inside:
             self._error = f"{target} is not below {context.work}: it is not this run's to write"
             return
         with self._noting():

@@ -72,6 +72,11 @@ class FileChannel:
             raise AgentError(f"{self._host}: {source} arrived damaged", remedy="send it again")
         return digest
 
+    def abandon(self) -> None:
+        """Close it in the middle of a file."""
+        self._channel.process.terminate()
+        self.close()
+
     def close(self) -> None:
         """Close it. Safe to repeat."""
         hang_up(self._channel)

@@ -51,11 +51,11 @@ class Fleet(Mapping[str, "Agent"]):
         `args` are the same for all, or worked out for each host's name. `timeout` is in seconds for each. All
         replies are waited for; then the errors of all hosts are raised as one, of the kind that they share.
         """
-        found = dict(self.stream(op, args, hosts=hosts, timeout=timeout))
-        errors = [reply for reply in found.values() if isinstance(reply, BenchctlError)]
+        asked = list(self._agents if hosts is None else hosts)
+        found = dict(self.stream(op, args, hosts=asked, timeout=timeout))
+        errors = [reply for host in asked if isinstance(reply := found[host], BenchctlError)]
         if errors:
             raise merged(errors)
-        asked = self._agents if hosts is None else hosts
         return {host: reply for host in asked if not isinstance(reply := found[host], BenchctlError)}
 
     def stream(

@@ -39,6 +39,7 @@ CONNECT_TIMEOUT = 30.0  # seconds for the first reply: the supervisor may have t
 RECONNECT_LIMIT = 120.0  # seconds for which a lost connection is tried again
 PING_INTERVAL = 3.0  # seconds
 MISSED_LIMIT = 4  # pings in a row without a byte from the host: it counts as gone, after 12 s
+STATUS_TIMEOUT = 2.0  # seconds after the end of a program's output until its exit status comes, if it does
 CLOCK_FIRST = 20  # round trips of a first measurement
 CLOCK_FRESH = 0.5  # seconds for which a measurement needs no new one
 _BACKOFF, _BACKOFF_LIMIT = 0.1, 5.0  # seconds between two attempts, doubled each time
@@ -135,7 +136,11 @@ class AgentConnection:
         self._clock = ClockEstimate()
         self._files: FileChannel | None = None
         self._files_lock = threading.Lock()
-        self._link = _Link(transport.open_agent(program, self._words))
+        try:
+            self._link = _Link(transport.open_agent(program, self._words))
+        except BaseException:
+            transport.close()
+            raise
         self._up.set()
         self._keeper: threading.Thread | None = None
         self._lease: tuple[dict[str, Any], float] | None = None
@@ -341,6 +346,7 @@ class AgentConnection:
             end = self._read(self._link)
             if self._closing.is_set() or end.final or not self._transport.reconnects:
                 self._fail(end.why)
+                self._link.channel.process.terminate()
                 return
             failure = self._reconnect(end.why)
             if failure:
@@ -365,7 +371,7 @@ class AgentConnection:
         except (OSError, ValueError) as error:
             return _End(f"{what} broke: {link.broken or error}", final=False)
         words = link.broken or link.channel.process.last_words()
-        exit_status = link.channel.process.wait(0)
+        exit_status = link.channel.process.wait(STATUS_TIMEOUT)
         told = not link.broken and exit_status is not None and exit_status >= 0  # by a host that is there
         return _End(f"{what} ended: {words}" if words else f"{what} ended", final=told or link.final)
 
@@ -454,7 +460,9 @@ class AgentConnection:
                         self._files = FileChannel(self.host, channel, self._hear)
                     act(self._files)
                 except BaseException as error:
-                    self._close_files()  # what is still under way would be read as the next file
+                    if self._files is not None:
+                        self._files.abandon()  # what is still under way would be read as the next file
+                        self._files = None
                     lost = isinstance(error, ConnectionLostError | UnfitError)
                     if not lost or not self._transport.reconnects or not self._is_there_again():
                         raise

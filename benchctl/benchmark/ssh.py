@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import logging
 import os
 import secrets
 import shlex
@@ -16,7 +17,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from benchctl.benchmark import bootstrap, known_hosts
 from benchctl.benchmark.transport import ERROR_TEXT, Channel
@@ -39,12 +40,14 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 10.0  # seconds, where the host's options do not say
 START_TIMEOUT = 30.0  # seconds for the first word of a program on a busy host
+POLL_INTERVAL = 0.5  # seconds between two looks at stderr until a program has started
 WRITE_TIMEOUT = 15.0  # seconds in which a program must take something of what it is sent
 USER_TIMEOUT = 12_000  # ms that data may stay without the peer's acknowledgement
 NOISE_LIMIT = 64 * 1024  # bytes that a login may print before the agent's first word
 STDERR_LIMIT = 64 * 1024  # bytes that wait unread
 SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+_QUIET = logging.NullHandler()
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 
 
@@ -68,6 +71,10 @@ class SshTransport:
         Raises UnreachableError, HostKeyError or AuthError when there is no connection to be had, UnfitError
         for words that no command line can hold, ConnectionLostError when the channel does not open.
         """
+        program = self._open(argv)
+        return Channel(program, program, program)
+
+    def _open(self, argv: Sequence[str]) -> _Remote:
         import paramiko
 
         if any("\0" in word for word in argv):
@@ -85,8 +92,7 @@ class SshTransport:
                 f"{self.host}: sshd opens no further channel: {error}",
                 remedy="allow at least 2 (MaxSessions in its sshd_config), and no ForceCommand",
             ) from error
-        program = _Remote(channel)
-        return Channel(program, program, program)
+        return _Remote(channel)
 
     def open_agent(self, program: Path, words: Sequence[str]) -> Channel:
         """Start the agent there; its file is sent over the same channel when the host does not have it.
@@ -97,20 +103,19 @@ class SshTransport:
         size = program.stat().st_size
         python = str(self._options.get("python", "python3"))
         argv = bootstrap.command(python, nonce, program.stem, size)
-        channel = self.open([*argv, *words])
+        remote = self._open([*argv, *words])
         deadline = time.monotonic() + START_TIMEOUT
         try:
-            said, rest = self._first_word(channel, nonce, deadline)
+            said, rest = self._first_word(remote, nonce, deadline)
             if said == "need":
-                self._upload(channel, program)
-                said, rest = self._first_word(channel, nonce, deadline, rest)
+                self._upload(remote, program)
+                said, rest = self._first_word(remote, nonce, deadline, rest)
             self._judge(said)
         except BaseException:
-            channel.process.terminate()
+            remote.terminate()
             raise
-        remote: Any = channel.stdout
         remote.unread(rest)
-        return channel
+        return Channel(remote, remote, remote)
 
     def abort(self) -> None:
         with self._lock:
@@ -171,7 +176,7 @@ class SshTransport:
         pipe.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             pipe.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
-        return pipe
+        return _Prompt(pipe.family, pipe.type, pipe.proto, fileno=pipe.detach())
 
     def _through(self, line: str) -> socket.socket:
         """Start the command that the user's SSH configuration names, as ssh does: by the shell."""
@@ -192,6 +197,7 @@ class SshTransport:
     def _handshake(self, pipe: socket.socket) -> paramiko.Transport:
         import paramiko
 
+        logging.getLogger("paramiko").addHandler(_QUIET)  # it is said once, by what is raised
         name = str(self._options.get("host_key_alias") or self._options["address"])
         known = known_hosts.look_up(self._known_hosts_files(), name, self._port)
         try:
@@ -302,7 +308,7 @@ class SshTransport:
                     yield from _from_file(path, tried)
 
     def _first_word(
-        self, channel: Channel, nonce: str, deadline: float, buffer: bytes = b""
+        self, remote: _Remote, nonce: str, deadline: float, buffer: bytes = b""
     ) -> tuple[str, bytes]:
         """Read past what a login prints to what the bootstrap says; return that and what follows it."""
         mark = b"benchctl-agent " + nonce.encode() + b" "
@@ -310,27 +316,25 @@ class SshTransport:
             start = buffer.find(mark)
             if start >= 0 and (end := buffer.find(b"\n", start)) >= 0:
                 return buffer[start + len(mark) : end].decode(errors="replace"), buffer[end + 1 :]
-            if len(buffer) > NOISE_LIMIT:
+            if len(buffer) > NOISE_LIMIT or remote.overflowed():
                 raise UnfitError(
                     f"{self.host}: its shell prints without end: {buffer[:80]!r}…",
                     remedy="make the login files of this user silent where there is no terminal",
                 )
-            data = b""
-            with contextlib.suppress(TimeoutError):
-                data = channel.stdout.read(NOISE_LIMIT) or b""
-            if not data:
-                self._explain_silence(channel, buffer)
-            if time.monotonic() > deadline or channel.process.overflowed():
+            if time.monotonic() > deadline:
                 raise UnfitError(f"{self.host}: the agent did not start within {START_TIMEOUT:g} s")
-            buffer += data
+            data = remote.poll(POLL_INTERVAL)
+            if data == b"":
+                self._explain_silence(remote, buffer)
+            buffer += data or b""
 
     def _judge(self, said: str) -> None:
         if said != "have":
             raise UnfitError(f"{self.host}: {said[:1000]}", remedy=bootstrap.REMEDY)
 
-    def _explain_silence(self, channel: Channel, noise: bytes) -> NoReturn:
-        status = channel.process.wait(CONNECT_TIMEOUT)
-        words = channel.process.last_words() or noise[-200:].decode(errors="replace").strip()
+    def _explain_silence(self, remote: _Remote, noise: bytes) -> NoReturn:
+        status = remote.wait(CONNECT_TIMEOUT)
+        words = remote.last_words() or noise[-200:].decode(errors="replace").strip()
         python = self._options.get("python", "python3")
         if status in {126, 127}:
             raise UnfitError(f"{self.host}: there is no {python} to run: {words}", remedy=bootstrap.REMEDY)
@@ -338,14 +342,28 @@ class SshTransport:
             raise ConnectionLostError(f"{self.host}: the SSH connection ended before the agent's first word")
         raise UnfitError(f"{self.host}: {python} ended with {status}: {words}", remedy=bootstrap.REMEDY)
 
-    def _upload(self, channel: Channel, program: Path) -> None:
+    def _upload(self, remote: _Remote, program: Path) -> None:
         view = memoryview(program.read_bytes())
         try:
             while view:
-                view = view[channel.stdin.write(view[: 1 << 15]) or 0 :]
+                view = view[remote.write(view[: 1 << 15]) :]
         except OSError as error:
-            words = channel.process.last_words()
+            words = remote.last_words()
             raise AgentError(f"{self.host}: the agent's program cannot be sent: {words or error}") from error
+
+
+class _Prompt(socket.socket):
+    """A TCP socket that acknowledges at once.
+
+    sshd leaves Nagle's algorithm on where there is no terminal, so of two answers in a row the second would
+    wait for a delayed acknowledgement of the first: 40 ms.
+    """
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        data = super().recv(size, flags)
+        if hasattr(socket, "TCP_QUICKACK"):
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return data
 
 
 class _Remote:
@@ -362,8 +380,21 @@ class _Remote:
         """Put back what was read too far."""
         self._unread = data
 
+    def poll(self, timeout: float) -> bytes | None:
+        """Return what comes within `timeout` seconds, b"" at the end, None when nothing does."""
+        self._channel.settimeout(timeout)
+        try:
+            return bytes(self._channel.recv(1 << 16))
+        except TimeoutError:
+            return None
+        finally:
+            self._channel.settimeout(WRITE_TIMEOUT)
+
     def write(self, data: bytes | memoryview, /) -> int:
-        return int(self._channel.send(bytes(data[: 1 << 16])))
+        try:
+            return int(self._channel.send(bytes(data[: 1 << 16])))
+        except EOFError as error:
+            raise ConnectionResetError("the SSH connection ended") from error
 
     def read(self, size: int, /) -> bytes:
         """Return what comes, however long it takes; b"" at the end."""
@@ -371,16 +402,15 @@ class _Remote:
             data, self._unread = self._unread, b""
             return data
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 return bytes(self._channel.recv(size))
-            except TimeoutError:
-                if self._channel.closed or self.overflowed():
-                    return b""
+            if self._channel.closed or self.overflowed():
+                return b""
 
     def close(self) -> None:
         """End its stdin, then at the second call all of it: writer and reader are one here."""
         if self._ended:
-            self._channel.close()
+            self.terminate()
             return
         self._ended = True
         with contextlib.suppress(OSError, EOFError):
@@ -393,7 +423,8 @@ class _Remote:
         return int(self._channel.exit_status)
 
     def terminate(self) -> None:
-        self._channel.close()
+        with contextlib.suppress(OSError, EOFError):
+            self._channel.close()
 
     def overflowed(self) -> bool:
         return len(self._channel.in_stderr_buffer) > STDERR_LIMIT
