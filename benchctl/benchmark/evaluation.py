@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from benchctl import gates, loaders
 from benchctl.model.measurement import HostLoad, worst
 
@@ -71,16 +73,34 @@ def evaluate(raw: Path, facts: Measured, *, workload: Workload, context: gates.C
     loads = tuple(_read(raw, ran, workload) for ran in facts.loads)
     parts = [loaders.Part(load.host, raw / load.host, load.window, load.result) for load in loads]
     result = loaders.merge(loaders.get(workload.role), parts)
-    evidence = gates.read(
-        raw / facts.host,
-        window=facts.loads[0].window,
-        load=facts.loads[0].task,
-        server=facts.server,
-        result=result,
-        context=context,
-    )
-    findings = gates.judge(evidence)
+    findings = _findings(raw, facts, loads, context)
     return Evaluation(loads, result, findings, worst(tuple(f.validity for f in findings)))
+
+
+def _findings(
+    raw: Path, facts: Measured, loads: tuple[HostLoad, ...], context: gates.Context
+) -> tuple[Finding, ...]:
+    """Of each host by itself, then of all loads together; hosts are named where there are several."""
+    by_host = {load.host: load for load in loads}
+    folders = {path.name for path in raw.iterdir() if path.is_dir()}
+    self_timed = all(load.result.percentile_source == "loader" for load in loads)
+    hosts = sorted(folders | {facts.host, *by_host})
+    found: list[Finding] = []
+    for host in hosts:
+        load = by_host.get(host)
+        evidence = gates.read(
+            raw / host,
+            window=facts.window if load is None else load.window,
+            load=None if load is None else load.task,
+            server=facts.server if host == facts.host else None,
+            result=None if load is None else load.result,
+            context=context.on(host),
+            self_timed=self_timed,
+        )
+        named = host if len(hosts) > 1 else ""
+        found += [msgspec.structs.replace(one, host=named) for one in gates.judge(evidence)]
+    whole = gates.Together(loads, facts.start, facts.window.seconds, self_timed, context)
+    return (*found, *gates.judge_together(whole))
 
 
 def _read(raw: Path, ran: Ran, workload: Workload) -> HostLoad:

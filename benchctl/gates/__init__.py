@@ -6,6 +6,7 @@ out again offline. Must not touch hosts, and must not read anything but the raw 
 
 from benchctl.gates.context import Context, context
 from benchctl.gates.evidence import Evidence, read
-from benchctl.gates.table import GATES, Gate, judge
+from benchctl.gates.table import GATES, Gate, judge, judge_together
+from benchctl.gates.together import Together
 
-__all__ = ["GATES", "Context", "Evidence", "Gate", "context", "judge", "read"]
+__all__ = ["GATES", "Context", "Evidence", "Gate", "Together", "context", "judge", "judge_together", "read"]

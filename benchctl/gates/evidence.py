@@ -21,15 +21,17 @@ Sample = dict[str, Any]
 
 
 class Evidence(NamedTuple):
-    """One trial as gates see it."""
+    """One host in one trial as gates see it."""
 
-    window: Window
-    load: TaskResult
-    server: ServerFacts | None  # None: the load drives no DBMS
-    result: LoaderResult
+    window: Window  # in the host's own clock
+    load: TaskResult | None  # None: no load generator ran here
+    server: ServerFacts | None  # None: no DBMS ran here
+    result: LoaderResult | None  # of the load generator here
     context: Context
     samples: tuple[Sample, ...]  # over the window, in order; empty when they cannot be used
     problem: str  # why samples are empty or incomplete; else ""
+    self_timed: bool
+    """Whether the load generators' own report is all there is, and the window only a frame around it."""
 
     @property
     def first(self) -> Sample:
@@ -44,24 +46,21 @@ class Evidence(NamedTuple):
         """Between the first and the last sample, by the monotonic clock."""
         return float(self.last["m"] - self.first["m"])
 
-    @property
-    def self_timed(self) -> bool:
-        """Whether the load generator's own report is all there is, and the window only a frame around it."""
-        return self.result.percentile_source == "loader"
-
 
 def read(
     raw: Path,
     *,
     window: Window,
-    load: TaskResult,
+    load: TaskResult | None,
     server: ServerFacts | None,
-    result: LoaderResult,
+    result: LoaderResult | None,
     context: Context,
+    self_timed: bool = False,
 ) -> Evidence:
-    """Read a trial's raw folder; the rest is passed through."""
+    """Read a host's raw folder of a trial; the rest is passed through."""
     samples, problem = _read_samples(raw / SAMPLES)
-    return Evidence(window, load, server, result, context, samples, problem)
+    timed = self_timed or (result is not None and result.percentile_source == "loader")
+    return Evidence(window, load, server, result, context, samples, problem, timed)
 
 
 def _read_samples(path: Path) -> tuple[tuple[Sample, ...], str]:

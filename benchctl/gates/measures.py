@@ -6,6 +6,7 @@ is there and cannot be seen.
 
 from __future__ import annotations
 
+import re
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 SLEW = 0.0005  # seconds per second: adjtime(3) never slews faster
 PREEMPTION = 1.0  # seconds that a sampler may lose between two clocks
 LAG_SHARE = 0.01  # of the median latency
+DISK_TROUBLE = re.compile(
+    r"I/O error|critical (medium|target) error|(EXT4|XFS|BTRFS).*(error|corrupt|Shutdown)"
+    r"|Remounting filesystem read-only|nvme\S*: (I/O|Abort|controller is down)"
+    r"|ata\d[\w.]*: (exception|failed command|hard resetting)",
+    re.IGNORECASE,
+)
+OWN_UNITS = ("benchctl", "bench.slice", "run-", "session-", "user-", "user@")
 
 
 class Measurement(NamedTuple):
@@ -37,8 +45,10 @@ def samples(evidence: Evidence) -> Measurement:
     return Measurement(float(bool(evidence.problem)), evidence.problem)
 
 
-def errors(evidence: Evidence) -> Measurement:
+def errors(evidence: Evidence) -> Measurement | None:
     result = evidence.result
+    if result is None:
+        return None
     if result.requests == 0 and evidence.self_timed:
         raise UnjudgedError("this load generator does not count requests")
     if result.requests == 0:
@@ -48,11 +58,13 @@ def errors(evidence: Evidence) -> Measurement:
     )
 
 
-def overlap(evidence: Evidence) -> Measurement:
+def overlap(evidence: Evidence) -> Measurement | None:
     """The share of the window in which the load did not run."""
+    window, load = evidence.window, evidence.load
+    if load is None:
+        return None
     if evidence.self_timed:
         raise UnjudgedError("the command measures by itself and ends when it wants")
-    window, load = evidence.window, evidence.load
     covered = max(0.0, min(window.end, load.end) - max(window.start, load.start))
     ran = f"it ran from {load.start - window.start:+.3f} s to {load.end - window.start:+.3f} s"
     return Measurement(1 - covered / window.seconds, f"{ran}, the window is {window.seconds:g} s long")
@@ -143,8 +155,10 @@ def quota(evidence: Evidence) -> Measurement:
     return Measurement(_change(evidence, "cgroup_cpu", lambda text: proc.counter(text, "nr_throttled")))
 
 
-def loader_cpu(evidence: Evidence) -> Measurement:
+def loader_cpu(evidence: Evidence) -> Measurement | None:
     """The load generator's CPU time as a share of what it can use: its threads, at most the host's CPUs."""
+    if evidence.result is None:
+        return None
     first, last = _both(evidence).first["task"]["cpu"], evidence.last["task"]["cpu"]
     if first is None or last is None:
         raise UnjudgedError("the load generator's CPU time is not in the samples")
@@ -156,6 +170,8 @@ def loader_cpu(evidence: Evidence) -> Measurement:
 
 def schedule_lag(evidence: Evidence) -> Measurement | None:
     """p99 of how late requests started, in ms; 0 when that is below LAG_SHARE of the median latency."""
+    if evidence.result is None:
+        return None
     metrics = evidence.result.metrics
     if not evidence.result.open_loop or "schedule_lag_p99" not in metrics:
         return None
@@ -180,6 +196,69 @@ def foreign(evidence: Evidence) -> Measurement:
     busiest = sorted((key for key in used if used[key]), key=lambda key: (-used[key], key))[:3]
     names = ", ".join(f"{name} ({pid}) {used[name, pid] / evidence.seconds:.2f}" for name, pid in busiest)
     return Measurement(sum(used.values()) / evidence.seconds, names)
+
+
+def retransmits(evidence: Evidence) -> Measurement:
+    """The share of the TCP segments sent that had to be sent again."""
+    first, last = (proc.table(text, "Tcp") for text in _texts(evidence, "snmp"))
+    again, sent = (last[name] - first[name] for name in ("RetransSegs", "OutSegs"))
+    return Measurement(again / max(1, sent), f"{again} of {sent} segments")
+
+
+def listen_overflows(evidence: Evidence) -> Measurement:
+    """Connections that a full queue turned away: each waits a second or more and asks again."""
+    first, last = (proc.table(text, "TcpExt") for text in _texts(evidence, "netstat"))
+    names = ("ListenOverflows", "ListenDrops")  # an overflow counts as a drop too
+    return Measurement(float(max(last[name] - first[name] for name in names)))
+
+
+def interrupts(evidence: Evidence) -> Measurement:
+    """Interrupts per second on the CPU that took the most."""
+    first, last = _at_edges(evidence, "irqs")
+    rates = {cpu: (last[cpu] - first[cpu]) / evidence.seconds for cpu in last if cpu in first}
+    busiest = max(rates, key=rates.__getitem__)
+    return Measurement(rates[busiest], busiest)
+
+
+def disk_errors(evidence: Evidence) -> Measurement:
+    """New kernel messages of failing disks or file systems."""
+    count, texts = _kernel_said(evidence)
+    wrong = [text for text in texts if DISK_TROUBLE.search(text)]
+    if len(texts) < count and not wrong:
+        raise UnjudgedError(f"the kernel said more than the samples keep: {count} messages")
+    return Measurement(float(len(wrong)), "; ".join(wrong))
+
+
+def kernel_messages(evidence: Evidence) -> Measurement:
+    count, texts = _kernel_said(evidence)
+    return Measurement(float(count), "; ".join(texts))
+
+
+def units(evidence: Evidence) -> Measurement:
+    """Units of systemd that are active at the end and were not at the start; sessions are logins."""
+    first, last = (set(found) for found in _at_edges(evidence, "units"))
+    new = sorted(name for name in last - first if not name.startswith(OWN_UNITS))
+    return Measurement(float(len(new)), ", ".join(new))
+
+
+def logins(evidence: Evidence) -> Measurement:
+    first, last = _at_edges(evidence, "logins")
+    return Measurement(float(max(0, last - first)))
+
+
+def _kernel_said(evidence: Evidence) -> tuple[int, list[str]]:
+    """How many messages came while measuring, and the texts of the last of them."""
+    first, last = _at_edges(evidence, "kmsg")
+    count = int(last["count"]) - int(first["count"])
+    return count, [str(text) for text in last["last"]][-count:] if count else []
+
+
+def _at_edges(evidence: Evidence, name: str) -> tuple[Any, Any]:
+    """What only the first and the last sample have."""
+    first, last = _both(evidence).first.get(name), evidence.last.get(name)
+    if first is None or last is None:
+        raise UnjudgedError(f"this host does not show {name}")
+    return first, last
 
 
 def _both(evidence: Evidence) -> Evidence:

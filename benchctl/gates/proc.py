@@ -42,3 +42,9 @@ def stalled(pressure: str) -> float:
 def counter(text: str, name: str) -> int:
     """A named counter of files with one `name value` per line: vmstat, cpu.stat."""
     return int(dict(line.split(None, 1) for line in text.splitlines())[name])
+
+
+def table(text: str, kind: str) -> dict[str, int]:
+    """The counters of one protocol in /proc/net/snmp or netstat: a line of names, then one of numbers."""
+    names, numbers = (line.split()[1:] for line in text.splitlines() if line.startswith(f"{kind}: "))
+    return dict(zip(names, map(int, numbers), strict=True))

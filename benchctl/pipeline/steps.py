@@ -111,7 +111,7 @@ def _bench(session: Session) -> Bench:
         journal=session.journal,
         listener=session.listener,
         cancel=session.cancel,
-        context=gates.context(session.inventory(), found),
+        context=gates.context(session.inventory(), found, session.plan),
         clock=session.clock,
         timer=session.timer,
     )

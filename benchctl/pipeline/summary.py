@@ -82,7 +82,7 @@ def _notes(store: RunStore) -> list[str]:
 
 
 def _context(store: RunStore) -> gates.Context:
-    return gates.context(store.inventory(), store.fingerprints())
+    return gates.context(store.inventory(), store.fingerprints(), store.plan())
 
 
 def _version(store: RunStore) -> str:

@@ -13,9 +13,11 @@ from benchctl import gates
 from benchctl.model.host import Host, Inventory
 from benchctl.model.measurement import (
     Finding,
+    HostLoad,
     LoaderResult,
     Quantity,
     ServerFacts,
+    Start,
     TaskResult,
     Window,
     worst,
@@ -196,6 +198,125 @@ def test_facts_that_do_not_hold_are_invalid(
     assert said in found[gate].reason
 
 
+def with_new_parts(entries: Entries) -> Entries:
+    """What schema 2 added, of a quiet host."""
+    for entry in (entries[1], entries[-1]):
+        entry["files"]["snmp"] = "Tcp: InSegs OutSegs RetransSegs\nTcp: 5 1000 7\n"
+        entry["files"]["netstat"] = "TcpExt: ListenOverflows ListenDrops\nTcpExt: 3 3\n"
+        entry |= {
+            "irqs": {"cpu0": 1000, "cpu1": 2000},
+            "kmsg": {"count": 7, "last": ["old"] * 5},
+            "units": ["cron.service"],
+            "logins": 1,
+        }
+    entries[-1]["irqs"]["cpu1"] = 5000
+    entries[-1]["files"]["snmp"] = "Tcp: InSegs OutSegs RetransSegs\nTcp: 9 5000 9\n"
+    return entries
+
+
+def turned_away(entries: Entries) -> None:
+    entries[-1]["files"]["netstat"] = "TcpExt: ListenOverflows ListenDrops\nTcpExt: 4 5\n"
+
+
+def sent_again(entries: Entries) -> None:
+    entries[-1]["files"]["snmp"] = "Tcp: InSegs OutSegs RetransSegs\nTcp: 9 5000 47\n"
+
+
+def said(text: str) -> Callable[[Entries], None]:
+    def change(entries: Entries) -> None:
+        entries[-1]["kmsg"] = {"count": 8, "last": ["old", "old", "old", "old", text]}
+
+    return change
+
+
+def started(entries: Entries) -> None:
+    entries[-1]["units"] = ["apt-daily.service", "benchctl-ab.service", "cron.service", "session-4.scope"]
+
+
+def logged_in(entries: Entries) -> None:
+    entries[-1]["logins"] = 2
+
+
+def test_what_schema_2_added_is_ok_on_a_quiet_host(tmp_path: Path) -> None:
+    found = judge(tmp_path, with_new_parts(recorded()))
+    assert objections(found) == set()
+    assert found["retransmits"].value == pytest.approx(2 / 4000)
+    assert found["interrupts"].value == pytest.approx(1000, rel=0.01)
+    assert found["interrupts"].limit is None
+
+
+@pytest.mark.parametrize(
+    ("change", "gates_", "apart", "reason"),
+    [
+        (sent_again, {"retransmits"}, "invalid", "40 of 4000 segments"),
+        (turned_away, {"listen_overflows"}, "invalid", "turned away"),
+        (started, {"units"}, "suspect", "units were started: apt-daily.service"),
+        (logged_in, {"logins"}, "suspect", "logged in"),
+        (said("eth0: link up"), {"kernel_messages"}, "suspect", "eth0: link up"),
+        (
+            said("blk_update_request: I/O error, dev sda"),
+            {"disk_errors", "kernel_messages"},
+            "invalid",
+            "dev sda",
+        ),
+    ],
+)
+def test_what_happened_on_the_host_is_told(
+    tmp_path: Path, change: Callable[[Entries], None], gates_: set[str], apart: str, reason: str
+) -> None:
+    entries = with_new_parts(recorded())
+    change(entries)
+    assert objections(judge(tmp_path, entries)) == gates_
+    (gate,) = gates_ - {"kernel_messages"} or gates_
+    found = judge(tmp_path, entries, context=APART)[gate]
+    assert found.validity == apart
+    assert reason in found.reason
+
+
+def test_a_host_without_a_load_generator_may_be_busy(tmp_path: Path) -> None:
+    found = judge(tmp_path, recorded(), context=APART, load=None, result=None)
+    assert objections(found) == set()
+    assert "no load generator runs here" in found["pressure_cpu"].reason
+    assert not {"errors", "overlap", "loader_cpu", "schedule_lag"} & found.keys()
+
+
+def loads(**parts: Any) -> gates.Together:
+    """Two loads, the second 0.2 ms after the first."""
+    task = msgspec.structs.replace(LOAD, start=99.0, end=103.5)
+    both = [
+        HostLoad(host=h, task=task, window=WINDOW, began=b, uncertainty=1e-4, late=False, result=RESULT)
+        for h, b in (("a", 0.0), ("b", 0.0002))
+    ]
+    start = Start(at=99.0, spread=0.0002, uncertainty=0.0002, overlap=0.9999)
+    changed = msgspec.structs.replace(start, **parts)
+    return gates.Together(both, changed, 3.0, self_timed=False, context=APART)
+
+
+def test_loads_that_ran_together_are_ok() -> None:
+    found = gates.judge_together(loads())
+    assert [(f.gate, f.validity) for f in found] == [
+        ("start_skew", "ok"),
+        ("steady_overlap", "ok"),
+        ("clocks", "ok"),
+    ]
+    assert found[0].value == pytest.approx(0.2)
+    assert gates.judge_together(loads()._replace(loads=loads().loads[:1])) == ()
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "gate", "severities"),
+    [
+        ("spread", 0.0111, "start_skew", ("invalid", "suspect")),
+        ("overlap", 0.98, "steady_overlap", ("invalid", "invalid")),
+        ("uncertainty", 0.031, "clocks", ("invalid", "suspect")),
+    ],
+)
+def test_loads_that_did_not_are_told(part: str, value: float, gate: str, severities: tuple[str, str]) -> None:
+    for context, severity in zip((APART, SHARED), severities, strict=True):
+        found = gates.judge_together(loads(**{part: value})._replace(context=context))
+        assert [(f.gate, f.validity) for f in found if f.validity != "ok"] == [(gate, severity)]
+
+
 def test_one_error_in_ten_thousand_is_allowed(tmp_path: Path) -> None:
     assert not objections(judge(tmp_path, recorded(), result=msgspec.structs.replace(RESULT, errors=1)))
 
@@ -305,11 +426,16 @@ def test_the_context_comes_from_the_inventory_and_the_facts() -> None:
     one = Inventory(groups={"dbms": (host("a"),), "loader": (host("a"),)})
     two = Inventory(groups={"dbms": (host("a"),), "loader": (host("b"),)})
     metal, guest = {"virtual.hypervisor": False, "virtual.container": None}, {"virtual.hypervisor": True}
-    assert gates.context(one, {"a": metal}) == gates.Context(shared_host=True, grade="B")
-    assert gates.context(two, {"a": metal, "b": guest}) == gates.Context(shared_host=False, grade="D")
-    assert gates.context(two, {"a": metal}) == gates.Context(shared_host=False, grade="D")
+    assert gates.context(one, {"a": metal})[:2] == (True, "B")
+    apart = gates.context(two, {"a": metal, "b": guest})
+    assert apart[:2] == (False, "D")
+    assert [apart.on(name)[:2] for name in ("a", "b")] == [(False, "B"), (False, "D")]
+    assert gates.context(two, {"a": metal})[:2] == (False, "D")
     alone = Inventory(groups={"loader": (host("a"),)})
-    assert gates.context(alone, {"a": metal}) == gates.Context(shared_host=True, grade="B")
+    assert gates.context(alone, {"a": metal})[:2] == (True, "B")
+    mixed = Inventory(groups={"dbms": (host("a"),), "loader": (host("a"), host("b"))})
+    shared = gates.context(mixed, {"a": metal, "b": metal})
+    assert [shared.on(name).shared_host for name in ("a", "b")] == [True, False]
     contained = {"virtual.hypervisor": False, "virtual.container": ["docker"]}
     assert gates.context(one, {"a": contained}).grade == "D"
 
