@@ -17,6 +17,8 @@ from benchctl.agent.refusal import RefusalError
 SCHEMA = 1
 _RUN_AS = ("self", "userns", "nobody")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_REDIS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_EMPTY = '""'
 
 
 class Descriptor:
@@ -79,9 +81,10 @@ class Descriptor:
             if given:
                 raise RefusalError(f"descriptor {self.path} takes no settings, not even {sorted(given)}")
             return
-        if part.get("syntax") != "postgresql":
+        line = _LINES.get(part.get("syntax"))
+        if line is None:
             raise RefusalError(f"descriptor {self.path}: unknown syntax of settings {part.get('syntax')!r}")
-        lines = [_line(name, value) for name, value in {**(part.get("base") or {}), **given}.items()]
+        lines = [line(name, value) for name, value in {**(part.get("base") or {}), **given}.items()]
         self.conf.write_text("".join(lines), encoding="utf-8")
         if self.run_as == "nobody":
             os.chown(self.conf, NOBODY, NOBODY)
@@ -122,9 +125,23 @@ def _checked(raw: object, path: str) -> Json:
     return raw
 
 
-def _line(name: str, value: object) -> str:
+def _postgresql_line(name: str, value: object) -> str:
     text = ("off", "on")[value] if isinstance(value, bool) else str(value)
-    if not _NAME.fullmatch(name) or any(ord(letter) < 32 for letter in text):
-        raise RefusalError(f"the setting {name!r} = {text!r} cannot be written to a settings file")
+    _check_line(_NAME, name, text)
     quoted = text.replace("\\", "\\\\").replace("'", "''")
     return f"{name} = '{quoted}'\n"
+
+
+def _redis_line(name: str, value: object) -> str:
+    """Words as they stand in redis.conf: some settings take several, so the value is not quoted."""
+    text = ("no", "yes")[value] if isinstance(value, bool) else str(value)
+    _check_line(_REDIS_NAME, name, text)
+    return f"{name} {text.strip() or _EMPTY}\n"
+
+
+def _check_line(form: "re.Pattern[str]", name: str, text: str) -> None:
+    if not form.fullmatch(name) or any(ord(letter) < 32 for letter in text):
+        raise RefusalError(f"the setting {name!r} = {text!r} cannot be written to a settings file")
+
+
+_LINES = {"postgresql": _postgresql_line, "redis": _redis_line}

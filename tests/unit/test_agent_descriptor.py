@@ -110,3 +110,28 @@ def test_files_that_are_no_descriptors(tmp_path: Path, content: str, load: Load)
     path.write_text(content)
     with pytest.raises(RefusalError, match=r"d\.json is not"):
         Descriptor(str(path), Context("run-1", supervised=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("maxmemory", "100mb", "maxmemory 100mb"),
+        ("appendonly", True, "appendonly yes"),
+        ("save", "", 'save ""'),
+        ("save", "3600 1 300 100", "save 3600 1 300 100"),
+        ("client-output-buffer-limit", "normal 0 0 0", "client-output-buffer-limit normal 0 0 0"),
+    ],
+)
+def test_settings_of_redis_stand_as_in_its_own_file(name: str, value: Any, line: str, load: Load) -> None:
+    found = load(settings={"file": "{work}/redis.conf", "syntax": "redis", "base": {"port": "0"}})
+    found.work.mkdir(parents=True)
+    found.write_settings({name: value})
+    assert found.conf.read_text() == f"port 0\n{line}\n"
+
+
+@pytest.mark.parametrize(("name", "value"), [("save", "1\nuser x"), ("a b", "1"), ("", "1"), ("x\ny", "1")])
+def test_a_setting_that_would_be_more_than_a_line_is_refused(name: str, value: str, load: Load) -> None:
+    found = load(settings={"file": "{work}/redis.conf", "syntax": "redis"})
+    found.work.mkdir(parents=True)
+    with pytest.raises(RefusalError, match="cannot be written to a settings file"):
+        found.write_settings({name: value})

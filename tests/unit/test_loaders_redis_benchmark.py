@@ -1,0 +1,150 @@
+"""redis-benchmark's command line, and its parser on recorded outputs of 7.0.15."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchctl import loaders
+from benchctl.errors import ParseError, SpecError
+from benchctl.loaders import redis_benchmark
+from benchctl.model.experiment import Workload
+from benchctl.model.measurement import LoaderResult, Window
+from benchctl.spec import read_role
+from benchctl.spec.share import shared
+
+CASES = Path(__file__).parents[1] / "cases" / "loaders" / "redis_benchmark"
+WINDOW = Window(start=0.0, end=1.0)
+DESCRIPTOR: dict[str, Any] = {
+    "binaries": {"redis-benchmark": "/usr/bin/redis-benchmark", "redis-cli": "/usr/bin/redis-cli"},
+    "env": {"TZ": "UTC"},
+}
+TARGET: dict[str, Any] = {"socket": "/run/x/redis.sock"}
+
+
+def workload(**options: Any) -> Workload:
+    return Workload(role="redis_benchmark", options=options)
+
+
+def parse(raw: Path, **options: Any) -> LoaderResult:
+    return loaders.get("redis_benchmark").parse(raw, WINDOW, workload(**options))
+
+
+def test_a_recorded_output_gives_its_numbers() -> None:
+    found = parse(CASES / "set", test="set")
+    assert {name: quantity.value for name, quantity in found.metrics.items()} == {
+        "throughput": 70821.53,
+        "latency_mean": 0.440,
+        "latency_min": 0.072,
+        "latency_p50": 0.359,
+        "latency_p95": 0.599,
+        "latency_p99": 3.623,
+        "latency_max": 12.639,
+        "errors": 0.0,
+    }
+    assert (found.requests, found.open_loop, found.percentile_source) == (100_000, False, "loader")
+
+
+def test_percentiles_need_enough_requests() -> None:
+    metrics = parse(CASES / "get-threads", requests=999).metrics
+    assert metrics["latency_p99"].value is None
+    assert metrics["latency_p95"].value == 0.199
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [("down", "Could not connect to Redis"), ("wrong-type", "WRONGTYPE")],
+)
+def test_a_run_that_really_failed_is_an_error(case: str, message: str) -> None:
+    with pytest.raises(ParseError, match=message):
+        parse(CASES / case)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"rps"', '"qps"', "stdout:1: unknown head"),
+        ('"70821.53"', '"nan"', "no measurement"),
+        ('"70821.53"', '"0.00"', "no measurement"),
+        ('"70821.53"', '"fast"', "stdout:2: could not convert"),
+        ('"SET","70821.53","0.440"', '"SET","70821.53"', "expected one row"),
+        ('"SET"', '"SET","1","1","1","1","1","1","1"\n"GET"', "expected one row, there are 2"),
+    ],
+)
+def test_a_changed_output_is_an_error_and_never_a_number(
+    old: str, new: str, message: str, tmp_path: Path
+) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(CASES / "set", raw)
+    text = (raw / "stdout").read_text()
+    assert old in text
+    (raw / "stdout").write_text(text.replace(old, new, 1))
+    with pytest.raises(ParseError, match=message):
+        parse(raw)
+
+
+def test_an_empty_or_missing_output_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParseError, match="stderr: not there"):
+        parse(tmp_path)
+    (tmp_path / "stderr").touch()
+    (tmp_path / "stdout").touch()
+    with pytest.raises(ParseError, match="unknown head"):
+        parse(tmp_path)
+
+
+def test_a_server_that_hides_its_settings_is_no_failure(tmp_path: Path) -> None:
+    shutil.copy(CASES / "set" / "stdout", tmp_path)
+    (tmp_path / "stderr").write_text("WARNING: Could not fetch server CONFIG\n")
+    assert parse(tmp_path).metrics["throughput"].value == 70821.53
+
+
+def test_the_command_line_has_every_option_and_no_secret() -> None:
+    command = loaders.get("redis_benchmark").command(
+        workload(test="set", requests=5000, clients=8, pipeline=4, threads=2, keyspace=10, data_size=64),
+        DESCRIPTOR,
+        TARGET,
+        7,
+    )
+    assert " ".join(command.argv) == (
+        "/usr/bin/redis-benchmark -s /run/x/redis.sock --csv -t set -n 5000 -c 8 -P 4 -r 10 -d 64 --threads 2"
+    )
+    assert command.env == {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
+
+
+def test_a_server_on_another_host_is_reached_by_its_address() -> None:
+    target = {"host": "10.0.0.2", "port": 6379}
+    argv = loaders.get("redis_benchmark").command(workload(), DESCRIPTOR, target, 7).argv
+    assert argv[1:5] == ("-h", "10.0.0.2", "-p", "6379")
+
+
+def test_prepare_fills_the_keys_that_the_tests_draw() -> None:
+    command = redis_benchmark.prepare({"keyspace": 10, "data_size": 64}, DESCRIPTOR, TARGET, 7)
+    assert command.argv[:4] == ("/usr/bin/redis-cli", "-s", "/run/x/redis.sock", "EVAL")
+    assert command.argv[5:] == ("0", "10", "64")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Workload(role="redis_benchmark", warmup=1.0), "cannot leave out its beginning"),
+        (workload(test="ping,set"), "there is no test"),
+        (workload(test="-a secret"), "there is no test"),
+    ],
+)
+def test_what_it_cannot_have_is_refused(given: Workload, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        loaders.get("redis_benchmark").command(given, DESCRIPTOR, TARGET, 7)
+
+
+def test_a_system_is_needed() -> None:
+    with pytest.raises(SpecError, match="drives a Redis"):
+        loaders.get("redis_benchmark").command(workload(), DESCRIPTOR, None, 7)
+
+
+def test_the_role_says_the_same_defaults() -> None:
+    options = read_role("redis_benchmark", (shared("roles"),)).options
+    assert {name: option.default for name, option in options.items()} == redis_benchmark.DEFAULTS
+    assert options["test"].choices == redis_benchmark.TESTS
