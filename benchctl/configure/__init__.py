@@ -5,6 +5,6 @@ Owns converging and when it can be skipped. Must not measure anything, and is ne
 
 from benchctl.configure.ansible import AnsibleRunner
 from benchctl.configure.converge import Converged, converge
-from benchctl.configure.runner import AgentLike, PlaybookRunner, Played
+from benchctl.configure.runner import Access, FleetLike, PlaybookRunner, Played
 
-__all__ = ["AgentLike", "AnsibleRunner", "Converged", "PlaybookRunner", "Played", "converge"]
+__all__ = ["Access", "AnsibleRunner", "Converged", "FleetLike", "PlaybookRunner", "Played", "converge"]

@@ -1,7 +1,7 @@
 """The playbook runner that is Ansible itself, through ansible-runner, in an environment of its own.
 
 Owns the environment: interpreter, locale, configuration, folders. The user's ansible.cfg is not read; nothing
-stays in the user's home; extra variables lie in a private folder for the time of the call only.
+stays in the user's home; variables lie in a private folder for the time of the call only, a password nowhere.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchctl.configure.failures import Failure, failure, task_name
-from benchctl.configure.runner import Played
+from benchctl.configure.private import control_folder, private_folder, told_once
+from benchctl.configure.runner import NO_ACCESS, Access, Played
 from benchctl.errors import ConvergeError
 from benchctl.spec.share import shared
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 JOB_TIMEOUT = 3600  # seconds for a whole playbook
+MAX_FORKS = 32
+_PERSIST = 60  # seconds that ssh keeps a connection for the next task
+_MIN_FORKS = 5  # Ansible's own default
 _POLL = 1  # seconds between looks at `cancelled`
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -58,19 +61,34 @@ class AnsibleRunner:
         *,
         folder: Path,
         on_event: Callable[[str], None],
+        access: Access = NO_ACCESS,
     ) -> Played:
         """Run a playbook; see PlaybookRunner. What Ansible leaves goes to folder/<number of the call>/.
 
         Raises ConvergeError with host, role, task, the task's message and the place of the log.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        number = str(sum(1 for _ in folder.iterdir()) + 1)
+        artifacts = folder / str(sum(1 for _ in folder.iterdir()) + 1)
+        artifacts.mkdir(mode=0o700)
         listener = _Listener(on_event)
-        with tempfile.TemporaryDirectory(prefix="benchctl-ansible-") as private:
+        with private_folder() as private, told_once(access.become_password, private) as secret:
+            (artifacts / "command").symlink_to(private / "command")  # it holds the whole environment
+            sources = [
+                *([access.inventory] if access.inventory else []),
+                _write_inventory(inventory, private),
+            ]
             status, code = self._play(
-                playbook, inventory, variables, Path(private), folder / number, listener
+                playbook,
+                artifacts,
+                listener,
+                private_data_dir=str(private),
+                inventory=[str(source) for source in sources],
+                limit=":".join(inventory["all"]["hosts"]) if access.inventory else None,
+                extravars=json.loads(json.dumps(variables)),
+                envvars=self._environment(private, len(inventory["all"]["hosts"]), secret),
             )
-        log = folder / number / "stdout"
+        (artifacts / "command").unlink()
+        log = artifacts / "stdout"
         if status != "successful":
             raise ConvergeError(
                 _explain(playbook, status, code, listener.failures, log), remedy=f"read the full log: {log}"
@@ -80,45 +98,62 @@ class AnsibleRunner:
     def _play(
         self,
         playbook: str,
-        inventory: Mapping[str, Any],
-        variables: Mapping[str, Any],
-        private: Path,
         artifacts: Path,
         listener: _Listener,
+        **options: Any,  # noqa: ANN401 - ansible-runner's own
     ) -> tuple[str, int]:
         import ansible_runner  # late: 0.2 s
 
-        (private / "ansible.cfg").touch()
         runner = ansible_runner.run(
-            private_data_dir=str(private),
             artifact_dir=str(artifacts.parent),
             ident=artifacts.name,
             playbook=str(self._playbooks / f"{playbook}.yml"),
-            inventory=json.loads(json.dumps(inventory)),
-            extravars=json.loads(json.dumps(variables)),
-            envvars=self._environment(private),
             settings={"job_timeout": JOB_TIMEOUT, "pexpect_timeout": _POLL, "pexpect_use_poll": True},
             event_handler=listener.hear,
             cancel_callback=self._cancelled,  # without one ansible-runner takes the signals for itself
             quiet=True,
+            **options,
         )
-        (artifacts / "command").unlink(missing_ok=True)  # it holds the whole environment, secrets too
         shutil.rmtree(artifacts / "fact_cache", ignore_errors=True)  # nobody reads it
         return runner.status, runner.rc
 
-    def _environment(self, private: Path) -> dict[str, str]:
+    def _environment(self, private: Path, hosts: int, secret: Path | None) -> dict[str, str]:
         own = str(Path(sys.executable).parent)
+        (private / "ansible.cfg").touch()
+        control = control_folder(private)
+        shared_connection = f"-o ControlMaster=auto -o ControlPersist={_PERSIST}s" if control else ""
         return {
             "PATH": os.pathsep.join([own, os.environ.get("PATH", os.defpath)]),
             "LC_ALL": "C.UTF-8",
             "ANSIBLE_HOME": str(private / "home"),
             "ANSIBLE_CONFIG": str(private / "ansible.cfg"),
             "ANSIBLE_LOCAL_TEMP": str(private / "local"),
-            "ANSIBLE_REMOTE_TEMP": str(private / "remote"),
+            "ANSIBLE_REMOTE_TEMP": str(private / "remote"),  # this machine's; the others' is a host variable
             "ANSIBLE_ROLES_PATH": os.pathsep.join(map(str, self._roles_path)),
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_HOST_KEY_CHECKING": "1",
+            "ANSIBLE_FORKS": str(min(MAX_FORKS, max(_MIN_FORKS, hosts))),
+            "ANSIBLE_GATHERING": "explicit",
+            "ANSIBLE_SSH_ARGS": shared_connection or "-o ControlMaster=no",
+            **({"ANSIBLE_SSH_CONTROL_PATH_DIR": str(control)} if control else {}),
+            **({"ANSIBLE_BECOME_PASSWORD_FILE": str(secret)} if secret else {}),
         }
+
+
+def _write_inventory(inventory: Mapping[str, Any], private: Path) -> Path:
+    """Write hosts and groups as a file, each host's variables into host_vars beside it.
+
+    There they win over all that an inventory of the user's says, which comes before it.
+    """
+    folder = private / "inventory"
+    for name, variables in inventory["all"]["hosts"].items():
+        place = folder / "host_vars" / name
+        place.mkdir(parents=True)
+        (place / "benchctl.json").write_text(json.dumps(variables), encoding="utf-8")
+    hosts = {"all": {**inventory["all"], "hosts": {name: {} for name in inventory["all"]["hosts"]}}}
+    (folder / "hosts.json").write_text(json.dumps(hosts), encoding="utf-8")
+    return folder / "hosts.json"
 
 
 class _Listener:

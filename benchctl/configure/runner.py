@@ -1,12 +1,14 @@
-"""The boundaries of this room: what runs a playbook, and what asks a host over the open connection."""
+"""The boundaries of this room: what runs a playbook, and what asks hosts over the open connections."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from benchctl.errors import BenchctlError
 
 
 class Played(NamedTuple):
@@ -14,6 +16,16 @@ class Played(NamedTuple):
 
     changed: int
     log: Path
+
+
+class Access(NamedTuple):
+    """What comes from the user alone: an inventory with variables of its own, and sudo's password."""
+
+    inventory: Path | None = None
+    become_password: str | None = None
+
+
+NO_ACCESS = Access()
 
 
 class PlaybookRunner(Protocol):
@@ -31,16 +43,46 @@ class PlaybookRunner(Protocol):
         *,
         folder: Path,
         on_event: Callable[[str], None],
+        access: Access = NO_ACCESS,
     ) -> Played:
         """Run the playbook of that name to its end; its log and events stay in `folder`.
 
-        `inventory` has Ansible's shape, `variables` reach Ansible as JSON. `on_event` gets
-        "host: role : task" for each task that changed something or failed. Raises ConvergeError.
+        `inventory` has Ansible's shape, `variables` reach Ansible as JSON. An inventory of the user's is read
+        before it, for the same hosts only. `on_event` gets "host: role : task" for each task that changed
+        something or failed. Raises ConvergeError.
         """
 
 
 class AgentLike(Protocol):
-    """The part of an agent's connection that this room needs."""
+    """One agent, as this room knows it."""
 
-    def call(self, op: str, *, timeout: float, **args: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
-        """Execute one operation on the host; raises AgentError for what it refuses."""
+    @property
+    def hello(self) -> Mapping[str, Any]:
+        """What the agent said of its host: `cache` is benchctl's folder there."""
+
+
+class FleetLike(Protocol):
+    """The part of the agents of all hosts that this room needs."""
+
+    def __getitem__(self, host: str) -> AgentLike:
+        """The agent of a host."""
+
+    def each(
+        self,
+        op: str,
+        args: Callable[[str], dict[str, Any]],
+        *,
+        hosts: Iterable[str] | None = None,
+        timeout: float,
+    ) -> dict[str, dict[str, Any]]:
+        """Execute one operation on many hosts at once; return the replies, or raise all errors as one."""
+
+    def stream(
+        self,
+        op: str,
+        args: Callable[[str], dict[str, Any]],
+        *,
+        hosts: Iterable[str] | None = None,
+        timeout: float,
+    ) -> Iterator[tuple[str, dict[str, Any] | BenchctlError]]:
+        """Execute one operation on many hosts at once; give each host's reply, or error, as it comes."""

@@ -11,32 +11,37 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from benchctl.configure.variables import instance_entry, loader_roles
+from benchctl.configure.variables import addresses, instance_entry, is_remote, loader_roles
 from benchctl.errors import ConvergeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from benchctl.model.host import Inventory
     from benchctl.model.plan import Plan
 
 _NOT_INPUTS = ("__pycache__", "molecule")
 
 
-def stamps(plan: Plan, roles_path: Sequence[Path]) -> dict[str, str]:
+def stamps(plan: Plan, inventory: Inventory, roles_path: Sequence[Path]) -> dict[str, str]:
     """Return name -> hash for each instance and each loader's role of a plan.
 
     The hash covers the files of the role, those of all roles in the last folder of `roles_path` (the shipped
-    ones, which a role may include), its variables, and the Python environment whose wheels a role takes.
+    ones, which a role may include), its variables, the Python environment whose wheels a role takes, and the
+    addresses of all hosts where they talk over the network.
     Raises ConvergeError when a role is nowhere.
     """
     shipped = _hash_files(roles_path[-1])
+    network = json.dumps(addresses(inventory), sort_keys=True) if is_remote(inventory) else ""
     hashes = {}
     for instance in plan.instances:
         files = _hash_files(_find(instance.role, roles_path))
-        hashes[instance.id] = _hash(shipped, files, json.dumps(instance_entry(instance), sort_keys=True))
+        hashes[instance.id] = _hash(
+            shipped, files, json.dumps(instance_entry(instance), sort_keys=True), network
+        )
     for role in loader_roles(plan):
-        hashes[role] = _hash(shipped, _hash_files(_find(role, roles_path)))
+        hashes[role] = _hash(shipped, _hash_files(_find(role, roles_path)), network)
     return hashes
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from benchctl.model.host import Inventory
     from benchctl.model.plan import Instance, Plan
 
 
@@ -21,29 +24,69 @@ def loader_roles(plan: Plan) -> list[str]:
     return list(dict.fromkeys(treatment.workload.role for treatment in plan.treatments))
 
 
+def is_remote(inventory: Inventory) -> bool:
+    """Say whether a loader drives a system under test over the network."""
+    dbms = {host.name for host in inventory.groups.get("dbms", ())}
+    return bool(dbms) and any({host.name} != dbms for host in inventory.groups.get("loader", ()))
+
+
+def parts_by_host(plan: Plan, inventory: Inventory) -> dict[str, tuple[str, ...]]:
+    """Return what belongs on each host: instance ids, and loader's roles.
+
+    Loaders' programs belong on the hosts of the systems under test too: data images are prepared there.
+    """
+    instances = {
+        host.name: [one.id for one in plan.instances if host in inventory.groups.get(one.group, ())]
+        for host in inventory.hosts
+    }
+    drivers = {host.name for name in ("loader", "dbms") for host in inventory.groups.get(name, ())}
+    loaders = loader_roles(plan)
+    return {host: (*ids, *(loaders if host in drivers else ())) for host, ids in instances.items()}
+
+
 def instance_entry(instance: Instance) -> dict[str, Any]:
     """Return one entry of <role>_instances: the id and the install options that were given."""
     given = {name: value for name, value in instance.options.items() if value is not None}
     return {"id": instance.id, **given}
 
 
-def role_variables(plan: Plan, cache: str, stamps: dict[str, str]) -> dict[str, Any]:
-    """Return the extra variables for a plan; `cache` is benchctl's folder on the hosts."""
+def network_entry(inventory: Inventory) -> dict[str, str]:
+    """Return what an entry says more where a loader is on another host: where to listen."""
+    return {"listen": "{{ bench_addresses[inventory_hostname] }}"} if is_remote(inventory) else {}
+
+
+def addresses(inventory: Inventory) -> dict[str, Any]:
+    """Return where hosts reach one another, and where loaders come from that are on another host."""
+    dbms = {host.name for host in inventory.groups.get("dbms", ())}
+    return {
+        "bench_addresses": {host.name: host.address for host in inventory.hosts},
+        "bench_loader_addresses": [
+            host.address for host in inventory.groups.get("loader", ()) if {host.name} != dbms
+        ],
+    }
+
+
+def role_variables(plan: Plan, inventory: Inventory, stamps: dict[str, str]) -> dict[str, Any]:
+    """Return the extra variables for a plan."""
     instances = {
-        f"{role}_instances": [instance_entry(one) for one in plan.instances if one.role == role]
+        f"{role}_instances": [
+            {**instance_entry(one), **network_entry(inventory)} for one in plan.instances if one.role == role
+        ]
         for role in dbms_roles(plan)
     }
     return {
-        "bench_cache": cache,
         "bench_stamps": stamps,
         "bench_dbms_roles": dbms_roles(plan),
         "bench_loader_roles": loader_roles(plan),
+        **addresses(inventory),
         **instances,
     }
 
 
-def descriptor_paths(plan: Plan, cache: str) -> dict[str, str]:
+def descriptor_paths(plan: Plan, cache: str, names: Iterable[str]) -> dict[str, str]:
     """Return where the roles leave descriptors on a host, by instance id and by loader's role."""
-    instances = {one.id: f"{cache}/instances/{one.id}/descriptor.json" for one in plan.instances}
-    loaders = {role: f"{cache}/loaders/{role}/descriptor.json" for role in loader_roles(plan)}
-    return {**instances, **loaders}
+    instances = {one.id for one in plan.instances}
+    return {
+        name: f"{cache}/{'instances' if name in instances else 'loaders'}/{name}/descriptor.json"
+        for name in names
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchctl.configure import Played
+from benchctl.configure import Access, Played
 from benchctl.errors import ConvergeError
 from benchctl.spec.share import shared
 
@@ -19,6 +19,7 @@ class Call(NamedTuple):
     playbook: str
     inventory: Mapping[str, Any]
     variables: Mapping[str, Any]
+    access: Access
 
 
 class FakePlaybookRunner:
@@ -49,8 +50,9 @@ class FakePlaybookRunner:
         *,
         folder: Path,
         on_event: Callable[[str], None],
+        access: Access = Access(),  # noqa: B008 - a frozen record
     ) -> Played:
-        call = Call(playbook, inventory, variables)
+        call = Call(playbook, inventory, variables, access)
         self.calls.append(call)
         log = folder / str(len(self.calls)) / "stdout"
         log.parent.mkdir(parents=True)

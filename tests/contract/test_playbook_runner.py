@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchctl.configure import AnsibleRunner
+from benchctl.configure import Access, AnsibleRunner
+from benchctl.configure.private import private_folder
 from benchctl.errors import ConvergeError
 from benchctl.model.host import Host, Inventory
 from benchctl.provision import to_ansible
 from benchctl.testing.playbooks import FakePlaybookRunner
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from benchctl.configure import PlaybookRunner
 
 PLAYBOOKS = Path(__file__).parent.parent / "cases" / "playbooks"
@@ -158,3 +163,85 @@ def test_a_request_to_stop_ends_a_playbook_that_hangs(tmp_path: Path) -> None:
     finally:
         done.set()
         writer.join()
+
+
+def encrypted(path: Path, text: str, password: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    password.write_text("open")
+    program = Path(sys.executable).with_name("ansible-vault")
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "ANSIBLE_VAULT_PASSWORD_FILE": str(password)}
+    subprocess.run([program, "encrypt", path], env=environment, check=True, capture_output=True)
+
+
+@pytest.mark.ansible
+def test_the_users_inventory_gives_variables_and_vault_but_neither_hosts_nor_connections(
+    ansible: AnsibleRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "lab" / "hosts.yml"
+    own.parent.mkdir()
+    own.write_text("all: {children: {dbms: {hosts: {localhost: {}, other: {ansible_connection: local}}}}}")
+    encrypted(own.parent / "group_vars" / "all.yml", "text: sesame-vault\n", tmp_path / "password")
+    (own.parent / "host_vars").mkdir()
+    (own.parent / "host_vars" / "localhost.yml").write_text("ansible_connection: nonsense\n")
+    monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(tmp_path / "password"))
+    played = ansible.run(
+        "works",
+        INVENTORY,
+        {"place": str(tmp_path / "file")},
+        folder=tmp_path / "log",
+        on_event=ignore,
+        access=Access(inventory=own),
+    )
+    assert played.changed == 1
+    assert (tmp_path / "file").read_text() == "sesame-vault"
+
+
+def places_with(secret: bytes, paths: Iterable[Path]) -> list[str]:
+    found = []
+    for path in paths:
+        with suppress(OSError):
+            regular = path.is_file() and not path.is_symlink()
+            found += [str(path)] if regular and secret in path.read_bytes() else []
+    return found
+
+
+def processes() -> list[Path]:
+    """Command lines and environments of all that runs."""
+    return [path for name in ("cmdline", "environ") for path in Path("/proc").glob(f"[0-9]*/{name}")]
+
+
+@pytest.mark.ansible
+def test_a_password_lies_nowhere_while_ansible_runs(
+    ansible: AnsibleRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "private").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "private"))
+    monkeypatch.setenv("SOME_TOKEN", "sesame-environment")
+    seen: list[list[str]] = []
+
+    def look(_text: str) -> None:
+        seen.append(places_with(b"sesame-sudo", [*tmp_path.rglob("*"), *processes()]))
+        seen.append(places_with(b"sesame-environment", (tmp_path / "log").rglob("*")))
+
+    variables = {"place": str(tmp_path / "file"), "text": "x"}
+    access = Access(become_password="sesame-sudo")  # noqa: S106
+    ansible.run("works", INVENTORY, variables, folder=tmp_path / "log", on_event=look, access=access)
+    assert seen
+    assert [place for places in seen for place in places] == []
+    assert list((tmp_path / "private").iterdir()) == []
+
+
+def test_what_a_killed_benchctl_left_is_swept_and_what_another_uses_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    left = tmp_path / "benchctl" / "ansible-left" / "env"
+    left.mkdir(parents=True)
+    with private_folder() as first:
+        assert not left.parent.exists()
+        with private_folder() as second:
+            assert first.is_dir()
+            assert second != first
+            assert first.stat().st_mode & 0o777 == 0o700
+    assert list(tmp_path.iterdir()) == []
