@@ -35,7 +35,19 @@ class Attempt:
         self.task = (
             f"trial-{planned.ordinal:04d}-{self.number}"  # the name of the load's task, unique in a run
         )
-        self._deadline = bench.timer() + bench.plan.experiment.limits.trial
+        self._raw: Path | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Let limits.trial begin now: what was done before was for more than this trial."""
+        self._deadline = self.bench.timer() + self.bench.plan.experiment.limits.trial
+
+    @property
+    def raw(self) -> Path:
+        """The folder for the attempt's raw files, made when it is first asked for."""
+        if self._raw is None:
+            self._raw = self.bench.sink.raw_folder(self.planned.ordinal)
+        return self._raw
 
     def folder(self, host: str) -> str:
         """The trial's folder on a host."""
@@ -78,7 +90,7 @@ class Attempt:
         Returns the raw folder, with a folder for each host, and the files' hashes by raw/<host>/<file>.
         """
         self.bench.cancel.check()
-        raw = self.bench.sink.raw_folder(self.planned.ordinal)
+        raw = self.raw
         wanted = [(host, sorted(names)) for host, names in files.items()]
         if len(wanted) == 1:
             return raw, self._fetch_from(raw, *wanted[0])

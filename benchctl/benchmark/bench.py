@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from benchctl import gates
     from benchctl.benchmark.cancel import Cancel
     from benchctl.benchmark.fleet import Fleet
+    from benchctl.benchmark.stages import StageRunner
     from benchctl.journal import Journal
     from benchctl.model.event import Listener
     from benchctl.model.host import Host, Inventory
@@ -56,6 +57,7 @@ class Bench:
     context: gates.Context
     clock: Callable[[], float]  # the time of day, for what is recorded
     timer: Callable[[], float]  # CLOCK_MONOTONIC of this machine, for limits, lengths and T0
+    stages: StageRunner | None = None  # None: roles bring what is run
 
     @property
     def server(self) -> Host:

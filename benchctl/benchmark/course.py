@@ -37,6 +37,8 @@ class Outcome(NamedTuple):
     before: dict[str, Scalar] = {}  # noqa: RUF012 - never changed  # the DBMS's counters
     after: dict[str, Scalar] = {}  # noqa: RUF012 - never changed
     death: str = ""  # how the DBMS ended by itself
+    files: dict[str, str] = {}  # noqa: RUF012 - never changed  # fetched by the course: raw/<host>/<file> -> SHA-256
+    broken: str = ""  # what else went wrong, in full
 
 
 class Course(Protocol):

@@ -146,8 +146,7 @@ class _Round:
 
     def _lead(self) -> float:
         """Seconds from now to T0; nothing where there is nobody to wait for."""
-        trip = self._fleet.round_trip
-        return min(2 * trip + 0.001, trip + 0.003) if self._barrier else 0.0
+        return lead(self._fleet.round_trip) if self._barrier else 0.0
 
     def _release(self, at: float, clocks: Mapping[str, Clock]) -> dict[str, Pending]:
         """Say when to start; return what to await."""
@@ -267,6 +266,11 @@ class _Round:
         """Leave no load and no sampler behind."""
         self.cancel()
         self._tell("unwatch", self._fleet, watch=self._task)
+
+
+def lead(trip: float) -> float:
+    """Seconds from now to T0, for the largest recent round trip to any host."""
+    return min(2 * trip + 0.001, trip + 0.003)
 
 
 def _start(at: float, ran: tuple[Ran, ...], timing: Timing) -> Start:

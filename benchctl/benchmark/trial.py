@@ -36,9 +36,11 @@ class TrialRun:
         """Return the finished trial, already in the sink. Raises StepError or InterruptedRunError."""
         bench, attempt = self._bench, self._attempt
         started = bench.clock()
-        outcome = WorkloadCourse(attempt).run()
+        course = WorkloadCourse(attempt) if bench.stages is None else bench.stages.course(attempt)
+        outcome = course.run()
         with attempt.phase("fetch", hosts=outcome.loads.files):
             raw, files = attempt.fetch(outcome.loads.files)
+            files |= outcome.files
         removed = [
             bench.fleet[host].submit("remove", path=attempt.folder(host)) for host in outcome.loads.files
         ]
@@ -100,6 +102,8 @@ def _as_one(ran: tuple[Ran, ...], at: float) -> TaskResult:
 
 def _require_success(outcome: Outcome, raw: Path) -> None:
     """Raise ServiceError for a server that died, TaskError for loads that failed, with their last words."""
+    if outcome.broken:
+        raise ServiceError(outcome.broken)
     if outcome.death:
         instance = outcome.server.instance if outcome.server else "the server"
         said = "".join(f"\n    {line}" for line in _last(raw / outcome.host / SERVER_LOG))

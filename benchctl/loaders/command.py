@@ -8,6 +8,7 @@ Options of the workload:
   `{role: json}` is the same as `{json: true}`.
 - `units`: metric name -> unit; a metric without one has the unit "".
 A metric `seconds`, the life of the process, is always there, unless the command reports one of that name.
+A metric `requests` weights the means of several hosts; without it they have no mean together.
 The command learns of the trial from its environment: BENCHCTL_SEED, BENCHCTL_WARMUP, BENCHCTL_DURATION
 (seconds) and, with a DBMS, BENCHCTL_SOCKET or BENCHCTL_HOST, BENCHCTL_PORT, BENCHCTL_USER, BENCHCTL_DATABASE.
 """
@@ -92,7 +93,7 @@ def parse(
         open_loop=False,
         metrics={name: Quantity(value=value, unit=str(units.get(name, ""))) for name, value in found.items()},
         errors=0,
-        requests=0,
+        requests=round(found.get("requests", 0)),
         percentile_source="loader",
     )
 

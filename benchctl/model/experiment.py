@@ -167,6 +167,9 @@ class TaskSpec(Record, frozen=True, kw_only=True):
         dict[str, Scalar] | None,
         Meta(description="measured stage: how the output is read, as the load generator `command` reads it"),
     ] = None
+    units: Annotated[
+        dict[str, Text], Meta(description="measured stage: units of the metrics by name: {throughput: 1/s}")
+    ] = field(default_factory=dict)
 
 
 class StageSpec(Record, frozen=True, kw_only=True):

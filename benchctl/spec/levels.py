@@ -45,7 +45,9 @@ def as_workload(stage: StageSpec) -> Workload:
     """Return what the measured stage is to gates and parsers: the load generator `command` and a window."""
     task = stage.tasks[0]
     measure = stage.measure or Measure()
-    options: dict[str, Value] = {"run": task.run, **({} if task.parse is None else {"parse": task.parse})}
+    options: dict[str, Value] = {"run": task.run, "units": dict(task.units)}
+    if task.parse is not None:
+        options["parse"] = task.parse
     return Workload(role="command", warmup=measure.warmup, duration=measure.duration, options=options)
 
 

@@ -106,18 +106,22 @@ class StageChecks:
                 self._add(
                     f"{path}.{key}", f"found {key} for a {'service' if service else 'command'}", "", remedy
                 )
-        if task.parse is not None and stage.measure is None:
-            self._add(
-                f"{path}.parse",
-                "found parse in a stage that is not measured",
-                "",
-                "add measure, or remove it",
-            )
         for name in task.env:
             if not name or "=" in name:
                 self._add(f"{path}.env.{name}", "found a name that no variable can have", "a name without =")
+        self._check_output(path, stage, task)
         if task.ready is not None:
             self._check_ready(f"{path}.ready", task.ready)
+
+    def _check_output(self, path: str, stage: StageSpec, task: TaskSpec) -> None:
+        for key, given in (("parse", task.parse), ("units", task.units)):
+            if given and stage.measure is None:
+                self._add(
+                    f"{path}.{key}",
+                    f"found {key} in a stage that is not measured",
+                    "",
+                    "move it to the one that is",
+                )
 
     def _check_ready(self, path: str, ready: Ready) -> None:
         given = [kind for kind in ("port", "http", "command", "log") if getattr(ready, kind) is not None]

@@ -170,6 +170,7 @@ def test_versions_settings_and_knobs_are_listed_and_forbid_nothing(tmp_path: Pat
 
 def test_the_load_belongs_to_the_key_unless_a_factor_varies_it(tmp_path: Path) -> None:
     longer = builders.plan(blocks=4)
+    assert longer.experiment.workload is not None
     workload = replace(longer.experiment.workload, duration=9.0)
     longer = replace(longer, experiment=replace(longer.experiment, workload=workload))
     runs = [
@@ -214,6 +215,7 @@ def test_a_script_counts_by_its_content(tmp_path: Path) -> None:
     for name, content in (("a", "1"), ("b", "2"), ("c", "2")):
         plan = builders.plan(blocks=4)
         script = f"/srv/{name}/load.sql"
+        assert plan.experiment.workload is not None
         workload = replace(plan.experiment.workload, options={"script": script})
         plan = replace(
             plan, experiment=replace(plan.experiment, workload=workload), files={script: content * 64}

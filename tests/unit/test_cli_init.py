@@ -29,6 +29,7 @@ def test_every_role_begins_with_a_valid_file(role: str, monkeypatch: pytest.Monk
     assert "benchctl run first.yml" in shown.err
     experiment = load(Path("first.yml")).experiment
     assert experiment.name == "first"
+    assert experiment.workload is not None
     assert role in {experiment.workload.role, experiment.dbms.role if experiment.dbms else ""}
     assert experiment.factors
 
@@ -71,6 +72,7 @@ def test_a_role_of_ones_own_gets_a_command_to_drive_it(monkeypatch: pytest.Monke
     assert run_main(monkeypatch, "init", "own", "--role", "mydb") == 0
     experiment = load(Path("own.yml")).experiment
     assert experiment.dbms is not None
+    assert experiment.workload is not None
     assert (experiment.dbms.role, experiment.workload.role) == ("mydb", "command")
 
 

@@ -15,7 +15,7 @@ from benchctl.model.record import to_json
 from benchctl.spec import Spec, load
 from benchctl.spec.share import shared
 
-SHIPPED = ("quickstart", "aa", "pg-work-mem", "clients-sweep")
+SHIPPED = ("quickstart", "aa", "pg-work-mem", "clients-sweep", "stages-example")
 TEXT = """\
 name: mine
 dbms:
@@ -59,7 +59,10 @@ def test_only_known_experiments_are_shipped() -> None:
 def test_defaults_are_filled_in(path: Path) -> None:
     experiment = load(path).experiment
     assert experiment.dbms is not None
-    assert experiment.dbms.options == {"version": "18", "source": "wheel", "initdb": ()}
+    assert experiment.dbms.options == {
+        "version": "18", "source": "wheel", "repository": "distribution", "initdb": (),
+    }  # fmt: skip
+    assert experiment.workload is not None
     assert experiment.workload.options == {
         "scale": 10, "clients": 4, "script": "tpcb-like", "protocol": "simple",
     }  # fmt: skip
@@ -123,6 +126,7 @@ def test_script_lies_beside_the_experiment(path: Path, monkeypatch: pytest.Monke
     script.write_text("SELECT 1;\n", encoding="utf-8")
     monkeypatch.chdir(path.parent)
     spec = load("mine.yml", sets=["workload.script=scripts/mine.sql"])
+    assert spec.experiment.workload is not None
     assert spec.experiment.workload.options["script"] == str(script)
     assert list(spec.files) == [str(script)]
     assert len(spec.files[str(script)]) == 64

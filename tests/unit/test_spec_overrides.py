@@ -83,10 +83,9 @@ def _by_label(experiment: Experiment) -> dict[str, dict[str, Level]]:
 
 
 def test_later_sets_win(path: Path) -> None:
-    assert (
-        load(path, sets=["workload.clients=8", "workload.clients=9"]).experiment.workload.options["clients"]
-        == 9
-    )
+    workload = load(path, sets=["workload.clients=8", "workload.clients=9"]).experiment.workload
+    assert workload is not None
+    assert workload.options["clients"] == 9
 
 
 def test_a_set_does_not_reach_through_an_alias(path: Path) -> None:
