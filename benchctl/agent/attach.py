@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Dict, List
 
 from benchctl.agent import layout
 from benchctl.agent.refusal import RefusalError
@@ -70,6 +71,11 @@ def _connect(folder: Path) -> socket.socket:
 
 def _start(folder: Path, run: str, ttl: float) -> bytes:
     """Start a supervisor that belongs to nobody; return what it says, b"" when it ended without a word."""
+    from benchctl.agent import unit
+
+    if unit.possible():
+        with contextlib.suppress(OSError):  # systemd may be there and not answer, as in some containers
+            return unit.start(folder, _command(run, ttl), _environment(), ANOTHER)
     waiting, ready = os.pipe()
     child = os.fork()
     if child == 0:
@@ -91,16 +97,23 @@ def _become_supervisor(folder: Path, run: str, ttl: float, ready: int) -> None:
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
         os.set_inheritable(ready, True)  # noqa: FBT003 - the library's own form
-        words = ["supervise", "--run", run, "--ttl", f"{ttl:g}", "--ready-fd", str(ready)]
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name in _PASSED_ON
-            or (name.startswith("BENCHCTL_") and name not in {layout.MARKER, layout.OWNER_TAG})
-        }
-        os.execve(sys.executable, [sys.executable, "-ISB", sys.argv[0], *words], kept)  # noqa: S606 - no shell
+        command = [*_command(run, ttl), "--ready-fd", str(ready)]
+        os.execve(command[0], command, _environment())  # noqa: S606 - no shell
     finally:
         os._exit(127)
+
+
+def _command(run: str, ttl: float) -> List[str]:
+    return [sys.executable, "-ISB", sys.argv[0], "supervise", "--run", run, "--ttl", f"{ttl:g}"]
+
+
+def _environment() -> Dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED_ON
+        or (name.startswith("BENCHCTL_") and name not in {layout.MARKER, layout.OWNER_TAG})
+    }
 
 
 def _log(folder: Path) -> str:

@@ -57,7 +57,8 @@ class Context:
         """
         left = set(known or ())
         for _ in range(100):  # a tree may grow while it is cut down
-            targets = set(left)
+            self.reaper.cgroups.kill(owner)
+            targets = left | set(self.reaper.cgroups.members(owner))
             if handle is not None and not handle.wait(0):
                 targets |= {handle.pid, *process.descendants(handle.pid)}
             targets |= set(self.stragglers(owner))
@@ -68,6 +69,7 @@ class Context:
             if left:
                 break
             if not reached:
+                self.reaper.cgroups.remove(owner)
                 return
         raise RefusalError(f"{owner}: processes {sorted(left)} do not end after SIGKILL", "internal")
 

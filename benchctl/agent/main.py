@@ -4,6 +4,7 @@ Owns the words of that command line. Direct verbs are for plain Ansible and for 
 supervisor does, without it, and print one JSON object. Loads as little as each verb needs.
 """
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
@@ -33,9 +34,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if verb == "supervise":
         from benchctl.agent.supervisor import supervise
 
-        given = _options(verb, words, ("--run", "--ttl", "--ready-fd"))
-        ready = given.get("--ready-fd")
-        return supervise(given["--run"], float(given.get("--ttl", _TTL)), int(ready) if ready else None)
+        given = _options(verb, words, ("--run", "--ttl", "--ready-fd", "--ready"))
+        ready = int(given["--ready-fd"]) if "--ready-fd" in given else None
+        if "--ready" in given:
+            ready = os.open(given["--ready"], os.O_WRONLY | os.O_CLOEXEC)
+        return supervise(given["--run"], float(given.get("--ttl", _TTL)), ready)
     return _direct([verb, *words])
 
 

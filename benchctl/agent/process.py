@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set
 
+from benchctl.agent.cgroup import Cgroups
 from benchctl.agent.layout import MARKER, NOBODY, OWNER_TAG
 from benchctl.agent.refusal import RefusalError
 
@@ -111,6 +112,7 @@ class Reaper:
     def __init__(self, run: str) -> None:
         """Mark all that is started with the run's name."""
         self.run = run
+        self.cgroups = Cgroups()
         self._lock = threading.Lock()
         self._children: Dict[int, Process] = {}
         self._news = threading.Condition(self._lock)
@@ -153,6 +155,7 @@ class Reaper:
                     hold.after_exec(child.pid)
             except (OSError, subprocess.SubprocessError, ValueError) as error:
                 raise RefusalError(f"{command[0]} does not start: {error}", "task") from error
+            self.cgroups.place(owner, child.pid)
             child.returncode = 0  # the reaper waits for it, not this object
             process = self._children[child.pid] = Process(child.pid, started, began, self._lock)
             self._news.notify()

@@ -19,6 +19,7 @@ import time
 from typing import Callable, Dict, Optional
 
 from benchctl.agent import attach, files, ops
+from benchctl.agent.cgroup import Cgroups, delegated
 from benchctl.agent.connection import Connection
 from benchctl.agent.context import Context, Json, state_of
 from benchctl.agent.layout import LINE_LIMIT, lease_folder
@@ -40,6 +41,7 @@ class Supervisor:
         self._context = Context(run, supervised=True)
         self._context.make_folders()
         self._context.lease = Lease(lease_folder(), run)
+        self._context.reaper.cgroups = Cgroups(delegated())
         self._ttl = ttl
         self._owner: object = None
         self._deadline = time.monotonic() + ttl

@@ -57,7 +57,8 @@ class _Link:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.buffer = b""
-        self.broken = ""  # why it is not to be used any more, where the reader cannot see it
+        self.broken = ""  # why we gave it up
+        self.refusing = ""  # what it said to the last request; why, the reader learns at its end
         self.final = False  # nothing can come after it
 
 
@@ -293,13 +294,15 @@ class AgentConnection:
         """Send over the link there is; without one the request waits for the next."""
         with self._write_lock:
             link = self._link
-            if not self._up.is_set() or link.broken or request.sent_over is link:
+            if not self._up.is_set() or link.broken or link.refusing or request.sent_over is link:
                 return
             try:
                 request.sent_over, request.sent = link, time.monotonic()
                 write_all(link.channel, request.line)
+            except TimeoutError:
+                self._break(link, "it does not take requests any more")
             except (OSError, ValueError) as error:
-                self._break(link, f"it does not take requests any more: {error}")
+                link.refusing = f"it does not take requests any more: {error}"
             except BaseException:
                 # An interrupt: half a request would spoil the next one.
                 self._break(link, "interrupted in the middle of a request")
@@ -370,7 +373,7 @@ class AgentConnection:
             return _End(error.detail, final=True)
         except (OSError, ValueError) as error:
             return _End(f"{what} broke: {link.broken or error}", final=False)
-        words = link.broken or link.channel.process.last_words()
+        words = link.broken or link.channel.process.last_words() or link.refusing
         exit_status = link.channel.process.wait(STATUS_TIMEOUT)
         told = not link.broken and exit_status is not None and exit_status >= 0  # by a host that is there
         return _End(f"{what} ended: {words}" if words else f"{what} ended", final=told or link.final)

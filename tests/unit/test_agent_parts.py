@@ -192,7 +192,7 @@ def test_the_raw_channel_closes_on_nonsense(line: bytes) -> None:
 
 def _serve(requests: bytes) -> list[dict[str, str]]:
     (reading, asking), (answers, writing) = os.pipe(), os.pipe()
-    server = threading.Thread(target=files.serve, args=(reading, writing))
+    server = threading.Thread(target=files.serve, args=(Context("run", supervised=False), reading, writing))
     server.start()
     try:
         files.write_all(asking, requests)

@@ -1,0 +1,102 @@
+"""Cgroups for what a run starts, where systemd has given the supervisor a part of the tree for its own.
+
+Owns only what lies below the supervisor's own cgroup; in a container the path above it may be the host's.
+Where there is none, nothing is done: adoption and marker find the processes then.
+"""
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+from typing import List, Optional
+
+UNIT_PREFIX = "benchctl-"
+_ROOTS = ("", "unified", "systemd")  # below /sys/fs/cgroup: version 2, hybrid, systemd's named hierarchy
+_OWN = "supervisor"
+_ACCOUNTED = ("memory", "io")  # not cpu: its controller would change how the measured are scheduled
+
+
+class Cgroups:
+    """One cgroup for each owner below the supervisor's unit."""
+
+    def __init__(self, root: Optional[Path] = None) -> None:
+        """Work below `root`, a cgroup of the caller's own; without one every method does nothing."""
+        self._root = root
+        if root is None:
+            return
+        try:
+            _enter(root / _OWN, os.getpid())  # a cgroup with controllers holds no processes itself
+        except OSError:
+            self._root = None
+            return
+        for name in _ACCOUNTED:
+            with contextlib.suppress(OSError):
+                (root / "cgroup.subtree_control").write_text(f"+{name}")
+
+    def place(self, owner: str, pid: int) -> None:
+        """Move a process that just started, with what it will start, into its owner's cgroup."""
+        folder = self._folder(owner)
+        if folder is not None:
+            with contextlib.suppress(OSError):  # it may be gone already
+                _enter(folder, pid)
+
+    def members(self, owner: str) -> List[int]:
+        """Return the processes of an owner."""
+        folder = self._folder(owner)
+        try:
+            return (
+                [] if folder is None else [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+            )
+        except OSError:
+            return []
+
+    def kill(self, owner: str) -> None:
+        """Kill all of an owner at once, where the kernel can (5.14)."""
+        folder = self._folder(owner)
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                handle = os.open(folder / "cgroup.kill", os.O_WRONLY)  # never created where it is not
+                try:
+                    os.write(handle, b"1")
+                finally:
+                    os.close(handle)
+
+    def remove(self, owner: str) -> None:
+        """Remove an owner's cgroup once it is empty."""
+        folder = self._folder(owner)
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+    def _folder(self, owner: str) -> Optional[Path]:
+        if self._root is None:
+            return None
+        plain = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in owner[:60])
+        return self._root / f"{plain}.{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
+
+
+def delegated() -> Optional[Path]:
+    """Return the cgroup of the transient unit that this process is the main one of, None without."""
+    for line in _lines("/proc/self/cgroup"):
+        number, controllers, path = line.split(":", 2)
+        if not path.rpartition("/")[2].startswith(UNIT_PREFIX):
+            continue
+        for root in _ROOTS:
+            if (number == "0") == (root == "systemd") or (number != "0" and controllers != "name=systemd"):
+                continue
+            folder = Path("/sys/fs/cgroup", root, path.lstrip("/"))
+            if str(os.getpid()) in _lines(str(folder / "cgroup.procs")) and os.access(folder, os.W_OK):
+                return folder
+    return None
+
+
+def _enter(folder: Path, pid: int) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "cgroup.procs").write_text(str(pid))
+
+
+def _lines(path: str) -> List[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
