@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchctl.analysis.comparisons import compare
 from benchctl.analysis.courses import counters, course_notes, courses
+from benchctl.analysis.hosts import host_metrics, start_summary
 from benchctl.analysis.numbers import rounded
 from benchctl.gates import GATES
 from benchctl.model.comparison import GateSummary, MetricSummary, Summary, TrialCounts
@@ -57,6 +58,8 @@ def summarise(  # noqa: PLR0913 - what a summary says of a run, each by its name
         series=found,
         counters=tuple(counters(plan, trials)),
         events=tuple(events),
+        hosts=tuple(host_metrics(plan, trials)),
+        start=start_summary(trials),
     )
 
 
@@ -99,7 +102,8 @@ def _gates(trials: Sequence[Trial]) -> Iterator[GateSummary]:
     for gate in GATES:
         found = [(t.ordinal, finding) for t in trials for finding in t.findings if finding.gate == gate.name]
         if found:
-            yield _gate([finding for _, finding in found], *max(found, key=_gravity))
+            objected = {ordinal for ordinal, finding in found if finding.validity != "ok"}
+            yield _gate(len(objected), *max(found, key=_gravity))
 
 
 def _gravity(found: tuple[int, Finding]) -> tuple[int, float, int]:
@@ -109,16 +113,18 @@ def _gravity(found: tuple[int, Finding]) -> tuple[int, float, int]:
     return severity, -1.0 if finding.value is None else finding.value, -ordinal
 
 
-def _gate(findings: Sequence[Finding], ordinal: int, finding: Finding) -> GateSummary:
+def _gate(trials: int, ordinal: int, finding: Finding) -> GateSummary:
+    """What the gate says where it is worst; several hosts may have a finding each."""
+    where = f"{finding.host}: " if finding.host and finding.reason else ""
     return GateSummary(
         gate=finding.gate,
         validity=finding.validity,
-        trials=sum(other.validity != "ok" for other in findings),
+        trials=trials,
         worst_trial=ordinal,
         value=finding.value,
         limit=finding.limit,
         unit=finding.unit,
-        reason=finding.reason,
+        reason=f"{where}{finding.reason}",
     )
 
 

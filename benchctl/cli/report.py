@@ -82,4 +82,4 @@ def show(store: RunStore, form: Form) -> str:
     from benchctl.pipeline.summary import load_view
     from benchctl.report import render
 
-    return render(load_view(store), form, **terminal())
+    return render(load_view(store, near=form == "html"), form, **terminal())

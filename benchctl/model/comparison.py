@@ -113,6 +113,29 @@ class TrialEvent(Record, frozen=True, kw_only=True):
     text: str  # why, or on what; empty when there is nothing to say
 
 
+class HostMetric(Record, frozen=True, kw_only=True):
+    """One metric of one load generator under one treatment, where several drove the system together."""
+
+    treatment: str
+    host: str
+    metric: str
+    unit: str
+    n: int
+    mean: float | None  # geometric; None where not every trial that counts carries a value
+
+
+class StartSummary(Record, frozen=True, kw_only=True):
+    """How well several load generators began together, over all trials; times in seconds."""
+
+    trials: int
+    spread_median: float  # from the first start to the last one
+    spread_worst: float
+    worst_trial: int
+    uncertainty: float  # the largest doubt about where two starts lie
+    overlap: float  # the least share of a window in which all loads ran at once
+    late: int  # trials in which a host learned too late when to begin
+
+
 class BlocksNeeded(Record, frozen=True, kw_only=True):
     """Blocks that find a difference of delta with this power; None: not known, or more than anybody runs."""
 
@@ -151,3 +174,5 @@ class Summary(Record, frozen=True, kw_only=True):
     series: tuple[SeriesClass, ...] = ()
     counters: tuple[CounterSummary, ...] = ()
     events: tuple[TrialEvent, ...] = ()
+    hosts: tuple[HostMetric, ...] = ()
+    start: StartSummary | None = None

@@ -11,6 +11,7 @@ from benchctl.benchmark.evaluation import evaluate, measured
 from benchctl.journal import read
 from benchctl.pipeline.recovery import reboots
 from benchctl.pipeline.state import read_state
+from benchctl.results.detail import details
 from benchctl.results.raw import server_logs
 from benchctl.results.view import Failure, RunView
 
@@ -41,23 +42,25 @@ def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
     return msgspec.structs.replace(summary, notes=(*summary.notes, *_notes(store)))
 
 
-def load_view(store: RunStore, summary: Summary | None = None) -> RunView:
+def load_view(store: RunStore, summary: Summary | None = None, *, near: bool = False) -> RunView:
     """Read back all that a report shows; without a summary given, the stored one.
 
-    Raises RunStateError when there is none.
+    `near`: one trial of each treatment with its telemetry and latencies, which takes longer. Raises
+    RunStateError when there is no summary.
     """
-    state = read_state(store)
+    state, plan, trials = read_state(store), store.plan(), store.trials()
     return RunView(
         path=store.path,
         summary=summary or store.summary(),
-        plan=store.plan(),
+        plan=plan,
         experiment_text=store.experiment_text(),
-        trials=store.trials(),
+        trials=trials,
         failures=tuple(Failure(ordinal, reason) for ordinal, reason in state.trials_failed.items()),
         fingerprints=store.fingerprints(),
         started=state.started or 0.0,
         ended=state.ended,
         benchctl_version=_version(store),
+        details=details(store, analysis.typical(plan, trials)) if near else (),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchctl.model.units import format_duration
-from benchctl.report import findings, inside, surroundings, words
+from benchctl.report import findings, hosts, inside, surroundings, words
 from benchctl.report.document import Document
 from benchctl.report.text import clean, moment
 from benchctl.report.words import Names
@@ -26,6 +26,7 @@ def build(view: RunView) -> Document:
             findings.intervals(view, names),
             findings.distributions(view, names),
             findings.series(view, names),
+            *((hosts.section(view, names),) if view.summary.start or view.details else ()),
             findings.order(view, names),
             *((inside.counters(view, names),) if view.summary.counters else ()),
             findings.gates(view),

@@ -245,7 +245,12 @@ def order(view: RunView, names: Names) -> Section:
             names.levels(trial.levels),
             *(number(value(trial, metric)) for metric in metrics),
             trial.validity,
-            "; ".join(clean(f.reason) for f in trial.findings if f.validity != "ok") or NOTHING,
+            "; ".join(
+                clean(f"{f.host}: {f.reason}" if f.host else f.reason)
+                for f in trial.findings
+                if f.validity != "ok"
+            )
+            or NOTHING,
         )
         for trial in view.trials
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from benchctl.report import content, figures
+from benchctl.report import content, figures, panels
 from benchctl.report.words import Names
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ def render(view: RunView) -> str:
     document = content.build(view)
     drawn = figures.make(view, Names(view))
     scripts = (get_plotlyjs(), (_HERE / "page.js").read_text(encoding="utf-8"))
-    sections = "\n".join(_section(section, drawn.get(section.id, [])) for section in document.sections)
+    near = {"hosts": panels.render(view, Names(view))}
+    sections = "\n".join(
+        _section(section, drawn.get(section.id, []), near.get(section.id, ""))
+        for section in document.sections
+    )
     return (
         "<!doctype html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -87,13 +91,15 @@ def _header(document: Document) -> str:
     )
 
 
-def _section(section: Section, drawn: list[Figure]) -> str:
+def _section(section: Section, drawn: list[Figure], near: str) -> str:
     parts = [f'<section id="section-{section.id}">', f"<h2>{escape(section.title)}</h2>"]
     parts += [f'<p class="lead">{_text(" ".join(section.lead))}</p>'] if section.lead else []
     parts += [_claim(claim) for claim in section.claims]
     parts += [f'<p class="note">{_text(note)}</p>' for note in section.notes]
     parts += [_figure(figure) for figure in drawn]
-    parts += [_table(table) for table in section.tables]
+    parts += [_table(table) for table in section.tables if not table.detail]
+    parts += [near] if near else []
+    parts += [_table(table) for table in section.tables if table.detail]
     parts += [_code(code) for code in section.code]
     return "\n".join([*parts, "</section>"])
 

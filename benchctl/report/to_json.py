@@ -34,6 +34,8 @@ def shape(view: RunView) -> dict[str, Any]:
         "series": msgspec.to_builtins(summary.series),
         "counters": msgspec.to_builtins(summary.counters),
         "events": msgspec.to_builtins(summary.events),
+        "hosts": msgspec.to_builtins(summary.hosts),
+        "start": msgspec.to_builtins(summary.start),
     }
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from benchctl.model.comparison import Summary
     from benchctl.model.measurement import Trial
     from benchctl.model.plan import Plan
+    from benchctl.results.detail import TrialDetail
 
 
 class Failure(NamedTuple):
@@ -32,3 +33,4 @@ class RunView(NamedTuple):
     started: float  # seconds since the epoch
     ended: float | None
     benchctl_version: str
+    details: tuple[TrialDetail, ...] = ()  # of one trial for each treatment, where a report shows them
