@@ -9,7 +9,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Optional, Set
+from typing import Callable, Dict, FrozenSet, Iterable, List, Optional, Set
 
 from benchctl.agent import surroundings
 from benchctl.agent.context import Json
@@ -17,9 +17,10 @@ from benchctl.agent.tree import TICK, Seen, Tree, below, walk
 
 SCHEMA = 2
 BUSIEST = 10  # foreign processes that a sample names
-_READ = 1 << 18
+_READ = 1 << 14  # bytes: larger buffers cost more than the reading
+_SURELY_WHOLE = 3072  # bytes: the kernel hands out some files by the page
 _FLUSH_LINES = 16
-_DEAR_EVERY = 0.95  # seconds from one reading of what is dear to the next
+_DEAR_EVERY, _DEAREST_EVERY = 0.95, 4.95  # seconds from one reading of what is dear to the next
 _FILES = {
     "stat": "/proc/stat",
     "pressure_cpu": "/proc/pressure/cpu",
@@ -33,8 +34,9 @@ _FILES = {
     "netstat": "/proc/net/netstat",
     "snmp": "/proc/net/snmp",
 }
-_DEAR = frozenset(("vmstat", "meminfo", "netstat", "snmp"))
-_VMSTAT = (b"pgmajfault ", b"pswpin ", b"pswpout ", b"oom_kill ")
+_DEAREST = frozenset(("netstat", "snmp"))
+_DEAR = frozenset(("vmstat", "meminfo")) | _DEAREST
+_VMSTAT = (b"\npgmajfault ", b"\npswpin ", b"\npswpout ", b"\noom_kill ")
 
 
 class Sampler:
@@ -52,7 +54,7 @@ class Sampler:
         self._sensors = surroundings.Sensors()
         self._kernel_log = surroundings.KernelLog()
         self._trees: Dict[int, Tree] = {}
-        self._dear_at = float("-inf")
+        self._dear_at = self._dearest_at = float("-inf")
         self._first: Optional[Dict[int, int]] = None  # CPU ticks of foreign processes at the first edge
         names = [*_FILES, "throttle", "cgroup_cpu"]
         self._lines = [json.dumps({"schema": SCHEMA, "files": names})]
@@ -65,20 +67,24 @@ class Sampler:
         warmup: bool = False,
         ended: Optional[float] = None,
     ) -> None:
-        """Add a sample; what is dear is in it at an `edge` and once a second.
+        """Add a sample; what is dear is in it at an `edge` and once a second, the dearest each five.
 
         `ended` is the CPU of a task that is gone. `foreign` holds all other processes at the first edge, the
         busiest since then at the last.
         """
         now = time.monotonic()
         dear = edge or now - self._dear_at >= _DEAR_EVERY
+        dearest = edge or now - self._dearest_at >= _DEAREST_EVERY
+        left_out = (frozenset() if dear else _DEAR) | (frozenset() if dearest else _DEAREST)
         sample: Json = {
             "t": time.time(),
             "m": now,
-            "files": self._read(dear=dear),
+            "files": self._read(left_out),
             "task": {"cpu": ended},
             "service": {"cpu": None},
         }
+        if dearest:
+            self._dearest_at = now
         if dear:
             self._dear_at = now
             self._add_dear(sample, task)
@@ -111,19 +117,17 @@ class Sampler:
         self._out.flush()
         self._lines = []
 
-    def _read(self, *, dear: bool) -> Json:
+    def _read(self, left_out: FrozenSet[str]) -> Json:
         found: Json = {}
         for name, handle in self._files.items():
-            if dear or name not in _DEAR:
-                found[name] = None if handle is None else _text(name, os.pread(handle, _READ, 0))
-        found["cgroup_cpu"] = None if self._cgroup is None else os.pread(self._cgroup, _READ, 0).decode()
-        if dear:
-            found["throttle"] = (
-                sum(int(os.pread(fd, 32, 0)) for fd in self._throttle) if self._throttle else None
-            )
+            if name not in left_out:
+                found[name] = None if handle is None else _text(name, _whole(handle))
+        found["cgroup_cpu"] = None if self._cgroup is None else _whole(self._cgroup).decode()
         return found
 
     def _add_dear(self, sample: Json, task: Optional[int]) -> None:
+        counts = [int(os.pread(handle, 32, 0)) for handle in self._throttle]
+        sample["files"]["throttle"] = sum(counts) if counts else None
         sample["freq"], sample["temp"] = self._sensors.read()
         if self._service_cgroup:
             sample["service_cgroup"] = {
@@ -190,8 +194,17 @@ def read_file(handle: Optional[int]) -> Optional[str]:
     """Read a kernel file that may have gone since it was opened."""
     if handle is not None:
         with contextlib.suppress(OSError):
-            return os.pread(handle, _READ, 0).decode("ascii", "replace")
+            return _whole(handle).decode("ascii", "replace")
     return None
+
+
+def _whole(handle: int) -> bytes:
+    data = os.pread(handle, _READ, 0)
+    if len(data) < _SURELY_WHOLE:
+        return data
+    while more := os.pread(handle, _READ, len(data)):
+        data += more
+    return data
 
 
 def _open_throttle() -> List[int]:
@@ -236,12 +249,16 @@ def _text(name: str, raw: bytes) -> str:
         start, end = raw.find(b"\nintr "), raw.find(b"\nctxt ")
         raw = raw[: start + 1] + raw[end + 1 :] if 0 <= start < end else raw
     elif name == "vmstat":
-        raw = b"".join(line + b"\n" for line in raw.splitlines() if line.startswith(_VMSTAT))
+        raw = b"".join(_line_at(raw, raw.find(start)) for start in _VMSTAT)
     elif name == "netstat":
         raw = _lines_of(raw, b"TcpExt:")
     elif name == "snmp":
         raw = _lines_of(raw, b"Tcp:")
     return raw.decode("ascii", "replace")
+
+
+def _line_at(raw: bytes, before: int) -> bytes:
+    return raw[before + 1 : raw.find(b"\n", before + 1) + 1] if before >= 0 else b""
 
 
 def _lines_of(raw: bytes, start: bytes) -> bytes:
