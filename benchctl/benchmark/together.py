@@ -6,7 +6,7 @@ which commands run where.
 Every load is loaded and stopped before its first instruction, then told a T0 that lies a little ahead, in
 its own host's CLOCK_MONOTONIC; nothing that the network does after that changes the start. The lead: two of
 the largest recent round trips and a millisecond were enough in all trials of the prototype, one was late in
-most; over long ways one round trip and three milliseconds do.
+most; over long ways one round trip and three milliseconds do. A try after a late one has four times as long.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from benchctl.benchmark.protocol import Clock, Pending
 
 ROUNDS = 3  # tries, while a host learns of T0 too late
+PATIENCE = 4  # how many times the lead of the try before
 GRACE = 30.0  # seconds that a load may need beyond its window to connect, write its log and end
 SILENCE = 150.0  # seconds beyond its limit until a load counts as lost: a cut connection comes back in 120
 
@@ -74,7 +75,7 @@ def run_together(
     """
     late: tuple[str, ...] = ()
     for number in range(1, ROUNDS + 1):
-        round_ = _Round(attempt, launches, timing, services or {}, f"{attempt.task}-{number}")
+        round_ = _Round(attempt, launches, timing, services or {}, number)
         with attempt.bench.cancel.interrupting(round_.cancel):
             loads = round_.run()
         if loads is not None:
@@ -97,14 +98,15 @@ class _Round:
         launches: Sequence[Launch],
         timing: Timing,
         services: Mapping[str, str],
-        task: str,
+        number: int,
     ) -> None:
         self._attempt = attempt
         self._fleet = attempt.bench.fleet
         self._launches = {launch.host: launch for launch in launches}
         self._timing = timing
         self._services = services
-        self._task = task
+        self._task = f"{attempt.task}-{number}"
+        self._patience = PATIENCE ** (number - 1)
         self._barrier = timing.together and len(launches) > 1
         self.late: tuple[str, ...] = ()
 
@@ -146,7 +148,7 @@ class _Round:
 
     def _lead(self) -> float:
         """Seconds from now to T0; nothing where there is nobody to wait for."""
-        return lead(self._fleet.round_trip) if self._barrier else 0.0
+        return self._patience * lead(self._fleet.round_trip) if self._barrier else 0.0
 
     def _release(self, at: float, clocks: Mapping[str, Clock]) -> dict[str, Pending]:
         """Say when to start; return what to await."""
@@ -195,7 +197,8 @@ class _Round:
             silent = sorted(awaited.keys() - replies.keys())
             if silent and not wake.wait(max(0.0, ends - self._attempt.bench.timer())):
                 raise AgentError(f"{', '.join(silent)}: the load's end was not reported in time")
-        self.late += tuple(host for host, reply in replies.items() if reply["late"] and self._barrier)
+        if self._barrier and not self.late:
+            self.late = tuple(host for host, reply in replies.items() if reply["late"])
         return replies
 
     def _loads(
@@ -210,7 +213,7 @@ class _Round:
             ((host, reply),) = replies.items()
             moved = reply["began"] - clocks[host].offset - at
             at, at_day = at + moved, at_day + moved
-        ran = tuple(self._ran(host, at, clocks[host], reply) for host, reply in replies.items())
+        ran = tuple(self._ran(host, at, clocks[host], replies[host]) for host in self._launches)
         start = _start(at_day, ran, self._timing)
         return Loads(
             ran,

@@ -40,12 +40,16 @@ def left_open(entries: Iterable[Entry]) -> set[str]:
     """The hosts with a connection that was opened, or meant to be, and never ended."""
     opened: set[str] = set()
     hosts: dict[int | None, str] = {}  # number of the entry that announced it -> host
+    again: set[int | None] = set()  # such numbers, of connections to hosts that were open already
     for entry in entries:
         if entry.phase == "meant" and entry.act in {"connect", "end"}:
-            hosts[entry.seq] = str(entry.data["host"])
-        if entry.act == "connect" and entry.phase in {"meant", "done"}:
-            opened.add(hosts[entry.of or entry.seq])
-        elif (entry.act, entry.phase) in {("connect", "failed"), ("end", "done")}:
+            host = hosts[entry.seq] = str(entry.data["host"])
+            if entry.act == "connect":
+                again |= {entry.seq} if host in opened else set()
+                opened.add(host)
+        elif (entry.act, entry.phase) == ("end", "done") or (
+            (entry.act, entry.phase) == ("connect", "failed") and entry.of not in again
+        ):
             opened.discard(hosts[entry.of])
     return opened
 
