@@ -11,7 +11,8 @@ nothing else; elsewhere they are recorded. A DBMS may use all it has: that is wh
 shares a host with its load, they drive cores to 92-98 % and pressure to 64-85 % in every sound trial, for
 that is what a closed loop on one machine does; a limit would mark all trials and distinguish none. What a
 shared host can tell apart keeps its limit: the load generator's own CPU time against the threads it has,
-schedule lag, foreign processes, steal, throttling, swap and memory pressure.
+schedule lag, foreign processes, steal, throttling, swap and memory pressure. Nor does its TCP traffic say
+anything there: load and DBMS talk over a socket or the loopback, what is lost is other people's.
 
 Where each limit comes from: docs/design/gates.md.
 """
@@ -42,11 +43,13 @@ class Gate(NamedTuple):
     limit: float | None  # None: the figure is recorded
     kind: Literal["false", "noise", "hint"]
     measure: Callable[[Any], Measurement | None]  # of Evidence; in TOGETHER, of Together
-    where: Literal["anywhere", "loader"] = "anywhere"  # loader: no limit on other hosts, nor on shared ones
+    where: Literal["anywhere", "apart", "loader"] = "anywhere"
+    """`apart`: no limit where load and DBMS share a host; `loader`: nor on hosts without a load generator."""
 
     def limit_in(self, context: Context, *, loads: bool) -> float | None:
         """The limit on a host; `loads`: a load generator runs there."""
-        return None if self.where == "loader" and (context.shared_host or not loads) else self.limit
+        shared = context.shared_host and self.where != "anywhere"
+        return None if shared or (self.where == "loader" and not loads) else self.limit
 
     def severity_in(self, context: Context) -> Validity:
         lenient = self.kind == "hint" or (self.kind == "noise" and context.lenient)
@@ -88,8 +91,16 @@ ON_HOSTS = (
     Gate("pressure_io", "tasks waited for disks", "ratio", 0.1, "noise", measures.pressure("io"), "loader"),
     Gate("pressure_memory", "tasks waited for memory", "ratio", 0.01, "noise", measures.pressure("memory")),
     Gate("foreign", "other processes used the CPUs", "CPUs", 0.1, "noise", measures.foreign),
-    Gate("retransmits", "TCP sent segments again", "ratio", 0.001, "noise", measures.retransmits),
-    Gate("listen_overflows", "connections were turned away", "1", 0, "noise", measures.listen_overflows),
+    Gate("retransmits", "TCP sent segments again", "ratio", 0.001, "noise", measures.retransmits, "apart"),
+    Gate(
+        "listen_overflows",
+        "connections were turned away",
+        "1",
+        0,
+        "noise",
+        measures.listen_overflows,
+        "apart",
+    ),
     Gate("disk_errors", "a disk or a file system failed", "1", 0, "false", measures.disk_errors),
     Gate("kernel_messages", "the kernel had something to say", "1", 0, "hint", measures.kernel_messages),
     Gate("units", "units were started", "1", 0, "hint", measures.units),

@@ -9,6 +9,7 @@ from benchctl import gates
 from benchctl.benchmark.bench import Bench, read_descriptors
 from benchctl.benchmark.executor import run_trials
 from benchctl.benchmark.images import build_images
+from benchctl.benchmark.stages import staged
 from benchctl.collect import fetch_fingerprints, fetch_logs
 from benchctl.configure import converge
 from benchctl.errors import ConvergeError
@@ -59,7 +60,8 @@ def benchmark(session: Session) -> str:
     bench = _bench(session)
     bench = replace(bench, images=build_images(bench))
     begin = session.timer()
-    run_trials(_trials(session), bench)
+    with staged(bench, lambda host: session.store.host_folder(host) / "logs") as with_stages:
+        run_trials(_trials(session), with_stages)
     done = sum(session.store.is_done(trial.ordinal) for trial in session.plan.trials)
     return f"{done} of {len(session.plan.trials)} trials in {format_duration(session.timer() - begin)}"
 

@@ -248,8 +248,6 @@ def test_what_schema_2_added_is_ok_on_a_quiet_host(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "gates_", "apart", "reason"),
     [
-        (sent_again, {"retransmits"}, "invalid", "40 of 4000 segments"),
-        (turned_away, {"listen_overflows"}, "invalid", "turned away"),
         (started, {"units"}, "suspect", "units were started: apt-daily.service"),
         (logged_in, {"logins"}, "suspect", "logged in"),
         (said("eth0: link up"), {"kernel_messages"}, "suspect", "eth0: link up"),
@@ -270,6 +268,21 @@ def test_what_happened_on_the_host_is_told(
     (gate,) = gates_ - {"kernel_messages"} or gates_
     found = judge(tmp_path, entries, context=APART)[gate]
     assert found.validity == apart
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "gate", "reason"),
+    [(sent_again, "retransmits", "40 of 4000 segments"), (turned_away, "listen_overflows", "turned away")],
+)
+def test_the_network_counts_where_the_load_goes_through_it(
+    tmp_path: Path, change: Callable[[Entries], None], gate: str, reason: str
+) -> None:
+    entries = with_new_parts(recorded())
+    change(entries)
+    assert judge(tmp_path, entries)[gate].limit is None
+    found = judge(tmp_path, entries, context=APART)[gate]
+    assert found.validity == "invalid"
     assert reason in found.reason
 
 
