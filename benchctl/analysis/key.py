@@ -3,6 +3,7 @@
 The key holds what the experiment does not vary: hardware, kernel, operating system, grade, the DBMS's role,
 the load generator and its load. It leaves out the design, and what a factor of either run varies. Versions,
 settings and factors are the difference that people compare for: those are listed, and refuse nothing.
+Hosts count by their groups and not by their names; those of one group stand in for each other.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+
+from benchctl.results.places import ONLY, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,9 +61,9 @@ def key_facts(view: RunView) -> dict[str, str]:
     facts |= {f"workload.{name}": text for name, text in _workload(view)}
     facts["loader.version"] = _joined(trial.loader_version for trial in view.trials)
     facts["loader.loop"] = _joined("open" if trial.result.open_loop else "closed" for trial in view.trials)
-    for host, known in view.fingerprints.items():
-        facts |= {f"{host}.{name}": _text(known.get(name)) for name in HOST_FACTS}
-        facts[f"{host}.memory.total"] = _rough(known.get("memory.total"))
+    for place, host in _places(view).items():
+        names = (*HOST_FACTS, "memory.total")
+        facts |= {f"{place}.{n}": text for n, text in zip(names, _hardware(view, host), strict=True)}
     return {name: text for name, text in facts.items() if name not in _varied(view)}
 
 
@@ -73,7 +76,9 @@ def mismatches(baseline: RunView, contender: RunView) -> tuple[Difference, ...]:
     """What forbids to compare two runs; what either of them varies is compared treatment by treatment."""
     varied = _varied(baseline) | _varied(contender)
     found = _different(key_facts(baseline), key_facts(contender))
-    return tuple(difference for difference in found if difference.what not in varied)
+    return tuple(
+        _with_hosts(difference, baseline, contender) for difference in found if difference.what not in varied
+    )
 
 
 def differences(
@@ -95,8 +100,9 @@ def _listed(view: RunView, fixed: Mapping[str, str]) -> dict[str, str]:
     listed |= {f"workload.{name}": text for name, text in _workload(view)}
     for metric in experiment.metrics:
         listed[f"metric {metric.name}"] = f"{metric.better} is better, delta {metric.delta:g}"
-    for known in view.fingerprints.values():
-        listed |= {name: _text(known[name]) for name in known if _is_listed(name)}
+    for place, host in _places(view).items():
+        prefix, known = "" if place == ONLY else f"{place}.", view.fingerprints[host]
+        listed |= {f"{prefix}{name}": _text(known[name]) for name in known if _is_listed(name)}
     listed |= _server(view, fixed)
     return {name: text for name, text in listed.items() if name not in varied}
 
@@ -120,6 +126,27 @@ def _server(view: RunView, fixed: Mapping[str, str]) -> dict[str, str]:
         if name not in opened and not value.startswith("/")  # paths hold the run's own folders
     }
     return {"server version": server.version, **settings}
+
+
+def _places(view: RunView) -> dict[str, str]:
+    """Place -> host; hosts of one group in the order of their facts, so that their names do not matter."""
+    return places(dict(view.groups), view.fingerprints, lambda host: _hardware(view, host))
+
+
+def _hardware(view: RunView, host: str) -> tuple[str, ...]:
+    known = view.fingerprints[host]
+    return (*(_text(known.get(name)) for name in HOST_FACTS), _rough(known.get("memory.total")))
+
+
+def _with_hosts(found: Difference, baseline: RunView, contender: RunView) -> Difference:
+    """Name the hosts behind a difference of places, where a run has several."""
+
+    def named(text: str, view: RunView) -> str:
+        by_place = _places(view)
+        place = next((p for p in by_place if p != ONLY and found.what.startswith(f"{p}.")), None)
+        return text if place is None else f"{text} ({by_place[place]})"
+
+    return Difference(found.what, named(found.baseline, baseline), named(found.contender, contender))
 
 
 def _is_listed(name: str) -> bool:

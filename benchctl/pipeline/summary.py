@@ -60,6 +60,7 @@ def load_view(store: RunStore, summary: Summary | None = None, *, near: bool = F
         started=state.started or 0.0,
         ended=state.ended,
         benchctl_version=_version(store),
+        groups=_groups(store),
         details=details(store, analysis.typical(plan, trials)) if near else (),
     )
 
@@ -86,6 +87,11 @@ def _notes(store: RunStore) -> list[str]:
 
 def _context(store: RunStore) -> gates.Context:
     return gates.context(store.inventory(), store.fingerprints(), store.plan())
+
+
+def _groups(store: RunStore) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    groups = store.inventory().groups
+    return tuple((name, tuple(host.name for host in hosts)) for name, hosts in groups.items())
 
 
 def _version(store: RunStore) -> str:

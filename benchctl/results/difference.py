@@ -5,13 +5,13 @@ Must not judge: whether two runs may be compared is for the analysis; this lists
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from benchctl.journal import read
+from benchctl.results.places import places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -145,17 +145,29 @@ def _without(value: str, own: list[tuple[str, str]]) -> str:
 
 
 def _host_differences(a: RunStore, b: RunStore) -> Iterator[Difference]:
-    """Compare hosts of the same name; where the names differ, in their order."""
+    """Compare hosts of the same name; where the names differ, those that stand in the same place."""
     left, right = a.fingerprints(), b.fingerprints()
     if left.keys() == right.keys():
-        pairs = [(name, left[name], right[name]) for name in left]
+        pairs = [(name, name, name) for name in left]
     else:
-        nothing: tuple[str, dict[str, Any]] = ("none", {})
-        both = zip_longest(left.items(), right.items(), fillvalue=nothing)
-        pairs = [(f"{one[0]}, {two[0]}", one[1], two[1]) for one, two in both]
-    for name, one, two in pairs:
-        for found in _between(one, two):
-            yield found if len(pairs) == 1 else found._replace(path=f"{name}: {found.path}")
+        here, there = (places(_groups(store), found) for store, found in ((a, left), (b, right)))
+        pairs = [
+            (
+                f"{place}: {here.get(place, 'none')}, {there.get(place, 'none')}",
+                here.get(place, ""),
+                there.get(place, ""),
+            )
+            for place in dict.fromkeys([*here, *there])
+        ]
+    for title, one, two in pairs:
+        for found in _between(left.get(one, {}), right.get(two, {})):
+            yield found if len(pairs) == 1 else found._replace(path=f"{title}: {found.path}")
+
+
+def _groups(store: RunStore) -> dict[str, tuple[str, ...]]:
+    if not (store.path / "inventory.json").exists():
+        return {}
+    return {name: tuple(host.name for host in hosts) for name, hosts in store.inventory().groups.items()}
 
 
 def _entries(store: RunStore) -> tuple[Any, ...]:

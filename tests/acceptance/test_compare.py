@@ -70,7 +70,7 @@ def test_exit_code_and_verdicts(workspace: Path, args: Sequence[str], code: int,
         (["main-1", "main-1"], "both sides are the same trials"),
         (["main-1", "nothing"], "no run 'nothing'"),
         (["main-1:colour=red", "main-2"], "'colour' is no factor"),
-        (["main-1", "moved"], "localhost.kernel.release: 6.8.0 against 6.9.0"),
+        (["main-1", "moved"], "host.kernel.release: 6.8.0 against 6.9.0"),
     ],
 )
 def test_refusals_say_what_to_do(workspace: Path, args: Sequence[str], said: str) -> None:

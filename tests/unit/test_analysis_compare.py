@@ -14,6 +14,7 @@ from benchctl.analysis.key import key, mismatches
 from benchctl.analysis.sides import SideText, make_side, parse_side
 from benchctl.errors import UsageError
 from benchctl.model.measurement import Quantity
+from benchctl.results.places import places
 from benchctl.statistics import intervals
 from tests import builders
 from tests.recorded import record_view
@@ -144,7 +145,7 @@ def test_a_side_without_valid_trials_is_inconclusive(tmp_path: Path) -> None:
 def test_another_machine_is_not_comparable(tmp_path: Path, facts: dict[str, object]) -> None:
     runs = [record_view(tmp_path, "a", scaled(1.0)), record_view(tmp_path, "b", scaled(1.0), facts=facts)]
     outcome = across(runs[:1], runs[1:])
-    assert [d.what for d in outcome.mismatches] == [f"localhost.{name}" for name in facts]
+    assert [d.what for d in outcome.mismatches] == [f"host.{name}" for name in facts]
     assert outcome.comparisons[0].validity == "suspect"
     assert key(runs[0]) != key(runs[1])
 
@@ -306,3 +307,45 @@ def test_run_means_keep_false_alarms_at_five_percent_where_trials_do_not(runs: i
         alarms["trials"] += intervals.unpaired(*pooled).p < 0.05
     assert least <= alarms["runs"] / repeats <= 0.06, alarms
     assert alarms["trials"] / repeats > 0.3, alarms
+
+
+def on_hosts(tmp_path: Path, run: str, **kernels: str) -> RunView:
+    """A run with a DBMS and load generators on hosts of these names and kernels."""
+    view = record_view(tmp_path, run, scaled(1.0))
+    facts = view.fingerprints["localhost"]
+    names = tuple(kernels)
+    return view._replace(
+        fingerprints={n: {**facts, "host.name": n, "kernel.release": k} for n, k in kernels.items()},
+        groups=(("dbms", names[:1]), ("loader", names[1:])),
+    )
+
+
+def test_hosts_stand_in_for_each_other_inside_their_group(tmp_path: Path) -> None:
+    one = on_hosts(tmp_path, "a", db="6.1", l1="6.8", l2="6.9")
+    two = on_hosts(tmp_path, "b", n7="6.1", n9="6.9", n8="6.8")
+    assert mismatches(one, two) == ()
+    assert key(one) == key(two)
+    swapped = on_hosts(tmp_path, "c", db="6.8", l1="6.1", l2="6.9")
+    assert key(one) != key(swapped)
+
+
+def test_a_mismatch_names_the_hosts(tmp_path: Path) -> None:
+    one = on_hosts(tmp_path, "a", db="6.1", l1="6.8", l2="6.8")
+    two = on_hosts(tmp_path, "b", n7="6.1", n9="6.9", n8="6.8")
+    assert mismatches(one, two) == (("loader[1].kernel.release", "6.8 (l2)", "6.9 (n9)"),)
+
+
+def test_another_number_of_hosts_is_not_comparable(tmp_path: Path) -> None:
+    one, two = (
+        on_hosts(tmp_path, "a", db="6.1", l1="6.8"),
+        on_hosts(tmp_path, "b", db="6.1", l1="6.8", l2="6.8"),
+    )
+    assert {d.what.partition(".")[0] for d in mismatches(one, two)} == {"loader[1]"}
+
+
+def test_places_follow_groups() -> None:
+    groups = {"dbms": ("a",), "loader": ("a", "b", "c")}
+    assert places(groups, ["a", "b", "c"]) == {"dbms+loader[0]": "a", "loader[0]": "b", "loader[1]": "c"}
+    assert places(groups, ["b"]) == {"host": "b"}
+    assert places({}, ["x", "y"]) == {"host[0]": "x", "host[1]": "y"}
+    assert places(groups, []) == {}
