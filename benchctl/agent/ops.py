@@ -136,12 +136,6 @@ OPS: Dict[str, Op] = {
         leased=True,
     ),
     "unwatch": Op(watch.unwatch, {"watch": str}),
-    "run": Op(
-        watch.run,
-        {"task": str, "argv": list, "cwd": str, "limit": _NUMBER},
-        {"env": _OBJECT, "window": _OBJECT, "sample_hz": _NUMBER, "service": _TEXT},
-        leased=True,
-    ),
     "cancel": Op(task.cancel, {"task": str}),
     "files": Op(files.files, {"dir": str}),
     "remove": Op(files.remove, {"path": str}),

@@ -23,6 +23,7 @@ from benchctl.agent.refusal import RefusalError
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 OUTPUT_LIMIT = 1 << 30  # bytes of stdout and stderr together
 LISTING_LIMIT = 40_000  # bytes of a result that its list of files may take: a reply has 64 KiB
+_SHELL = ("/bin/sh", "-c")
 _NOTICE = 0.5  # seconds in which a server's death may be noticed after its loader's
 _FASTEST_OUTPUT = 2 << 30  # bytes a second: how far output may grow between two looks at it
 
@@ -99,7 +100,7 @@ def launch(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
     ptrace before its first instruction, or still to be spawned. Raises RefusalError of kind task when it
     cannot be started, of kind service when there is no server.
     """
-    words = _words(argv, shell=shell)
+    words = [*_SHELL, *_words(argv, 1)] if shell else _words(argv)
     with context.lock:
         found = context.tasks.get(task)
         if found is None:
@@ -153,14 +154,12 @@ def _known(context: Context, task: str) -> Task:
     return found
 
 
-def _words(argv: List[str], *, shell: bool) -> List[str]:
+def _words(argv: List[str], most: Optional[int] = None) -> List[str]:
     if not argv or not all(isinstance(word, str) for word in argv):
         raise RefusalError("launch: argv is no list of words")
-    if not shell:
-        return argv
-    if len(argv) != 1:
+    if most is not None and len(argv) > most:
         raise RefusalError("launch: a shell takes one word, the whole command line")
-    return ["/bin/sh", "-c", argv[0]]
+    return argv
 
 
 def _folder(context: Context, cwd: str) -> Path:

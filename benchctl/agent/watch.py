@@ -7,10 +7,9 @@ or when it is told to.
 import threading
 import time
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 from benchctl.agent import layout
-from benchctl.agent import task as tasks
 from benchctl.agent.context import Context, Handle, Json
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.sampler import Sampler
@@ -139,32 +138,6 @@ def unwatch(context: Context, watch: str) -> Json:
     with context.lock:
         found = context.watches.get(watch)
     return found.end() if found else {"samples": 0, "files": []}
-
-
-def run(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
-    context: Context,
-    task: str,
-    argv: List[str],
-    cwd: str,
-    limit: float,
-    env: Optional[Dict[str, str]] = None,
-    window: Optional[Json] = None,
-    sample_hz: float = 1.0,
-    service: Optional[str] = None,
-) -> Json:
-    """Launch, watch and await in one: for a load on one host, which needs no common start."""
-    tasks.launch(context, task, argv, cwd, limit, env, service=service)
-    begun = context.tasks[task].child
-    warmup = float((window or {}).get("warmup") or 0)
-    duration = float((window or {}).get("duration") or 0)
-    name = f"{task}.window"
-    if begun is not None and duration > 0:
-        step = sample_hz if sample_hz > 0 else 1 / duration
-        watch(context, name, cwd, begun.began + warmup, 0, duration, step, task, service)
-    result = tasks.await_(context, task)
-    unwatch(context, name)
-    start = result["start"] + warmup
-    return {**result, "window": {"start": start, "end": start + duration}}
 
 
 def moments(start: float, warmup: float, duration: float, hertz: float) -> List[Moment]:

@@ -259,12 +259,6 @@ class FakeAgent:
         how = "SIGINT" if before else "none"
         return {"exit": 0 if before else None, "how": how, "seconds": 0.0, "running_before": before}
 
-    def _op_run(self, args: Reply) -> Reply:
-        task = args["task"]
-        if task not in self._tasks:
-            self._tasks[task] = self._execute(args)
-        return self._tasks[task]
-
     def _op_clock(self, _: Reply) -> Reply:
         return {"m": self._monotonic(), "t": self._clock()}
 
@@ -398,29 +392,6 @@ class FakeAgent:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.outputs.items():
             (folder / name).write_bytes(content(args) if callable(content) else content)
-
-    def _execute(self, args: Reply) -> Reply:
-        folder = Path(args["cwd"])
-        self._write_outputs(args)
-        start = self._clock()
-        window = {"start": start + args["window"]["warmup"]}
-        window["end"] = window["start"] + args["window"]["duration"]
-        if args["window"]["duration"] > 0:
-            duration, hertz = args["window"]["duration"], args["sample_hz"]
-            text = _samples(window["start"], 0.0, duration, hertz, args)
-            (folder / _SAMPLES).write_text(text)
-        return {
-            "exit": 0,
-            "timed_out": False,
-            "start": start,
-            "end": window["end"],
-            "cpu_user": 0.01,
-            "cpu_system": 0.01,
-            "max_rss": 10_000_000,
-            "window": window,
-            "service_died": False,
-            "service_exit": None,
-        }
 
 
 def _listing(folder: Path) -> list[Reply]:

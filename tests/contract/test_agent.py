@@ -37,11 +37,8 @@ class Bed(Protocol):
 
     def descriptor(self, instance: str) -> str: ...
 
-    def task(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
-        """Arguments of a `run` that ends with `code`, prints `stdout` and lasts past its window."""
-
     def load(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
-        """Arguments of a `launch` of the same."""
+        """Arguments of a `launch` that ends with `code`, prints `stdout` and takes over `duration`."""
 
 
 class FakeBed:
@@ -51,12 +48,6 @@ class FakeBed:
 
     def descriptor(self, instance: str) -> str:
         return self.fake.add_descriptor(instance)
-
-    def task(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
-        self.fake.outputs["stdout"] = stdout.encode()
-        if code:
-            self.fake.script("run", {"exit": code})
-        return _arguments(self.agent, name, ["true"], duration)
 
     def load(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
         self.fake.outputs["stdout"] = stdout.encode()
@@ -72,9 +63,6 @@ class RealBed:
 
     def descriptor(self, instance: str) -> str:
         return write_descriptor(self._folder, instance)
-
-    def task(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
-        return _arguments(self.agent, name, _program(code, stdout, duration), duration)
 
     def load(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
         return _launch(self.agent, name, _program(code, stdout, duration))
@@ -100,19 +88,6 @@ def _begin(bed: Bed, load: dict[str, Any], **watched: Any) -> float:
         bed.agent.call("watch", timeout=LIMIT, **named, hz=20, **watched)
     assert bed.agent.call("go", timeout=LIMIT, task=load["task"], at=at)["late"] is False
     return at
-
-
-def _arguments(agent: Agent, name: str, argv: list[str], duration: float) -> dict[str, Any]:
-    return {
-        "task": name,
-        "argv": argv,
-        "env": {},
-        "cwd": f"{agent.hello['work']}/trials/{name}",
-        "limit": LIMIT,
-        "window": {"warmup": 0.05 if duration else 0, "duration": duration},
-        "sample_hz": 20,
-        "service": None,
-    }
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -208,32 +183,6 @@ def test_reset_refuses_a_missing_image_and_a_running_service(bed: Bed) -> None:
     bed.agent.call("start", timeout=LIMIT, descriptor=path, settings={})
     with pytest.raises(ServiceError, match="server-1 is running"):
         bed.agent.call("reset", timeout=LIMIT, descriptor=path, image="abc")
-
-
-def test_a_task_leaves_its_output_and_samples(bed: Bed, tmp_path: Path) -> None:
-    arguments = bed.task("t1", stdout="tps = 42\n", duration=0.3)
-    result = bed.agent.call("run", timeout=LIMIT, **arguments)
-    assert result["exit"] == 0
-    assert result["window"]["start"] == pytest.approx(result["start"] + 0.05)
-    assert result["window"]["end"] == pytest.approx(result["window"]["start"] + 0.3)
-    assert not result["timed_out"]
-    assert not result["service_died"]
-    assert result["service_exit"] is None
-    listed = bed.agent.call("files", timeout=LIMIT, dir=arguments["cwd"])["files"]
-    assert {"stdout", "stderr", "host.samples"} <= {entry["path"] for entry in listed}
-    found = tmp_path / "fetched"
-    digest = bed.agent.fetch(f"{arguments['cwd']}/stdout", found)
-    assert found.read_text() == "tps = 42\n"
-    assert digest == hashlib.sha256(found.read_bytes()).hexdigest()
-
-
-def test_a_task_that_fails_is_a_result(bed: Bed) -> None:
-    assert bed.agent.call("run", timeout=LIMIT, **bed.task("t1", code=3))["exit"] == 3
-
-
-def test_the_same_task_is_not_run_twice(bed: Bed) -> None:
-    first = bed.agent.call("run", timeout=LIMIT, **bed.task("t1"))
-    assert bed.agent.call("run", timeout=LIMIT, **bed.task("t1")) == first
 
 
 def test_cancelling_what_is_not_there_is_well(bed: Bed) -> None:

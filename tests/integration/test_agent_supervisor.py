@@ -30,10 +30,11 @@ from benchctl.errors import (
 )
 from benchctl.model.host import Host
 from benchctl.testing.server import write_descriptor
+from tests.loads import run
 from tests.needs import python39
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 ONE, TWO = (f"run-{number}-{os.getpid()}" for number in (1, 2))  # other workers have runs of their own
 WORDS = ("attach", "--run", ONE, "--ttl", "60")
@@ -69,9 +70,9 @@ class Bench:
             with contextlib.suppress(BenchctlError):
                 connection.call("end", timeout=LIMIT)
             connection.close()
-        for run in self.runs:
-            await_true(lambda run=run: not layout.runtime_folder(run).exists())  # type: ignore[misc]
-            assert process.marked(run) == []
+        for name in self.runs:
+            await_true(lambda name=name: not layout.runtime_folder(name).exists())  # type: ignore[misc]
+            assert process.marked(name) == []
         assert not (layout.lease_folder() / "lease.json").exists()
 
 
@@ -94,19 +95,6 @@ def await_true(condition: Callable[[], bool], limit: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"
         threading.Event().wait(0.01)
-
-
-def run(agent: AgentConnection, task: str, argv: Sequence[str], **changes: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {
-        "limit": LIMIT,
-        "window": {"warmup": 0, "duration": 0},
-        "sample_hz": 1,
-        "service": None,
-    }
-    cwd = f"{agent.hello['work']}/trials/{task}"
-    return agent.call(
-        "run", timeout=LIMIT, **{"task": task, "argv": list(argv), "cwd": cwd, **given, **changes}
-    )
 
 
 def python(program: str) -> list[str]:
@@ -208,13 +196,14 @@ def test_samples_cover_the_window(bench: Bench) -> None:
     agent = bench.connect()
     agent.call("start", timeout=LIMIT, descriptor=bench.descriptor(), settings={})
     busy = python("import time\nend = time.time() + 0.8\nwhile time.time() < end: pass")
-    result = run(agent, "t1", busy, service="server-1", window={"warmup": 0.1, "duration": 0.5}, sample_hz=10)
+    result = run(agent, "t1", busy, service="server-1", window={"warmup": 0.1, "duration": 0.5}, hz=10)
     text = Path(agent.hello["work"], "trials/t1/host.samples").read_text()
     head, *samples = [json.loads(line) for line in text.splitlines()]
     assert head["schema"] == 2
-    assert len(samples) == 6
+    samples = [sample for sample in samples if not sample.get("warmup")]
+    assert 2 < len(samples) <= 6
     first, last = samples[0], samples[-1]
-    assert first["t"] >= result["window"]["start"]
+    assert first["t"] >= result["start"] + 0.1
     assert set(first["files"]) == set(head["files"])
     assert first["files"]["stat"].startswith("cpu ")
     assert "\nctxt " in first["files"]["stat"]
@@ -238,8 +227,9 @@ from benchctl.model.host import Host
 agent = connect(Host(name="here", transport="pipe"), {ONE!r}, owner="first", ttl=60)
 cwd = agent.hello["work"] + "/trials/t1"
 print(agent.hello["pid"], flush=True)
-agent.call("run", timeout=60, task="t1", argv={python("import time; print(1); time.sleep(1.0)")!r},
-           cwd=cwd, limit=30, env={{}}, window={{}}, sample_hz=1, service=None)
+argv = {python("import time; print(1); time.sleep(1.0)")!r}
+agent.call("launch", timeout=60, task="t1", argv=argv, cwd=cwd, limit=30)
+agent.call("await", timeout=60, task="t1")
 """
     controller = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert controller.stdout is not None
@@ -423,7 +413,7 @@ def test_hostile_requests_close_their_own_connection_only(bench: Bench, line: by
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ({"op": "run", "task": "t"}, "run needs argv, cwd, limit"),
+        ({"op": "launch", "task": "t"}, "launch needs argv, cwd, limit"),
         ({"op": "stop", "descriptor": 1}, "descriptor has the wrong type"),
         ({"op": "hello", "x": 1}, "hello takes no argument 'x'"),
         ({"op": "stamps", "want": {"../x": "a"}}, "cannot be the name of a stamp"),
