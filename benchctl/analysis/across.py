@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from msgspec.structs import replace
 
 from benchctl.analysis import sides
-from benchctl.analysis.comparisons import Draft, compare_contrasts, corrected
+from benchctl.analysis.comparisons import compare_contrasts
+from benchctl.analysis.drafts import Subject, blank, corrected, estimated, undecided, value
 from benchctl.analysis.key import Difference, differences, mismatches
 from benchctl.analysis.numbers import rounded
 from benchctl.errors import UsageError
-from benchctl.model.comparison import Comparison
-from benchctl.model.measurement import worst
-from benchctl.statistics import intervals, power
+from benchctl.statistics import intervals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from benchctl.analysis.drafts import Draft
     from benchctl.analysis.sides import Cell, Side
+    from benchctl.model.comparison import Comparison
     from benchctl.model.experiment import Metric
-    from benchctl.model.measurement import Trial, Validity
+    from benchctl.model.measurement import Trial
 
 Unit = Literal["blocks", "runs", "trials"]
 FEW_RUNS = "fewer than two runs on a side: the spread between runs is unknown"
@@ -162,30 +163,25 @@ def _draft(cell: Cell, metric: Metric, labels: tuple[str, str], unit: Unit, doub
     """Estimate one metric of one cell, or say why that cannot be done."""
     values = [[_values(trials, metric.name) for trials in side] for side in (cell.baseline, cell.contender)]
     flat = list(chain.from_iterable(chain.from_iterable(values)))
-    blank = _blank(cell, metric, labels, doubts)
+    comparison = blank(
+        Subject("run", cell.at, *labels, paired=False),
+        metric,
+        chain(*cell.baseline, *cell.contender),
+        reasons=doubts,
+        doubts=("suspect",) if doubts else (),
+    )
     if not all(any(run for run in side) for side in values):
-        return _undecided(blank, f"a side has no valid value of {metric.name}")
+        return undecided(comparison, f"a side has no valid value of {metric.name}")
     if min(flat) <= 0:
-        return _undecided(blank, "some values are 0, which has no ratio")
+        return undecided(comparison, "some values are 0, which has no ratio")
     units = [_units(side, unit) for side in values]
     n = min(map(len, units))
-    blank = replace(blank, n=n, effect=rounded(_mean(units[1]) / _mean(units[0]) - 1))
+    comparison = replace(comparison, n=n, effect=rounded(_mean(units[1]) / _mean(units[0]) - 1))
     if n < 2:
-        return _undecided(blank, FEW_RUNS if unit == "runs" else "fewer than two trials on a side")
-    estimate = intervals.unpaired(*units)
-    reasons = (SINGLE, *blank.reasons) if unit == "trials" else blank.reasons
-    return Draft(
-        replace(
-            blank,
-            effect=rounded(estimate.effect),
-            low=rounded(estimate.low),
-            high=rounded(estimate.high),
-            p=rounded(estimate.p),
-            detectable=rounded(power.detectable_from_sd(estimate.n, estimate.sd)),
-            reasons=reasons,
-        ),
-        estimate,
-    )
+        return undecided(comparison, FEW_RUNS if unit == "runs" else "fewer than two trials on a side")
+    if unit == "trials":
+        comparison = replace(comparison, reasons=(SINGLE, *comparison.reasons))
+    return estimated(comparison, intervals.unpaired(*units))
 
 
 def _units(runs: Sequence[Sequence[float]], unit: Unit) -> list[float]:
@@ -194,42 +190,9 @@ def _units(runs: Sequence[Sequence[float]], unit: Unit) -> list[float]:
 
 
 def _values(trials: Sequence[Trial], metric: str) -> list[float]:
-    found = (trial.result.metrics.get(metric) for trial in trials)
-    return [quantity.value for quantity in found if quantity is not None and quantity.value is not None]
+    found = (value(trial, metric) for trial in trials)
+    return [known for known in found if known is not None]
 
 
 def _mean(values: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, values)) / len(values))
-
-
-def _undecided(comparison: Comparison, reason: str) -> Draft:
-    return Draft(replace(comparison, reasons=(reason, *comparison.reasons)), None)
-
-
-def _blank(cell: Cell, metric: Metric, labels: tuple[str, str], doubts: tuple[str, ...]) -> Comparison:
-    trials = list(chain(*cell.baseline, *cell.contender))
-    units = (t.result.metrics[metric.name].unit for t in trials if metric.name in t.result.metrics)
-    doubt: tuple[Validity, ...] = ("suspect",) if doubts else ()
-    return Comparison(
-        factor="run",
-        at=cell.at,
-        baseline=labels[0],
-        contender=labels[1],
-        metric=metric.name,
-        unit=next(units, ""),
-        better=metric.better,
-        verdict="inconclusive",
-        effect=None,
-        low=None,
-        high=None,
-        p=None,
-        p_adjusted=None,
-        p_permutation=None,
-        p_rank=None,
-        n=0,
-        detectable=None,
-        delta=metric.delta,
-        paired=False,
-        validity=worst((*(t.validity for t in trials), *doubt)) if trials else "invalid",
-        reasons=doubts,
-    )

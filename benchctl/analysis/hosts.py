@@ -8,6 +8,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
+from benchctl.analysis.drafts import value
 from benchctl.analysis.numbers import rounded
 from benchctl.model.comparison import HostMetric, StartSummary
 from benchctl.statistics import intervals
@@ -68,12 +69,7 @@ def typical(plan: Plan, trials: Sequence[Trial]) -> tuple[Trial, ...]:
         mine = [trial for trial in trials if trial.treatment == treatment.id]
         best = [t for t in mine if t.validity == "ok"] or [t for t in mine if t.validity != "invalid"] or mine
         if best:
-            values = [_value(trial, metric) for trial in best]
+            values = [value(trial, metric) or 0.0 for trial in best]
             middle = median(values)
             chosen.append(min(zip(best, values, strict=True), key=lambda pair: abs(pair[1] - middle))[0])
     return tuple(chosen)
-
-
-def _value(trial: Trial, metric: str) -> float:
-    quantity = trial.result.metrics.get(metric)
-    return 0.0 if quantity is None or quantity.value is None else quantity.value
