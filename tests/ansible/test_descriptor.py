@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.benchmark.connection import AgentConnection, connect
+from benchctl.benchmark.fleet import Fleet
 from benchctl.configure import AnsibleRunner, Converged, converge
 from benchctl.model.experiment import Dbms, Experiment, Workload
 from benchctl.model.plan import Instance, Plan, Treatment
@@ -23,7 +24,8 @@ pytestmark = [pytest.mark.ansible, pytest.mark.postgres, pytest.mark.slow]
 INSTANCE = Instance(
     id="postgresql-1", role="postgresql", group="dbms", options={"version": "18", "source": "wheel"}
 )
-EXPERIMENT = Experiment(name="e", dbms=Dbms(role="postgresql"), workload=Workload(role="pgbench"))
+WORKLOAD = Workload(role="pgbench")
+EXPERIMENT = Experiment(name="e", dbms=Dbms(role="postgresql"), workload=WORKLOAD)
 PLAN = Plan(
     experiment=EXPERIMENT,
     origins={},
@@ -35,7 +37,7 @@ PLAN = Plan(
             id="t01",
             levels={},
             dbms=EXPERIMENT.dbms,
-            workload=EXPERIMENT.workload,
+            workload=WORKLOAD,
             instance=INSTANCE.id,
             image=None,
         ),
@@ -61,18 +63,17 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentConn
 
 def test_a_converged_host_runs_what_a_trial_needs(agent: AgentConnection, tmp_path: Path) -> None:
     inventory = LocalProvisioner().provision(EXPERIMENT)
-    cache = agent.hello["cache"]
+    fleet = Fleet({"localhost": agent})
     told: list[str] = []
 
     def act() -> Converged:
-        runner = AnsibleRunner()
-        return converge(PLAN, inventory, agent, runner, run_dir=tmp_path, cache=cache, on_event=told.append)
+        return converge(PLAN, inventory, fleet, AnsibleRunner(), run_dir=tmp_path, on_event=told.append)
 
     results = [act(), act()]
     assert "localhost: postgresql : Write the descriptor" in told
     assert [result.ansible for result in results] == [True, False]
 
-    path = results[0].descriptors[INSTANCE.id]
+    path = results[0].descriptors["localhost"][INSTANCE.id]
     assert (json.loads(Path(path).read_text())["run_as"] == "self") == (os.getuid() != 0)
     agent.call("image", timeout=120, descriptor=path, image="empty")
     agent.call("reset", timeout=60, descriptor=path, image="empty")
