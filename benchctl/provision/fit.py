@@ -208,6 +208,9 @@ def _unreached(host: Host, where: str, said: str) -> list[Check]:
     if "Permission denied" in said:
         remedy = "add your public key to its authorized_keys, or name user and key: hosts.ssh, the inventory"
         return [reachable, Check("key", fit=False, found=f"{_user(host)} is refused: {last}", remedy=remedy)]
+    if said.startswith("Traceback") or "\nTraceback" in said:
+        found = f"the question failed on the host: {last}"
+        return [reachable, Check("key", fit=False, found=found, remedy="see that its Python and /proc work")]
     remedy = "check address, port, bastion and that sshd runs"
     return [
         Check("reachable", fit=False, found=f"{where}: {last}", remedy=remedy),

@@ -137,14 +137,22 @@ def ssh_command(host: Host, *command: str, extra: tuple[str, ...] = ()) -> list[
 def proxy_command(host: Host) -> str | None:
     """Return the shell line that gives a byte pipe to the host (%h:%p stand for its place), or None."""
     if jump := host.options.get("proxy_jump"):
-        return _hops(host, str(jump).split(","))
+        return _through(host, hops(str(jump)))
     command = host.options.get("proxy_command")
     return None if command is None else str(command)
 
 
-def _hops(host: Host, hops: list[str]) -> str:
-    user, _, place = hops[-1].rpartition("@")
-    name, port = _place(place)
+def hops(jump: str) -> list[tuple[str, str, str]]:
+    """Split [user@]host[:port],… into user, host and port of each; empty where not said."""
+    found = []
+    for hop in jump.split(",") if jump else []:
+        user, _, place = hop.rpartition("@")
+        found.append((user, *_place(place)))
+    return found
+
+
+def _through(host: Host, jumps: list[tuple[str, str, str]]) -> str:
+    user, name, port = jumps[-1]
     words = [
         "ssh",
         "-T",
@@ -156,8 +164,8 @@ def _hops(host: Host, hops: list[str]) -> str:
     words += _file("-i", host.options.get("identity_file"))
     if host.options.get("identities_only"):
         words += ["-o", "IdentitiesOnly=yes"]
-    if len(hops) > 1:
-        words += ["-o", f"ProxyCommand={_hops(host, hops[:-1])}"]
+    if len(jumps) > 1:
+        words += ["-o", f"ProxyCommand={_through(host, jumps[:-1])}"]
     words += ["-l", user] if user else []
     words += ["-p", port] if port else []
     escaped = [word.replace("%", "%%") for word in words]

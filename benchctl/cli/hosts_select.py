@@ -1,0 +1,78 @@
+"""Which hosts a verb of `benchctl hosts` is about: of an inventory, of an experiment, or this machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from benchctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchctl.model.experiment import Experiment
+    from benchctl.model.host import Host
+
+inventory = click.option(
+    "-i",
+    "--inventory",
+    type=click.Path(exists=True, path_type=Path),
+    help="Ansible inventory: a file or a folder. Then every name is a host or a group of it.",
+)
+targets = click.argument("targets", metavar="[EXPERIMENT] [HOST]…", nargs=-1)
+ask_become_password = click.option(
+    "-K", "--ask-become-password", is_flag=True, help="Ask for sudo's password on the terminal; never stored."
+)
+
+
+def select(inventory_path: Path | None, names: Sequence[str]) -> tuple[list[Host], Experiment | None]:
+    """Return the hosts, and the experiment where they come from one; without a word: this machine."""
+    from benchctl.model.experiment import Become, Ssh
+    from benchctl.model.host import Host
+    from benchctl.provision import provisioner_for
+    from benchctl.provision.static import read_inventory, resolve_hosts
+    from benchctl.spec import load
+
+    if inventory_path is not None:
+        known = read_inventory(inventory_path)
+        wanted = names or known.groups["all"]
+        unknown = [name for name in wanted if name not in known.variables and name not in known.groups]
+        _refuse(
+            unknown, str(inventory_path), [*known.groups["all"], *sorted(set(known.groups) - {"ungrouped"})]
+        )
+        members = dict.fromkeys(host for name in wanted for host in known.groups.get(name, (name,)))
+        return list(resolve_hosts(known, list(members), Ssh(), Become()).values()), None
+    if not names:
+        return [Host(name="localhost", transport="pipe")], None
+    experiment = load(names[0]).experiment
+    hosts = {host.name: host for host in provisioner_for(experiment).provision(experiment).hosts}
+    _refuse([name for name in names[1:] if name not in hosts], names[0], list(hosts))
+    return [hosts[name] for name in names[1:] or hosts], experiment
+
+
+def become_password(experiment: Experiment | None, *, ask: bool) -> str | None:
+    """Return sudo's password: what the experiment names, else what a person types, else none."""
+    from benchctl.model.experiment import InventoryHosts
+    from benchctl.provision.secrets import resolve
+
+    hosts = experiment.hosts if experiment else None
+    if isinstance(hosts, InventoryHosts) and hosts.become.password is not None:
+        return resolve(hosts.become.password)
+    if not ask:
+        return None
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "There is no terminal to ask for sudo's password on.",
+            remedy="name it in the experiment: hosts.become.password: {env: NAME}",
+        )
+    import getpass
+
+    return getpass.getpass("sudo's password on the hosts: ")
+
+
+def _refuse(unknown: Sequence[str], where: str, known: Sequence[str]) -> None:
+    if unknown:
+        raise UsageError(f"{where} has no host {', '.join(unknown)}", remedy=f"it has: {', '.join(known)}")
