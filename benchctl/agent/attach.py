@@ -75,7 +75,7 @@ def _start(folder: Path, run: str, ttl: float) -> bytes:
 
     if unit.possible():
         with contextlib.suppress(OSError):  # systemd may be there and not answer, as in some containers
-            return unit.start(folder, _command(run, ttl), _environment(), ANOTHER)
+            return unit.start(folder, _command(run, ttl), _environment())
     waiting, ready = os.pipe()
     child = os.fork()
     if child == 0:

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 from pathlib import Path
-from typing import List, Optional
+from typing import Iterator, List, Optional
 
 UNIT_PREFIX = "benchctl-"
 _ROOTS = ("", "unified", "systemd")  # below /sys/fs/cgroup: version 2, hybrid, systemd's named hierarchy
@@ -33,12 +33,20 @@ class Cgroups:
             with contextlib.suppress(OSError):
                 (root / "cgroup.subtree_control").write_text(f"+{name}")
 
-    def place(self, owner: str, pid: int) -> None:
-        """Move a process that just started, with what it will start, into its owner's cgroup."""
-        folder = self._folder(owner)
-        if folder is not None:
-            with contextlib.suppress(OSError):  # it may be gone already
-                _enter(folder, pid)
+    @contextlib.contextmanager
+    def entry(self, owner: str) -> Iterator[Optional[int]]:
+        """Open an owner's cgroup; a process that writes b"0" to it is inside. None where there is none."""
+        handle = None
+        if self._root is not None:
+            folder = self._folder(owner)
+            with contextlib.suppress(OSError):
+                folder.mkdir(exist_ok=True)
+                handle = os.open(folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            yield handle
+        finally:
+            if handle is not None:
+                os.close(handle)
 
     def members(self, owner: str) -> List[int]:
         """Return the processes of an owner."""
@@ -52,10 +60,9 @@ class Cgroups:
 
     def kill(self, owner: str) -> None:
         """Kill all of an owner at once, where the kernel can (5.14)."""
-        folder = self._folder(owner)
-        if folder is not None:
+        if self._root is not None:
             with contextlib.suppress(OSError):
-                handle = os.open(folder / "cgroup.kill", os.O_WRONLY)  # never created where it is not
+                handle = os.open(self._folder(owner) / "cgroup.kill", os.O_WRONLY)  # not made where it is not
                 try:
                     os.write(handle, b"1")
                 finally:
@@ -63,16 +70,13 @@ class Cgroups:
 
     def remove(self, owner: str) -> None:
         """Remove an owner's cgroup once it is empty."""
-        folder = self._folder(owner)
-        if folder is not None:
+        if self._root is not None:
             with contextlib.suppress(OSError):
-                folder.rmdir()
+                self._folder(owner).rmdir()
 
-    def _folder(self, owner: str) -> Optional[Path]:
-        if self._root is None:
-            return None
+    def _folder(self, owner: str) -> Path:
         plain = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in owner[:60])
-        return self._root / f"{plain}.{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
+        return (self._root or Path()) / f"{plain}.{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
 
 
 def delegated() -> Optional[Path]:

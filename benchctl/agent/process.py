@@ -13,7 +13,19 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+)
 
 from benchctl.agent.cgroup import Cgroups
 from benchctl.agent.layout import MARKER, NOBODY, OWNER_TAG
@@ -137,7 +149,8 @@ class Reaper:
         environment.update(setting.env)
         environment.update({MARKER: self.run, OWNER_TAG: owner})
         as_nobody: Dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-        with self._lock, _limited(setting.limits or {}), _pinned(setting.cpus):
+        limited, pinned = _limited(setting.limits or {}), _pinned(setting.cpus)
+        with self._lock, limited, pinned, self.cgroups.entry(owner) as entry:
             started, began = time.time(), time.monotonic()
             try:
                 child = subprocess.Popen(
@@ -148,14 +161,13 @@ class Reaper:
                     cwd=setting.cwd,
                     env=environment,
                     start_new_session=True,
-                    preexec_fn=hold.before_exec if hold else None,  # noqa: PLW1509 - it calls C only
+                    preexec_fn=_before_exec(entry, hold),  # noqa: PLW1509 - it only makes system calls
                     **(as_nobody if setting.run_as == "nobody" else {}),
                 )
                 if hold:
                     hold.after_exec(child.pid)
             except (OSError, subprocess.SubprocessError, ValueError) as error:
                 raise RefusalError(f"{command[0]} does not start: {error}", "task") from error
-            self.cgroups.place(owner, child.pid)
             child.returncode = 0  # the reaper waits for it, not this object
             process = self._children[child.pid] = Process(child.pid, started, began, self._lock)
             self._news.notify()
@@ -193,6 +205,20 @@ class Reaper:
                 return
             if process is not None:
                 process.finish(status, usage)
+
+
+def _before_exec(entry: Optional[int], hold: "Optional[Hold]") -> Optional[Callable[[], None]]:
+    """What the new process does before it becomes the program: nothing where it can be spared the fork."""
+    if entry is None:
+        return hold.before_exec if hold else None
+
+    def act() -> None:
+        with contextlib.suppress(OSError):
+            os.write(entry, b"0")
+        if hold:
+            hold.before_exec()
+
+    return act
 
 
 def birth_of(pid: int) -> int:

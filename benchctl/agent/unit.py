@@ -17,7 +17,7 @@ _START_LIMIT = 20.0  # seconds
 _PROPERTIES = (
     "Type=exec",
     "Delegate=yes",
-    "KillMode=control-group",
+    "KillMode=mixed",  # SIGTERM to the supervisor alone: it stops services in their order; then all the rest
     "OOMPolicy=continue",  # a loader that is killed is a result, not the run's end
     "TasksMax=infinity",
     "TimeoutStopSec=90",
@@ -29,11 +29,10 @@ def possible() -> bool:
     return os.getuid() == 0 and os.path.isdir("/run/systemd/system") and os.access(_PROGRAM, os.X_OK)  # noqa: PTH112 - loads nothing
 
 
-def start(folder: Path, command: List[str], environment: Dict[str, str], another: bytes) -> bytes:
+def start(folder: Path, command: List[str], environment: Dict[str, str]) -> bytes:
     """Start `command` with the path of a fifo added, to which it says that it is ready; return what it says.
 
-    Returns `another` when the run has such a unit already, b"" when it ended without a word. Raises OSError
-    when systemd does not start it.
+    Returns b"" when it ended without a word. Raises OSError when systemd does not start it.
     """
     fifo = folder / f"ready.{os.getpid()}"
     os.mkfifo(fifo, 0o600)
@@ -42,8 +41,6 @@ def start(folder: Path, command: List[str], environment: Dict[str, str], another
         try:
             asked = _ask(folder, [*command, "--ready", str(fifo)], environment)
             if asked.returncode:
-                if b"already" in asked.stderr:
-                    return another
                 raise OSError(asked.stderr.decode(errors="replace").strip() or "systemd-run failed")
             poll = select.poll()
             poll.register(waiting, select.POLLIN)
@@ -61,7 +58,8 @@ def _ask(
     folder: Path, command: List[str], environment: Dict[str, str]
 ) -> "subprocess.CompletedProcess[bytes]":
     log = folder / "supervisor.log"
-    words = ["--quiet", "--collect", f"--unit={UNIT_PREFIX}{folder.name}.service", f"--slice={SLICE}"]
+    name = f"{UNIT_PREFIX}{folder.name}-{os.getpid()}.service"  # one of a dead supervisor may not be gone yet
+    words = ["--quiet", "--collect", f"--unit={name}", f"--slice={SLICE}"]
     for item in (*_PROPERTIES, f"StandardOutput=append:{log}", f"StandardError=append:{log}"):
         words += ["-p", item]
     words += [f"--setenv={name}={value}" for name, value in environment.items()]
