@@ -14,6 +14,7 @@ from benchctl.agent.refusal import RefusalError
 
 if TYPE_CHECKING:
     from benchctl.agent.lease import Lease
+    from benchctl.agent.sources import Sources
     from benchctl.agent.task import Task
     from benchctl.agent.watch import Watch
 
@@ -38,6 +39,7 @@ class Context:
         self.log_starts: Dict[str, int] = {}  # instance -> where its last start's output begins in its log
         self.tasks: Dict[str, "Task"] = {}
         self.watches: Dict[str, "Watch"] = {}
+        self.sources: Optional["Sources"] = None  # of samples, opened with the first watch
         self.lease: Optional["Lease"] = None
 
     def stragglers(self, owner: str) -> List[int]:

@@ -4,60 +4,41 @@ Owns host.samples (schema 2). Files stay open and are read as they are; nothing 
 verdicts can be worked out again later. Its own cost is part of each sample.
 """
 
-import contextlib
 import json
 import os
 import time
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, Iterable, List, Optional, Set
+from typing import Callable, Dict, Iterable, List, Optional, Set
 
 from benchctl.agent import surroundings
 from benchctl.agent.context import Json
+from benchctl.agent.sources import Sources, open_cgroup, read_file
 from benchctl.agent.tree import TICK, Seen, Tree, below, walk
 
 SCHEMA = 2
 BUSIEST = 10  # foreign processes that a sample names
-_READ = 1 << 14  # bytes: larger buffers cost more than the reading
-_SURELY_WHOLE = 3072  # bytes: the kernel hands out some files by the page
 _FLUSH_LINES = 16
 _DEAR_EVERY, _DEAREST_EVERY = 0.95, 4.95  # seconds from one reading of what is dear to the next
-_FILES = {
-    "stat": "/proc/stat",
-    "pressure_cpu": "/proc/pressure/cpu",
-    "pressure_io": "/proc/pressure/io",
-    "pressure_memory": "/proc/pressure/memory",
-    "vmstat": "/proc/vmstat",
-    "diskstats": "/proc/diskstats",
-    "loadavg": "/proc/loadavg",
-    "meminfo": "/proc/meminfo",
-    "netdev": "/proc/net/dev",
-    "netstat": "/proc/net/netstat",
-    "snmp": "/proc/net/snmp",
-}
 _DEAREST = frozenset(("netstat", "snmp"))
 _DEAR = frozenset(("vmstat", "meminfo")) | _DEAREST
-_VMSTAT = (b"\npgmajfault ", b"\npswpin ", b"\npswpout ", b"\noom_kill ")
 
 
 class Sampler:
     """One window. `take` costs some tenths of a millisecond, at the edges a walk over /proc on top."""
 
-    def __init__(self, path: Path, service: Optional[int]) -> None:
-        """Open all files; `service` is the server's process number if there is one."""
+    def __init__(self, path: Path, service: Optional[int], sources: Optional[Sources] = None) -> None:
+        """Open what is this window's own; `service` is the server's process number if there is one."""
         self.taken = 0
         self._out = path.open("w", encoding="ascii")
         self._service = service
-        self._files = {name: open_file(Path(source)) for name, source in _FILES.items()}
-        self._throttle = _open_throttle()
-        self._cgroup = open_file(_own_cgroup())
-        self._service_cgroup = _open_cgroup(service)
-        self._sensors = surroundings.Sensors()
+        self._sources = sources or Sources()
+        self._owned = sources is None
+        self._service_cgroup = open_cgroup(service)
         self._kernel_log = surroundings.KernelLog()
         self._trees: Dict[int, Tree] = {}
         self._dear_at = self._dearest_at = float("-inf")
         self._first: Optional[Dict[int, int]] = None  # CPU ticks of foreign processes at the first edge
-        names = [*_FILES, "throttle", "cgroup_cpu"]
-        self._lines = [json.dumps({"schema": SCHEMA, "files": names})]
+        self._lines = [json.dumps({"schema": SCHEMA, "files": self._sources.names})]
 
     def take(
         self,
@@ -79,7 +60,7 @@ class Sampler:
         sample: Json = {
             "t": time.time(),
             "m": now,
-            "files": self._read(left_out),
+            "files": self._sources.read(left_out),
             "task": {"cpu": ended},
             "service": {"cpu": None},
         }
@@ -104,10 +85,11 @@ class Sampler:
         """Write what is left and close all files."""
         self._flush()
         self._out.close()
-        for handle in [*self._files.values(), *self._throttle, self._cgroup, *self._service_cgroup.values()]:
+        for handle in self._service_cgroup.values():
             if handle is not None:
                 os.close(handle)
-        self._sensors.close()
+        if self._owned:
+            self._sources.close()
         self._kernel_log.close()
         for tree in self._trees.values():
             tree.close()
@@ -117,18 +99,8 @@ class Sampler:
         self._out.flush()
         self._lines = []
 
-    def _read(self, left_out: FrozenSet[str]) -> Json:
-        found: Json = {}
-        for name, handle in self._files.items():
-            if name not in left_out:
-                found[name] = None if handle is None else _text(name, _whole(handle))
-        found["cgroup_cpu"] = None if self._cgroup is None else _whole(self._cgroup).decode()
-        return found
-
     def _add_dear(self, sample: Json, task: Optional[int]) -> None:
-        counts = [int(os.pread(handle, 32, 0)) for handle in self._throttle]
-        sample["files"]["throttle"] = sum(counts) if counts else None
-        sample["freq"], sample["temp"] = self._sensors.read()
+        self._sources.add_sensors(sample)
         if self._service_cgroup:
             sample["service_cgroup"] = {
                 name: read_file(handle) for name, handle in self._service_cgroup.items()
@@ -172,97 +144,6 @@ class Sampler:
         first = self._first
         ranked = sorted(foreign, key=lambda pid: foreign[pid].own - first.get(pid, 0), reverse=True)
         return _entries(foreign, ranked[:BUSIEST])
-
-
-def open_file(path: Optional[Path]) -> Optional[int]:
-    """Open a kernel file that can be read; None for one that is not there or refuses."""
-    if path is None:
-        return None
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        os.pread(handle, 1, 0)  # pressure files may exist and refuse to be read
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
-
-
-def read_file(handle: Optional[int]) -> Optional[str]:
-    """Read a kernel file that may have gone since it was opened."""
-    if handle is not None:
-        with contextlib.suppress(OSError):
-            return _whole(handle).decode("ascii", "replace")
-    return None
-
-
-def _whole(handle: int) -> bytes:
-    data = os.pread(handle, _READ, 0)
-    if len(data) < _SURELY_WHOLE:
-        return data
-    while more := os.pread(handle, _READ, len(data)):
-        data += more
-    return data
-
-
-def _open_throttle() -> List[int]:
-    cpus = Path("/sys/devices/system/cpu")
-    handles = (open_file(path) for path in cpus.glob("cpu*/thermal_throttle/*_throttle_count"))
-    return [handle for handle in handles if handle is not None]
-
-
-def _open_cgroup(pid: Optional[int]) -> Dict[str, Optional[int]]:
-    """Open the files of a process's own cgroup; none when it shares the agent's, or there is no version 2."""
-    theirs, ours = _unified_cgroup(pid) if pid else None, _unified_cgroup(os.getpid())
-    if theirs in {None, ours, "/"}:
-        return {}
-    for root in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
-        folder = root / theirs.lstrip("/")
-        if (folder / "cpu.stat").exists():
-            return {name: open_file(folder / name) for name in ("cpu.stat", "memory.current", "io.stat")}
-    return {}
-
-
-def _unified_cgroup(pid: int) -> Optional[str]:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
-            if line.startswith("0::"):
-                return line[3:]
-    return None
-
-
-def _own_cgroup() -> Optional[Path]:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if not controllers:
-                return Path("/sys/fs/cgroup") / path.lstrip("/") / "cpu.stat"
-            if "cpu" in controllers.split(","):
-                return Path("/sys/fs/cgroup/cpu") / path.lstrip("/") / "cpu.stat"
-    return None
-
-
-def _text(name: str, raw: bytes) -> str:
-    if name == "stat":  # interrupts are one long line that nobody here reads
-        start, end = raw.find(b"\nintr "), raw.find(b"\nctxt ")
-        raw = raw[: start + 1] + raw[end + 1 :] if 0 <= start < end else raw
-    elif name == "vmstat":
-        raw = b"".join(_line_at(raw, raw.find(start)) for start in _VMSTAT)
-    elif name == "netstat":
-        raw = _lines_of(raw, b"TcpExt:")
-    elif name == "snmp":
-        raw = _lines_of(raw, b"Tcp:")
-    return raw.decode("ascii", "replace")
-
-
-def _line_at(raw: bytes, before: int) -> bytes:
-    return raw[before + 1 : raw.find(b"\n", before + 1) + 1] if before >= 0 else b""
-
-
-def _lines_of(raw: bytes, start: bytes) -> bytes:
-    return b"".join(line + b"\n" for line in raw.split(b"\n") if line.startswith(start))
 
 
 def _foreign(seen: Dict[int, Seen], ours: Set[int]) -> Dict[int, Seen]:

@@ -13,6 +13,7 @@ from benchctl.agent import layout
 from benchctl.agent.context import Context, Handle, Json
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.sampler import Sampler
+from benchctl.agent.sources import Sources
 from benchctl.agent.task import Task
 
 SAMPLES = "host.samples"
@@ -30,13 +31,19 @@ class Watch:
     """One sampler and its thread."""
 
     def __init__(
-        self, path: Path, moments: List[Moment], task: Optional[Task], server: Optional[Handle]
+        self,
+        path: Path,
+        moments: List[Moment],
+        task: Optional[Task],
+        server: Optional[Handle],
+        sources: Sources,
     ) -> None:
         """Describe a watch; nothing is opened before `begin`."""
         self.path = path
         self._moments = moments
         self._task = task
         self._server = server
+        self._sources = sources
         self._stopped = threading.Event()
         self._wake = threading.Event()
         self._sampler: Optional[Sampler] = None
@@ -45,7 +52,8 @@ class Watch:
     def begin(self) -> None:
         """Open all that is to be sampled, and go on in a thread. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        sampler = self._sampler = Sampler(self.path, self._server.pid if self._server else None)
+        server = self._server.pid if self._server else None
+        sampler = self._sampler = Sampler(self.path, server, self._sources)
         if self._task is not None:
             self._task.watch(self._wake)
         name = f"watch-{self.path.parent.name}"
@@ -124,7 +132,9 @@ def watch(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
         if service is not None and server is None:
             raise RefusalError(f"{service} is not running, so there is nothing to watch", "service")
         plan = moments(start, warmup, duration, hz)
-        begun = context.watches[watch] = Watch(folder / SAMPLES, plan, found, server)
+        if context.sources is None:
+            context.sources = Sources()
+        begun = context.watches[watch] = Watch(folder / SAMPLES, plan, found, server, context.sources)
     try:
         begun.begin()  # not under the lock: a `go` must not wait for it
     except OSError as error:

@@ -98,7 +98,7 @@ def test_no_fact_shows_a_secret(context: Context, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_sampler_without_pressure_files_says_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchctl.agent.sampler._FILES", {"stat": "/proc/stat", "pressure_cpu": "/nowhere"})
+    monkeypatch.setattr("benchctl.agent.sources.FILES", {"stat": "/proc/stat", "pressure_cpu": "/nowhere"})
     path = tmp_path / "host.samples"
     sampler = Sampler(path, None)
     sampler.take(os.getpid(), edge=True)
