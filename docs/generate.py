@@ -19,6 +19,7 @@ from benchctl.cli.main import cli
 from benchctl.spec import json_schema
 from benchctl.spec.roles import read_role
 from benchctl.spec.share import roles_in
+from docs.keys import ABOUT, sections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -36,6 +37,7 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "cli.md": command_page(),
         REFERENCE / "roles.md": roles_page(),
+        REFERENCE / "experiment.md": experiment_page(),
         REFERENCE / "experiment.schema.json": json.dumps(json_schema(), indent=2) + "\n",
     }
 
@@ -64,6 +66,15 @@ def roles_page() -> str:
     parts = [_MADE, "# Roles", about, scope]
     for name in roles_in((ROLES,)):
         parts += _role(read_role(name, (ROLES,)))
+    return "\n\n".join(parts) + "\n"
+
+
+def experiment_page() -> str:
+    """The keys of the experiment file."""
+    parts = [_MADE, "# The experiment file", ABOUT]
+    for title, about, rows in sections():
+        parts += [f"## {title}", *([about] if about else [])]
+        parts.append(_table(("key", "what may stand there", "default", "meaning"), rows))
     return "\n\n".join(parts) + "\n"
 
 
