@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import pytest
 
-from tests.lab.lab import Lab
+from tests.lab.lab import Lab, Traits
 from tests.lab.podman import REMEDY, possible
 from tests.needs import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tests.lab.host import LabHost
 
@@ -23,15 +23,8 @@ class Fresh:
         self.lab = lab
         self.names: list[str] = []
 
-    def __call__(
-        self,
-        *,
-        privileged: bool = False,
-        clocks: bool = False,
-        disks: Mapping[str, str] | None = None,
-        name: str = "",
-    ) -> LabHost:
-        host = self.lab.fresh(privileged=privileged, clocks=clocks, disks=disks, name=name)
+    def __call__(self, name: str = "", **traits: Unpack[Traits]) -> LabHost:
+        host = self.lab.fresh(name, **traits)
         self.names.append(host.name)
         return host
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 READY_LIMIT = 30.0
 STEP = 0.02
 SSH_PORT = 22
+CLOCK = Path(__file__).with_name("clock.c")
 T = TypeVar("T")
 
 
@@ -40,11 +41,10 @@ class LabHost:
         self.name = name
         self.container = container
         self.address = address
-        self.folder = folder  # what the host sees as /lab: its key, who may log in, its clock
+        self.folder = folder  # what the host sees as /lab: its key, who may log in, its time of day
         self.files = folder.parent  # the lab's own: client key, known_hosts, SSH configuration
-        self.touched = (
-            False  # a fault was brought about: the lab makes the host anew before it gives it out again
-        )
+        self.ahead = 0  # seconds of its CLOCK_MONOTONIC before ours, the same at each boot
+        self.touched = False  # a fault was brought about: it is made anew before it is given out again
         self.timer: threading.Timer | None = None
 
     def options(self, user: str = "root") -> dict[str, str | int | bool | float]:
@@ -104,16 +104,24 @@ class LabHost:
 
     def start(self) -> None:
         """Boot again with the same address, key and disk; returns when sshd answers."""
-        podman("start", self.container)
+        self.boot("start", self.container)
+
+    def boot(self, *argv: str) -> None:
+        """Have podman start it, in a time namespace if its clock is another; returns when sshd answers.
+
+        CLOCK_BOOTTIME stays ours: runc knows its processes by their start in it.
+        """
+        clock = ["unshare", "--time", "--monotonic", str(self.ahead), "--fork", "--"]
+        as_root(*(clock if self.ahead else []), "podman", "--runtime", "runc", *argv)
         self.await_ssh()
 
     def kill_sshd(self) -> None:
         """For good: the listener and every connection, and systemd may not start it again."""
         self.touched = True
-        self.shell(f"systemctl mask --runtime --now ssh.service ssh.socket; {KILL_SSHD}")
+        self.shell(f"systemctl mask --quiet --runtime ssh.service ssh.socket\n{KILL_SSHD}")
 
     def revive_sshd(self) -> None:
-        self.shell("systemctl unmask --runtime ssh.service ssh.socket && systemctl start ssh.service")
+        self.shell("systemctl unmask --quiet --runtime ssh.service ssh.socket && systemctl start ssh.service")
         self.await_ssh()
 
     def cut_ssh(self) -> None:
@@ -140,17 +148,6 @@ class LabHost:
         """The machine's own program in the network of the host: the host itself may not change it."""
         pid = podman("inspect", "--format", "{{.State.Pid}}", self.container).strip()
         return as_root("nsenter", f"--target={pid}", "--net", "env", f"PATH={PATH}", *argv)
-
-    def set_clock(self, *, monotonic: int = 0, realtime: int = 0) -> str:
-        """Set clocks so many seconds ahead, for what starts from now on with the Python that is returned.
-
-        CLOCK_MONOTONIC is another in earnest (a time namespace; the host must be made with `clocks=True`).
-        CLOCK_REALTIME has no namespace: a library answers for it in that Python and its children.
-        """
-        if realtime:
-            compile_clock(self.folder / "clock.so")
-        (self.folder / "clock").write_text(f"{monotonic} {realtime}\n", encoding="ascii")
-        return "/usr/local/bin/python3-elsewhen"
 
     def change_key(self) -> None:
         """Another host key, as after a new installation; known_hosts keeps the old one."""
@@ -180,7 +177,16 @@ def make_key(path: Path) -> str:
     return public.read_text(encoding="ascii").strip()
 
 
-def compile_clock(path: Path) -> None:
-    """Make the library that answers for CLOCK_REALTIME; Debian's libfaketime breaks Python's time.sleep."""
-    need("cc", "apt-get install gcc libc6-dev", available=shutil.which("cc") is not None)
-    command("cc", "-shared", "-fPIC", "-O1", "-w", "-o", str(path), str(Path(__file__).with_name("clock.c")))
+def set_clock(folder: Path, ahead: int) -> None:
+    """Set CLOCK_REALTIME of the host whose /lab this is, from its next boot on, in seconds before ours.
+
+    It has no namespace: a library answers for it in all that systemd and logins start, except under sudo.
+    Debian's libfaketime would not do: it breaks Python's time.sleep.
+    """
+    words = [f"LD_PRELOAD=/lab/{CLOCK.stem}.so", f"LAB_CLOCK_AHEAD={ahead}"] if ahead else []
+    if ahead:
+        need("cc", "apt-get install gcc libc6-dev", available=shutil.which("cc") is not None)
+        command("cc", "-shared", "-fPIC", "-O1", "-w", "-o", str(folder / f"{CLOCK.stem}.so"), str(CLOCK))
+    quoted = " ".join(f'"{word}"' for word in words)
+    (folder / "system.conf").write_text(f"[Manager]\nDefaultEnvironment={quoted}\n", encoding="ascii")
+    (folder / "environment").write_text("".join(f"{word}\n" for word in words), encoding="ascii")

@@ -48,19 +48,9 @@ chroot . useradd -m -s /bin/bash plain
 echo 'plain:{PASSWORD}' | chroot . chpasswd
 echo 'bench ALL=(ALL) NOPASSWD: ALL' > etc/sudoers.d/bench
 echo 'plain ALL=(ALL) ALL' > etc/sudoers.d/plain
-cat > usr/local/bin/python3-elsewhen <<'END'
-#!/bin/sh
-# Python with clocks of its own: /lab/clock says how many seconds ahead CLOCK_MONOTONIC and CLOCK_REALTIME are
-read -r monotonic realtime < /lab/clock
-[ "$realtime" = 0 ] || {{
-  export LAB_CLOCK_AHEAD="$realtime" LD_PRELOAD=/lab/clock.so
-}}
-[ "$monotonic" != 0 ] || exec python3 "$@"
-[ "$(id -u)" = 0 ] || mapped="--user --map-current-user"
-exec unshare $mapped --time --monotonic "$monotonic" --boottime "$monotonic" --fork --kill-child \\
-  -- python3 "$@"
-END
-chmod 755 usr/local/bin/python3-elsewhen
+mkdir -p etc/systemd/system.conf.d
+ln -s /lab/system.conf etc/systemd/system.conf.d/lab.conf
+ln -sf /lab/environment etc/environment
 """
 
 

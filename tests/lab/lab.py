@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from tests.lab.host import LabHost, make_key
+from tests.lab.host import LabHost, make_key, set_clock
 from tests.lab.image import image, locked
 from tests.lab.network import LABEL, make_network, owner, remove_hosts, remove_network, sweep
-from tests.lab.podman import podman
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,19 +19,24 @@ FIRST_ADDRESS, ADDRESSES = 10, 240
 ULIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")  # raising them may not be permitted
 
 
-class Traits(NamedTuple):
-    """How a host is made: more rights than a container has, and small disks (folder, size)."""
+class Traits(TypedDict, total=False):
+    """How a host differs from the others."""
 
-    privileged: bool = False
-    clocks: bool = False
-    disks: tuple[tuple[str, str], ...] = ()
+    privileged: bool  # cgroups and sysctls work, and are the machine's
+    monotonic: int  # seconds that its CLOCK_MONOTONIC is before ours, by a time namespace
+    realtime: int  # seconds that its CLOCK_REALTIME is before ours, by a library; wants cc
+    disks: Mapping[str, str]  # small ones: folder on the host -> size
+    memory: str  # the size at which its kernel kills for memory
 
-    def arguments(self) -> list[str]:
-        return [
-            *(["--privileged", "--cgroupns=private"] if self.privileged else []),
-            *(["--cap-add=SYS_ADMIN,SYS_TIME"] if self.clocks and not self.privileged else []),
-            *(f"--tmpfs={folder}:rw,exec,mode=1777,size={size}" for folder, size in self.disks),
-        ]
+
+def arguments(traits: Traits) -> list[str]:
+    memory = traits.get("memory")
+    disks = traits.get("disks", {}).items()
+    return [
+        *(["--privileged", "--cgroupns=private"] if traits.get("privileged") else []),
+        *([f"--memory={memory}", f"--memory-swap={memory}"] if memory else []),
+        *(f"--tmpfs={folder}:rw,exec,mode=1777,size={size}" for folder, size in disks),
+    ]
 
 
 class Lab:
@@ -54,9 +58,8 @@ class Lab:
         self.traits: dict[str, Traits] = {}
         self.made = 0
 
-    def host(self, name: str, *, privileged: bool = False, clocks: bool = False) -> LabHost:
+    def host(self, name: str, **traits: Unpack[Traits]) -> LabHost:
         """The host of that name, the same all session; made anew after a fault or with other traits."""
-        traits = Traits(privileged, clocks)
         found = self.live.get(name)
         if found is not None and not found.touched and self.traits[name] == traits:
             return found
@@ -65,25 +68,17 @@ class Lab:
     def hosts(self, count: int) -> list[LabHost]:
         """h1, h2, …; those that are missing start side by side."""
         names = [f"h{number}" for number in range(1, count + 1)]
-        self.make([name for name in names if name not in self.live or self.live[name].touched], Traits())
+        self.make([name for name in names if name not in self.live or self.live[name].touched], {})
         return [self.live[name] for name in names]
 
-    def fresh(
-        self,
-        *,
-        privileged: bool = False,
-        clocks: bool = False,
-        disks: Mapping[str, str] | None = None,
-        name: str = "",
-    ) -> LabHost:
+    def fresh(self, name: str = "", **traits: Unpack[Traits]) -> LabHost:
         """A host that nobody else has; give it back with `remove`."""
-        traits = Traits(privileged, clocks, tuple((disks or {}).items()))
         return self.make([name or f"x{self.made + 1}"], traits)[0]
 
     def make(self, names: Sequence[str], traits: Traits) -> list[LabHost]:
         self.remove(*(name for name in names if name in self.live))
         for name in names:
-            self.live[name] = self.prepare(name)
+            self.live[name] = self.prepare(name, traits)
             self.traits[name] = traits
         self.write_files()
         hosts = [self.live[name] for name in names]
@@ -91,7 +86,7 @@ class Lab:
             list(pool.map(lambda host: self.boot(host, traits), hosts))
         return hosts
 
-    def prepare(self, name: str) -> LabHost:
+    def prepare(self, name: str, traits: Traits) -> LabHost:
         taken = {host.address for host in self.live.values()}
         while (address := str(self.subnet[FIRST_ADDRESS + self.made % ADDRESSES])) in taken:
             self.made += 1
@@ -101,20 +96,20 @@ class Lab:
         self.keys[name] = make_key(folder / "host_key")
         (folder / "authorized_keys").write_text(f"{self.public_key}\n", encoding="ascii")
         host = LabHost(name, f"{self.name}-{name}-{self.made}", address, folder)
-        host.set_clock()
+        set_clock(folder, traits.get("realtime", 0))
+        host.ahead = traits.get("monotonic", 0)
         return host
 
     def boot(self, host: LabHost, traits: Traits) -> None:
-        podman(
+        host.boot(
             "run",
             "--detach",
             *("--name", host.container, "--hostname", host.name, "--label", f"{LABEL}={owner()}"),
             *("--network", self.name, "--ip", host.address, "--network-alias", host.name),
             f"--mac-address={hardware_address(host.address)}",
-            *("--systemd=always", *ULIMITS, *traits.arguments()),
+            *("--systemd=always", *ULIMITS, *arguments(traits)),
             *("--volume", f"{host.folder}:/lab:ro", self.image, "/sbin/init"),
         )
-        host.await_ssh()
 
     def remove(self, *names: str) -> None:
         gone = [self.live.pop(name) for name in names]
