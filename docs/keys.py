@@ -15,8 +15,8 @@ from benchctl.spec.walk import allowed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ABOUT = """Every key, section by section; [roles](roles.md) add their own to `dbms` and `workload`. Unknown keys
-are errors. An editor that knows YAML shows all this from the [schema](experiment.schema.json).
+ABOUT = """Every key, section by section; [roles](roles.md) add their own to `dbms` and `workload`. Unknown
+keys are errors. An editor that knows YAML shows all this from the [schema](experiment.schema.json).
 
 - Durations, sizes and percentages have a unit: `60s`, `2.5ms`, `1GB`, `2%`. A version is a text in quotes.
 - Paths start from the experiment's folder; `~` is the home folder.
