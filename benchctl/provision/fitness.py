@@ -31,11 +31,13 @@ class Check(NamedTuple):
 
 
 def examine(workspace: Path) -> list[Check]:
-    """Check system, Python, Ansible, PostgreSQL, who runs the server, workspace and free space."""
+    """Check system, Python, Ansible, SSH, PostgreSQL, who runs the server, workspace and free space."""
     return [
         _system(),
         _python(),
         _ansible(),
+        _ssh(),
+        _paramiko(),
         _postgresql(),
         _server_user(),
         _workspace(workspace),
@@ -63,6 +65,27 @@ def _ansible() -> Check:
     found = f"ansible-core {_version('ansible-core')}, ansible-runner {_version('ansible-runner')}"
     remedy = f"{sys.executable} -m pip install --force-reinstall ansible-core ansible-runner"
     return Check("ansible", program.is_file() and "none" not in found, found, remedy)
+
+
+def _ssh() -> Check:
+    """Without it this machine can still be measured, but no other host be reached."""
+    remedy = "install the OpenSSH client (package openssh-client or openssh-clients)"
+    program = shutil.which("ssh")
+    if program is None:
+        return Check("ssh", fit=False, found="there is no ssh in PATH", remedy=remedy)
+    try:
+        done = subprocess.run(
+            [program, "-V"], capture_output=True, text=True, check=False, timeout=_PROBE_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Check("ssh", fit=False, found=f"{program}: {error}", remedy=remedy)
+    return Check("ssh", fit=done.returncode == 0, found=done.stderr.strip().partition(",")[0], remedy=remedy)
+
+
+def _paramiko() -> Check:
+    fit = importlib.util.find_spec("paramiko") is not None
+    remedy = f"{sys.executable} -m pip install paramiko"
+    return Check("paramiko", fit, f"paramiko {_version('paramiko')}", remedy)
 
 
 def _postgresql() -> Check:

@@ -59,9 +59,17 @@ def test_every_unmet_need_has_a_remedy_and_nothing_is_left(tmp_path: Path) -> No
     blocker.touch()
     checks = examine(tmp_path)
     assert [check.name for check in checks if not check.fit and not check.remedy] == []
-    assert {"system", "python", "ansible", "postgresql", "server user", "workspace", "space"} == {
-        check.name for check in checks
-    }
+    assert [check.name for check in checks] == [
+        "system",
+        "python",
+        "ansible",
+        "ssh",
+        "paramiko",
+        "postgresql",
+        "server user",
+        "workspace",
+        "space",
+    ]
     assert list(tmp_path.iterdir()) == [blocker]
 
 
@@ -70,3 +78,10 @@ def test_a_missing_program_makes_the_machine_unfit(tmp_path: Path, monkeypatch: 
     ansible = next(check for check in examine(tmp_path) if check.name == "ansible")
     assert not ansible.fit
     assert "pip install" in ansible.remedy
+
+
+def test_without_an_ssh_client_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ssh = next(check for check in examine(tmp_path) if check.name == "ssh")
+    assert not ssh.fit
+    assert "openssh-client" in ssh.remedy
