@@ -7,7 +7,7 @@ from importlib import import_module
 
 from tests.perf.rows import show
 
-FIGURES = ("startup", "noop", "perturbation", "parse_log")
+FIGURES = ("startup", "noop", "perturbation", "parse_log", "sampler")
 
 
 def main() -> None:
