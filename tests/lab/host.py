@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-READY_LIMIT = 30.0
+READY_LIMIT = 60.0
 STEP = 0.02
 SSH_PORT = 22
 CLOCK = Path(__file__).with_name("clock.c")
@@ -81,7 +81,13 @@ class LabHost:
         return ["ssh", "-F", str(self.files / "ssh_config"), "-l", user, self.name, *argv]
 
     def await_ssh(self, limit: float = READY_LIMIT) -> None:
-        await_true(self.answers, f"{self.container} ({self.address}): sshd answers", limit)
+        try:
+            await_true(self.answers, f"{self.container} ({self.address}): sshd answers", limit)
+        except TimeoutError as error:
+            error.add_note(
+                self.shell("uptime; ss -ltn; ip -4 addr; journalctl --no-pager -n 20", check=False)
+            )
+            raise
 
     def answers(self) -> bool:
         """True when sshd greets who connects."""
