@@ -69,7 +69,7 @@ def verdicts(view: RunView, names: Names) -> Section:
     notes = [
         f"The levels of {names.factor(factor.name)} set nothing: an A/A comparison; any difference is noise."
         for factor in view.plan.factors
-        if factor.scope is None
+        if factor.scope is None and not any(factor.name in stage.depends for stage in view.plan.stages)
     ]
     notes += [clean(note) for note in view.summary.notes]
     return Section("verdicts", "Verdict", lead, claims, notes=tuple(notes))

@@ -31,6 +31,8 @@ MOST_HOSTS = 7  # as many colours as can be told apart
 MOST_POINTS = 200  # of a line
 _WIDTH, _HEIGHT = 1000, 100  # of a panel's own scale; the page stretches it
 _EVENLY = (1, 2, 5)
+# Bytes that pass a bridge or a container's card are counted at the host's own card too.
+_CARDS = r"net\.(?!lo\.|veth|podman|docker|br-|virbr|cni|cali|flannel|tap|tun).+"
 
 Points = list[tuple[float, float]]
 
@@ -68,11 +70,9 @@ def _rate(value: float) -> str:
 PANELS = (
     Kind("CPU busy", (("", r"cpu\.busy"),), _percent, 1.0),
     Kind("CPUs used", (("DBMS", r"service\.cpu"), ("load generator", r"task\.cpu")), number),
-    Kind("Memory of the DBMS", (("", r"service\.rss"),), _bytes),
+    Kind("Memory of the DBMS's processes, summed", (("", r"service\.rss"),), _bytes),
     Kind("Disk", (("written", r"disk\..+\.write_bytes"), ("read", r"disk\..+\.read_bytes")), _rate),
-    Kind(
-        "Network", (("sent", r"net\.(?!lo\.).+\.tx_bytes"), ("received", r"net\.(?!lo\.).+\.rx_bytes")), _rate
-    ),
+    Kind("Network", (("sent", rf"{_CARDS}\.tx_bytes"), ("received", rf"{_CARDS}\.rx_bytes")), _rate),
     Kind("Waiting for a CPU", (("", r"pressure\.cpu"),), _percent, 0.1),
     Kind("Waiting for disk", (("", r"pressure\.io"),), _percent, 0.1),
     Kind("Waiting for memory", (("", r"pressure\.memory"),), _percent, 0.1),
@@ -95,7 +95,7 @@ def _trial(view: RunView, names: Names, trial: Trial, detail: TrialDetail) -> st
     events = marks.by_trial(view).get(trial.ordinal, [])
     seconds = trial.window.seconds
     body = [_key(view, trial, hosts)]
-    body += [f'<p class="note">{escape("; ".join(map(marks.words, events)))}.</p>'] if events else []
+    body += [f'<p class="note">{escape("; ".join(marks.told(events)))}.</p>'] if events else []
     found = [_throughput(trial), *(_lines(kind, detail.channels) for kind in PANELS)]
     drawn = [
         _panel(kind, [line for line in lines if line.host in {*hosts, ""}], hosts, events, seconds)

@@ -14,7 +14,7 @@ from benchctl.analysis import summarise, trial_events
 from benchctl.analysis.events import read_log
 from benchctl.model.measurement import Window
 from benchctl.report import render
-from benchctl.report.marks import MOST_ROWS
+from benchctl.report.marks import MOST_ROWS, told
 from benchctl.results.raw import ServerLog, host_folders, host_window, server_logs
 from benchctl.results.store import RunStore
 from benchctl.results.view import RunView
@@ -135,6 +135,13 @@ def test_reports_say_when_a_checkpoint_happened_and_how_long_it_took(form: str) 
     assert "What the DBMS did under load" in plain
     assert "at 3.2 s, 1.1 s long" in plain
     assert "23.4 MB" in plain
+
+
+def test_many_of_a_kind_are_told_as_one() -> None:
+    one = trial_events(trial(), [log()])[1]
+    many = [replace(one, at=float(second), seconds=0.5) for second in range(1, 12)]
+    assert told(many) == ["11 checkpoints from 1.0 s to 11.0 s, 5.5 s in all"]
+    assert len(told(many[:3])) == 3
 
 
 def test_a_terminal_points_at_the_second() -> None:

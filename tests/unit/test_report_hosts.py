@@ -95,7 +95,7 @@ def test_the_panels_need_no_script_and_lie_on_one_time_axis() -> None:
     for article in articles:
         titles = [title for title, _ in drawn(article)]
         assert titles[:5] == [
-            "Throughput, per second", "CPU busy", "CPUs used", "Memory of the DBMS", "Disk",
+            "Throughput, per second", "CPU busy", "CPUs used", "Memory of the DBMS&#x27;s processes, summed", "Disk",
         ]  # fmt: skip
         assert titles[-1] == "Service time of single requests"
     found = dict(drawn(articles[0]))
@@ -140,9 +140,9 @@ def test_many_hosts_are_cut_to_what_colours_can_tell_apart() -> None:
     assert set(re.findall(r'class="(h\d)"', text)) == {f"h{n}" for n in range(panels.MOST_HOSTS)}
 
 
-def test_devices_are_summed_and_loopback_is_left_out() -> None:
+def test_disks_are_summed_and_cards_that_are_none_left_out() -> None:
     run = view()
-    names = ("disk.sda.write_bytes", "disk.sdb.write_bytes", "net.lo.tx_bytes")
+    names = ("disk.sda.write_bytes", "disk.sdb.write_bytes", "net.lo.tx_bytes", "net.veth0.tx_bytes")
     found = tuple(Channel("db1", name, "B/s", (1.0, 2.0), (1e6, 1e6)) for name in names)
     run = run._replace(details=(TrialDetail(1, found, ()),))
     panel = dict(drawn(panels.render(run, Names(run))))
