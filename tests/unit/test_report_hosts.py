@@ -95,7 +95,8 @@ def test_the_panels_need_no_script_and_lie_on_one_time_axis() -> None:
     for article in articles:
         titles = [title for title, _ in drawn(article)]
         assert titles[:5] == [
-            "Throughput, per second", "CPU busy", "CPUs used", "Memory of the DBMS&#x27;s processes, summed", "Disk",
+            "Throughput, per second", "CPU busy", "CPUs used", "Memory of the DBMS&#x27;s processes, summed",
+            "Disk",
         ]  # fmt: skip
         assert titles[-1] == "Service time of single requests"
     found = dict(drawn(articles[0]))
