@@ -27,6 +27,7 @@ FILES = {
     "netstat": "/proc/net/netstat",
     "snmp": "/proc/net/snmp",
 }
+_CPUS = Path("/sys/devices/system/cpu")
 _VMSTAT = (b"\npgmajfault ", b"\npswpin ", b"\npswpout ", b"\noom_kill ")
 
 
@@ -98,8 +99,7 @@ def _whole(handle: int) -> bytes:
 
 
 def _open_throttle() -> List[int]:
-    cpus = Path("/sys/devices/system/cpu")
-    handles = (open_file(path) for path in cpus.glob("cpu*/thermal_throttle/*_throttle_count"))
+    handles = (open_file(path) for path in _CPUS.glob("cpu*/thermal_throttle/*_throttle_count"))
     return [handle for handle in handles if handle is not None]
 
 
