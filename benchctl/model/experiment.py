@@ -53,7 +53,7 @@ class LocalHosts(Record, frozen=True, kw_only=True, tag_field="provider", tag="l
 
 
 class Ssh(Record, frozen=True, kw_only=True):
-    """How hosts are reached, where neither the inventory nor ssh's own configuration says it."""
+    """How hosts are reached; what stands here wins over the inventory, and that over ssh's own configuration."""
 
     user: Annotated[User | None, Meta(description="the user to log in as")] = None
     port: Annotated[Port | None, Meta(description="the port of sshd")] = None
