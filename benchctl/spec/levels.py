@@ -42,10 +42,13 @@ def measured(experiment: Experiment) -> StageSpec:
 
 
 def as_workload(stage: StageSpec) -> Workload:
-    """Return what the measured stage is to gates and parsers: the load generator `command` and a window."""
+    """Return what the measured stage is to gates and parsers: the load generator `command` and a window.
+
+    The option `window` says that the window is stated, and does not end with the command.
+    """
     task = stage.tasks[0]
     measure = stage.measure or Measure()
-    options: dict[str, Value] = {"run": task.run, "units": dict(task.units)}
+    options: dict[str, Value] = {"run": task.run, "units": dict(task.units), "window": True}
     if task.parse is not None:
         options["parse"] = task.parse
     return Workload(role="command", warmup=measure.warmup, duration=measure.duration, options=options)

@@ -98,6 +98,21 @@ def test_ctrl_c_stops_every_service(cold_shell: Shell, toy: Path) -> None:
     cold_shell.nothing_left()
 
 
+def test_a_run_whose_controller_was_killed_is_resumed(cold_shell: Shell, toy: Path) -> None:
+    with cold_shell.start("run", EXAMPLE, *LOCAL) as process:
+        first = "runs/*/trials/0001/trial.json"
+        await_true(lambda: any(cold_shell.workspace.glob(first)), "the first trial", 120)
+        process.kill()
+        process.communicate(timeout=60)
+    run = only_run(cold_shell)
+    assert ("start", "database.redis") in services(run)
+    assert ("stop", "database.redis") not in services(run)
+    cold_shell.run("resume", "latest")
+    assert [trial["ordinal"] for trial in trials(run)] == [1, 2]
+    assert services(run)[-1] == ("stop", "database.redis")
+    cold_shell.nothing_left()
+
+
 def test_on_hosts_with_redis(cold_shell: Shell, lab: Lab) -> None:
     dbms, gateway, *loaders = lab.hosts(4)
     hosts = lab.inventory({"dbms": [dbms], "gateway": [gateway], "loader": loaders})

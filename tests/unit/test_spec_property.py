@@ -20,7 +20,7 @@ CASES = Path(__file__).parents[1] / "cases" / "spec"
 HERE = CASES / "case.yml"
 TEXTS = [
     decode((CASES / f"{name}.yml").read_bytes(), name)
-    for name in ("valid-full", "valid-alias", "many-at-once")
+    for name in ("valid-full", "valid-alias", "valid-stages", "many-at-once")
 ]
 FRAGMENTS = [
     *(
