@@ -53,7 +53,7 @@ class LocalHosts(Record, frozen=True, kw_only=True, tag_field="provider", tag="l
 
 
 class Ssh(Record, frozen=True, kw_only=True):
-    """How hosts are reached; what stands here wins over the inventory, and that over ssh's own configuration."""
+    """How hosts are reached; wins over the inventory, which wins over ssh's own configuration."""
 
     user: Annotated[User | None, Meta(description="the user to log in as")] = None
     port: Annotated[Port | None, Meta(description="the port of sshd")] = None
