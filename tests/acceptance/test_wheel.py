@@ -34,6 +34,8 @@ def test_the_wheel_carries_its_data_and_no_tests(wheel: Path) -> None:
         "benchctl/_share/playbooks/site.yml",
         "benchctl/_share/roles/postgresql/meta/bench.yml",
         "benchctl/_share/experiments/quickstart.yml",
+        "benchctl/_share/inventories/lab.example/hosts.yml",
+        "benchctl/provision/probe.py",
         "benchctl/report/page.css",
         "benchctl/py.typed",
     ):
