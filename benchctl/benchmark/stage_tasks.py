@@ -6,6 +6,7 @@ Owns what a task is to the agent. Must not know rows, scopes or trials; the runn
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 from contextlib import contextmanager, suppress
@@ -45,6 +46,7 @@ class Occasion(NamedTuple):
     seed: int
     keep: Callable[[str, Path, str], None]  # host, file here, its SHA-256
     folder: Callable[[str], Path]  # host -> where its output is kept
+    remaining: Callable[[], float] = lambda: math.inf  # seconds until limits.trial; raises when it is over
 
 
 class Service(NamedTuple):
@@ -108,7 +110,7 @@ class Worker:
             tries += 1
             launched = self.launch(stage, task, name, host, occasion)
             reply = self._await(host.name, launched, task.timeout, hold)
-            failure = self.outcome(stage, task, name, host.name, reply, occasion)
+            failure = self.outcome(stage, name, host.name, reply, occasion)
             hold.check()
             if reply["cancelled"]:
                 raise AbandonedError
@@ -136,14 +138,14 @@ class Worker:
             task=launched,
             argv=self._argv(task, names, where),
             cwd=self._folder(stage, name, host.name),
-            limit=task.timeout,
+            limit=min(task.timeout, occasion.remaining()),
             env=self.environment(task, names, where, occasion),
             hold=held,
         )
         return launched
 
     def outcome(
-        self, stage: Stage, task: TaskSpec, name: str, host: str, reply: Reply, occasion: Occasion
+        self, stage: Stage, name: str, host: str, reply: Reply, occasion: Occasion
     ) -> TaskError | None:
         """Fetch what a command printed; return its failure, if it failed and was not cancelled."""
         printed = [file["path"] for file in reply["files"] if file["size"]]
@@ -155,7 +157,7 @@ class Worker:
         if reply["cancelled"] or (reply["exit"] == 0 and not reply["timed_out"]):
             return None
         how = (
-            f"was stopped after {task.timeout:g} s"
+            f"was stopped at its limit after {reply['end'] - reply['start']:.1f} s"
             if reply["timed_out"]
             else f"ended with exit code {reply['exit']}"
         )

@@ -154,7 +154,14 @@ class StageRunner:
         def keep(host: str, path: Path, digest: str) -> None:
             files[f"raw/{host}/{path.relative_to(raw / host)}"] = digest
 
-        return Occasion(treatment.levels, planned, planned.seed, keep, lambda host: raw / host / "stages")
+        return Occasion(
+            treatment.levels,
+            planned,
+            planned.seed,
+            keep,
+            lambda host: raw / host / "stages",
+            attempt.remaining,
+        )
 
     def _for_several(self, levels: dict[str, str], seed: int) -> Occasion:
         return Occasion(levels, None, seed, lambda *_: None, self._logs)
@@ -269,7 +276,7 @@ class StageRunner:
                 if isinstance(reply, BenchctlError):
                     failure = reply
                 else:
-                    failure = self._worker.outcome(stage, task, name, host, reply, occasion)
+                    failure = self._worker.outcome(stage, name, host, reply, occasion)
                 if failure is not None:
                     failures.append(failure)
                     end()

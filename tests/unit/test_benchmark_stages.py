@@ -268,7 +268,7 @@ def test_a_task_that_fails_may_be_tried_again(rig: Rig) -> None:
 def test_a_timed_out_task_says_so(rig: Rig) -> None:
     rig.agents["d1"].script("await", {"exit": -15, "timed_out": True})
     rig.run(trials=1)
-    assert "d1: stage gateway, task 1 was stopped after 600 s" in rig.failures()[0]
+    assert "d1: stage gateway, task 1 was stopped at its limit after 0.0 s" in rig.failures()[0]
 
 
 def test_one_host_of_a_stage_that_starts_together_fails_it(rig: Rig) -> None:
@@ -397,6 +397,26 @@ def test_limits_trial_does_not_count_what_is_for_several_trials(rig: Rig) -> Non
     rig.agents["d1"].script("await", slow)
     rig.run(trials=1)
     assert len(rig.trials()) == 1
+
+
+def test_limits_trial_bounds_what_is_for_one_trial(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, EXPERIMENT.replace("name: case", "name: case\nlimits: {trial: 90s}"))
+
+    def slow(args: dict[str, Any]) -> dict[str, Any]:
+        rig.now += 60
+        return rig.agents["a1"]._op_start(args)  # noqa: SLF001 - its own fake
+
+    rig.agents["a1"].script("start", slow)  # of the row beside the ping, in the first trial
+    rig.run(trials=1)
+    assert rig.failures() == []
+    limits = {
+        args["argv"][0]: args["limit"]
+        for agent in rig.agents.values()
+        for op, args in agent.calls
+        if op == "launch"
+    }
+    assert limits["make"] == limits["prepare"] == 600
+    assert limits["load"] == limits["/bin/sh"] == 30
 
 
 def test_the_error_of_a_task_is_a_task_error(tmp_path: Path) -> None:
