@@ -58,7 +58,9 @@ class Shell:
         self.cache = folder / "cache"
         self.lease = folder / "lease"
 
-    def run(self, *words: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str, code: int = 0, limit: float = 300, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run to the end; the exit code has to be the expected one."""
         done = subprocess.run(
             [PROGRAM, *words],
@@ -67,7 +69,7 @@ class Shell:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=limit,
         )
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
