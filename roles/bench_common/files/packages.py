@@ -56,8 +56,9 @@ class Apt:
         rows = [line.split("\t") for line in run("dpkg-query", "-W", "-f", form).splitlines()]
         return {name: version for name, version, status in rows if status == "installed"}
 
-    def refresh(self) -> None:
-        run(*APT, "update")
+    def refresh(self, *, strictly: bool = False) -> None:
+        """Strictly: a repository that cannot be reached is an error, and not just passed over."""
+        run(*APT, *(("-o", "APT::Update::Error-Mode=any") if strictly else ()), "update")
 
     def install(self, names: list) -> None:
         argv = (*APT, "install", "--no-install-recommends", *names)
@@ -93,8 +94,8 @@ class Dnf:
         lines = run("rpm", "-qa", "--qf", "%{NAME}\t%{EVR}\n").splitlines()
         return dict(line.split("\t", 1) for line in lines)
 
-    def refresh(self) -> None:
-        run(*DNF, "makecache")
+    def refresh(self, *, strictly: bool = False) -> None:
+        run(*DNF, *(() if strictly else ("--setopt=skip_if_unavailable=True",)), "makecache")
 
     def install(self, names: list) -> None:
         run(*DNF, "--setopt=install_weak_deps=False", "install", *names)
@@ -140,6 +141,7 @@ def read_record() -> dict:
         "users": [],
         "groups": [],
         "files": [],
+        "folders": [],
         "upgraded": {},
         "backups": None,
         "pending": None,
@@ -186,10 +188,12 @@ def settle(record: dict, packages: object) -> None:
 def write_absent(files: dict, record: dict) -> None:
     for path, content in files.items():
         if not Path(path).exists():
+            made = [str(folder) for folder in reversed(Path(path).parents) if not folder.exists()]
             record["files"].append(path)
+            record["folders"] += made
             write_record(record)
-            for folder in reversed(Path(path).parents):
-                folder.mkdir(exist_ok=True)
+            for folder in made:
+                Path(folder).mkdir()
             Path(path).write_text(content, encoding="utf-8")
 
 
@@ -242,7 +246,7 @@ def fetch(question: dict, lacking: list, record: dict, packages: object) -> None
         if repository:
             packages.install(repository["first"])
             write_absent(repository["files"], record)
-            packages.refresh()
+            packages.refresh(strictly=True)
         packages.install(lacking)
     settle(record, packages)
 
@@ -284,8 +288,9 @@ def clean(record: dict) -> None:
     late = () if record["backups"] is None else set(backups()) - before
     for path in [*map(Path, record["files"]), *late]:
         path.unlink(missing_ok=True)
-        if path.parent != BACKUPS and path.parent.is_dir() and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+    for folder in map(Path, reversed(record["folders"])):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     if Path("/run/systemd/system").is_dir():
         run("systemctl", "daemon-reload")
     RECORD.unlink()
