@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,6 +68,7 @@ stages:
 pipeline: [[build, store], [gateway], [ping, watch], [load], [after]]
 """
 
+TIMES = {"start": 0.0, "end": 1.0}
 STORE, GATEWAY, WATCH = "store.redis", "gateway.gw", "watch.w"
 
 
@@ -166,6 +168,18 @@ def test_services_are_stopped_in_reverse_order(rig: Rig) -> None:
     assert rig.said("a2", "start", "stop") == [f"start {WATCH}", f"stop {WATCH}"] * 2
 
 
+def test_services_of_one_stage_are_stopped_in_reverse_order(tmp_path: Path) -> None:
+    two = "tasks: [{name: one, run: a, kind: service}, {name: two, run: b, kind: service}]}"
+    stage = f"  - {{name: pair, group: db, scope: trial, {two}\n"
+    text = EXPERIMENT.replace("  - name: load\n", f"{stage}  - name: load\n").replace(
+        "watch], [load]", "watch, pair], [load]"
+    )
+    rig = Rig(tmp_path, text)
+    rig.run(trials=1)
+    pair = [line for line in rig.said("d1", "start", "stop") if "pair" in line]
+    assert pair == ["start pair.one", "start pair.two", "stop pair.two", "stop pair.one"]
+
+
 def test_words_are_rendered_for_each_host(rig: Rig) -> None:
     rig.run(trials=1)
     work = rig.agents["a1"].hello["work"]
@@ -255,6 +269,27 @@ def test_a_failing_task_fails_its_stage_and_ends_the_others(rig: Rig) -> None:
     assert "start " + GATEWAY not in rig.said("d1", "start")
 
 
+def test_the_first_failure_ends_what_the_others_wait_for(rig: Rig) -> None:
+    ended = threading.Event()
+
+    def endless(_: dict[str, Any]) -> dict[str, Any]:
+        was_cancelled = ended.wait(30)
+        return {"exit": -15, "cancelled": was_cancelled, "timed_out": not was_cancelled, "files": [], **TIMES}
+
+    def cancel(_: dict[str, Any]) -> dict[str, Any]:
+        ended.set()
+        return {}
+
+    rig.agents["a1"].script("await", endless)
+    rig.agents["a1"].script("cancel", cancel)
+    rig.agents["a2"].script("await", {"exit": 2}, {"exit": 2}, {"exit": 2})
+    rig.run(trials=1)
+    assert ended.is_set()
+    (reason,) = rig.failures()
+    assert "a2: stage build" in reason
+    assert "a1" not in reason
+
+
 def test_a_task_that_fails_may_be_tried_again(rig: Rig) -> None:
     rig.agents["a1"].script("await", {"exit": 1}, {"exit": -9})
     rig.run(trials=1)
@@ -300,7 +335,8 @@ def test_a_failed_load_is_told_with_its_output_and_leaves_nothing_up(rig: Rig) -
     assert "a | b" not in " ".join(rig.launched("d1"))
 
 
-def test_a_service_that_dies_in_mid_trial_fails_it_with_its_last_words(rig: Rig) -> None:
+def test_a_service_that_dies_in_mid_trial_fails_it_with_its_last_words(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, EXPERIMENT.replace("{{ levels.mode }}", "any"))
     rig.agents["d1"].log = b"ready\nout of memory\n"
 
     def die(_: dict[str, Any]) -> dict[str, Any]:
