@@ -113,6 +113,41 @@ def test_a_run_whose_controller_was_killed_is_resumed(cold_shell: Shell, toy: Pa
     cold_shell.nothing_left()
 
 
+FAULTY = """
+name: faulty
+stages:
+  - {name: service, group: one, tasks: [{name: it, run: SERVICE, kind: service, ready: {READY, timeout: 1s}}]}
+  - name: load
+    group: one
+    measure: {duration: 1s}
+    tasks: [{shell: true, run: 'sleep 3; echo "{\\"throughput\\": 1}"', parse: {json: true}}]
+design: {blocks: 1}
+metrics: [{name: throughput, better: higher}]
+"""
+
+
+def faulty(shell: Shell, service: str, ready: str) -> str:
+    """Run an experiment whose service does not do; return what is said of it."""
+    text = FAULTY.replace("SERVICE", service).replace("READY", ready)
+    (shell.workspace / "faulty.yml").write_text(text, encoding="utf-8")
+    done = shell.run("run", "faulty.yml", code=1)
+    shell.nothing_left()
+    return done.stderr
+
+
+def test_a_service_that_never_becomes_ready(cold_shell: Shell) -> None:
+    said = faulty(cold_shell, "[sh, -c, 'echo still waiting; sleep 60']", "log: ^ready")
+    assert "stage service, task it" in said
+    assert "service.it was not ready within 1 s" in said
+    assert "still waiting" in said
+
+
+def test_a_service_that_dies_under_load(cold_shell: Shell) -> None:
+    said = faulty(cold_shell, "[sh, -c, 'echo ready; sleep 1; echo out of luck; exit 9']", "log: ^ready")
+    assert "localhost: service.it ended by itself in mid-trial" in said
+    assert "out of luck" in said
+
+
 def test_on_hosts_with_redis(cold_shell: Shell, lab: Lab) -> None:
     dbms, gateway, *loaders = lab.hosts(4)
     hosts = lab.inventory({"dbms": [dbms], "gateway": [gateway], "loader": loaders})
