@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import shlex
+import subprocess
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import click
 
@@ -17,13 +22,13 @@ from benchctl.results.workspace import workspace as default_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from benchctl.journal import Entry
     from benchctl.results.logs import Cursor, Log
     from benchctl.results.store import RunStore
 
 POLL_INTERVAL = 0.25  # seconds between two looks at the files of a run that goes on
+LONGEST = 1 << 16  # bytes of a line without an end that are kept back
 
 
 class Show(Protocol):
@@ -38,14 +43,16 @@ class Show(Protocol):
         "benchctl logs latest",
         "benchctl logs latest --follow",
         "benchctl logs latest --trial 3",
+        "benchctl logs latest --host db1 --task postgresql --follow",
         "benchctl logs 20261121-1015-quickstart-3f2a --host localhost",
     ),
 )
 @options.run
 @options.workspace
-@click.option("--host", metavar="HOST", help="The logs of the servers on this host.")
+@click.option("--host", metavar="HOST", help="The logs of the services on this host; with --trial, its load.")
+@click.option("--task", metavar="TASK", help="With --host: only this task, stage or server.")
 @click.option(
-    "--trial", type=click.IntRange(min=1), metavar="N", help="What the load generator printed in trial N."
+    "--trial", type=click.IntRange(min=1), metavar="N", help="What the load generators printed in trial N."
 )
 @click.option("--ansible", is_flag=True, help="What Ansible printed.")
 @click.option("--follow", is_flag=True, help="Go on until the run ends; Ctrl-C ends only this view.")
@@ -54,6 +61,7 @@ def logs(
     run: str,
     workspace: Path | None,
     host: str | None,
+    task: str | None,
     trial: int | None,
     *,
     ansible: bool,
@@ -62,10 +70,13 @@ def logs(
 ) -> None:
     """Show what happened in a run, line by line.
 
-    Without an option: the journal, with each act, its facts and why it failed. Times are UTC.
+    Without an option: the journal, with each act, its facts and why it failed. Times are UTC. While a run
+    goes on, --follow reads the logs on other hosts over SSH.
     """
-    if sum((host is not None, trial is not None, ansible)) > 1:
-        raise UsageError("--host, --trial and --ansible name different logs", remedy="give one of them")
+    if ansible and (host is not None or trial is not None):
+        raise UsageError("--ansible names other logs than --host and --trial", remedy="give one of them")
+    if task is not None and (host is None or trial is not None):
+        raise UsageError("--task needs --host, and no --trial", remedy="name the host on which the task ran")
     if follow and as_json:
         raise UsageError("--json prints one document, --follow has no end", remedy="give one of them")
     store = find_run(run, default_workspace(workspace))
@@ -75,9 +86,13 @@ def logs(
             _print_entries(store)
             return
     else:
-        find = _finder(store, host, trial)
+        find = _finder(store, host, task, trial)
         if as_json:
             _print_files(store, find())
+            return
+        if follow and host is not None and (live := _live_lines(store, host, task, trial)) is not None:
+            with live:
+                _print(store, live.new, follow=True)
             return
         show = _FileLines(store, find).new
     _print(store, show, follow=follow)
@@ -117,18 +132,73 @@ def _say_how_it_goes_on(store: RunStore) -> None:
         click.echo(f"The run was interrupted: {hint}.", err=True)
 
 
-def _finder(store: RunStore, host: str | None, trial: int | None) -> Callable[[], list[Log]]:
+def _finder(
+    store: RunStore, host: str | None, task: str | None, trial: int | None
+) -> Callable[[], list[Log]]:
     """The look-up of the chosen logs; while a run goes on, each call may find more."""
     from benchctl.journal import read
-    from benchctl.results.logs import ansible_logs, host_logs, trial_logs
+    from benchctl.results.logs import ansible_logs, host_logs, of_task, trial_logs
 
     def find() -> list[Log]:
         entries = read(store.path / "journal.jsonl")
-        if host is not None:
-            return host_logs(store, host, entries)
-        return ansible_logs(store) if trial is None else trial_logs(store, trial, entries)
+        if trial is not None:
+            return trial_logs(store, trial, entries, host)
+        if host is None:
+            return ansible_logs(store)
+        found = host_logs(store, host, entries)
+        return found if task is None else of_task(found, task)
 
     return find
+
+
+def _live_lines(store: RunStore, host: str, task: str | None, trial: int | None) -> _RemoteLines | None:
+    """The logs of a run that goes on, on a host that is not this machine; else None."""
+    from benchctl.journal import is_open, read
+    from benchctl.provision.openssh import ssh_command
+    from benchctl.results.logs import Log, of_task, on_host, require_host
+
+    require_host(store, host)
+    journal = store.path / "journal.jsonl"
+    if not is_open(journal) or not (store.path / "inventory.json").exists():
+        return None
+    reached, paths = on_host(store, host, trial, read(journal))
+    if task is not None:
+        logs = [Log(f"{host}/{'/'.join(path.split('/')[-2:])}", Path(path)) for path in paths]
+        paths = [str(log.path) for log in of_task(logs, task)]
+    if reached.transport == "pipe" or not paths:
+        return None
+    command = " ".join(["exec", "tail", "-v", "-n", "+1", "-F", "--", *map(shlex.quote, paths)])
+    return _RemoteLines(ssh_command(reached, f"{command} 2>/dev/null"))
+
+
+class _RemoteLines:
+    """What `tail` prints on a host, as far as it is there; the name of a file stands before its lines."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self._buffer = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+    def new(self, *, last: bool) -> Iterator[str]:
+        if self._process.stdout is None:
+            return
+        while select.select([self._process.stdout], [], [], 0)[0]:
+            data = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not data:
+                break
+            *lines, self._buffer = (self._buffer + data).split(b"\n")
+            yield from (_harmless(line.decode(errors="backslashreplace")) for line in lines)
+            if len(self._buffer) > LONGEST:
+                yield _harmless(self._buffer.decode(errors="backslashreplace"))
+                self._buffer = b""
+        if last and self._buffer:
+            yield _harmless(self._buffer.decode(errors="backslashreplace"))
 
 
 class _FileLines:

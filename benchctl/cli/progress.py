@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Console
+    from rich.progress import TaskID
 
     from benchctl.model.event import Event, Listener
     from benchctl.model.plan import Plan
+
+NAMED = 3  # hosts that a waiting host's line names
 
 
 @contextmanager
@@ -100,43 +103,73 @@ class Remaining:
 
 @contextmanager
 def _live(plan: Plan, *, done: int, verbose: bool) -> Iterator[Listener]:
-    """The same lines above a bar that shows the trial in hand, its phase and the time left."""
-    from rich.console import Console
+    """The same lines above a bar with the trial in hand, and with several hosts a line for each of them."""
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     console = Console(stderr=True, highlight=False)
-    columns = (
+    progress = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("trials"),
         TextColumn("{task.fields[left]} left", markup=False),
+        console=console,
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        lines = _LiveLines(plan, done=done, verbose=verbose, console=console)
-        bar = progress.add_task(
-            "starting",
-            total=len(plan.trials),
-            completed=done,
-            left=format_duration(lines.remaining.seconds()),
-        )
+    hosts = Progress(
+        TextColumn("  {task.description}", markup=False),
+        TextColumn("{task.fields[state]}", markup=False),
+        console=console,
+    )
+    lines = _LiveLines(plan, done=done, verbose=verbose, console=console)
+    standing = Standing()
+    rows: dict[str, TaskID] = {}
+    left = format_duration(lines.remaining.seconds())
+    bar = progress.add_task("starting", total=len(plan.trials), completed=done, left=left)
 
-        def hear(event: Event) -> None:
-            lines.hear(event)
-            match event:
-                case StepStarted():
-                    progress.update(bar, description=event.step)
-                case TrialPhase():
-                    length = "" if event.expected is None else f" ({format_duration(event.expected)})"
-                    progress.update(bar, description=f"trial {event.ordinal}: {event.phase}{length}")
-                case TrialEnded() | TrialFailed():
-                    progress.advance(bar)
-                case _:
-                    pass
-            progress.update(bar, left=format_duration(lines.remaining.seconds()))
+    def hear(event: Event) -> None:
+        lines.hear(event)
+        standing.hear(event)
+        if isinstance(event, TrialEnded | TrialFailed):
+            progress.advance(bar)
+        remaining = format_duration(lines.remaining.seconds())
+        progress.update(bar, description=standing.now, left=remaining)
+        if len(standing.hosts) > 1:
+            for host, state in standing.hosts.items():
+                if host not in rows:
+                    rows[host] = hosts.add_task(host, state=state)
+                hosts.update(rows[host], state=state)
 
+    with Live(Group(progress, hosts), console=console, transient=True, refresh_per_second=10):
         yield hear
+
+
+class Standing:
+    """What the run does now, and each host of it: a phase, or what it waits for."""
+
+    def __init__(self) -> None:
+        self.now = "starting"
+        self.hosts: dict[str, str] = {}
+
+    def hear(self, event: Event) -> None:
+        match event:
+            case StepStarted():
+                self.now = event.step
+                self.hosts = dict.fromkeys(self.hosts, event.step)
+            case TrialPhase():
+                self._phase(event)
+            case _:
+                pass
+
+    def _phase(self, event: TrialPhase) -> None:
+        length = "" if event.expected is None else f" ({format_duration(event.expected)})"
+        self.now = f"trial {event.ordinal}: {event.phase}{length}"
+        busy = ", ".join(event.hosts[:NAMED]) + (", …" if len(event.hosts) > NAMED else "")
+        waiting = f"waits for {busy}: {event.phase}" if busy else f"waits for this machine: {event.phase}"
+        for host in dict.fromkeys([*self.hosts, *event.hosts]):
+            self.hosts[host] = f"{event.phase}{length}" if host in event.hosts else waiting
 
 
 class _LiveLines(Lines):

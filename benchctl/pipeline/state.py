@@ -30,6 +30,7 @@ class RunState(Record, frozen=True, kw_only=True):
     ended: float | None
     reason: str = ""
     pid: int | None = None
+    doing: tuple[str, ...] = ()  # what is under way, the widest first; of a run that goes on
 
 
 def read_state(store: RunStore) -> RunState:
@@ -51,6 +52,7 @@ def read_state(store: RunStore) -> RunState:
         ended=ended[-1] if ended and state != "running" else None,
         reason=reason,
         pid=pid,
+        doing=_under_way(entries) if state == "running" else (),
     )
 
 
@@ -70,6 +72,20 @@ def _standing(entries: tuple[Entry, ...], journal: Path) -> tuple[State, str, in
     if is_open(journal):
         return "running", "", pid
     return "interrupted", f"its controller, process {pid}, is gone", None
+
+
+def _under_way(entries: tuple[Entry, ...]) -> tuple[str, ...]:
+    """The acts that were announced and have not ended, in words."""
+    begin = max((number for number, e in enumerate(entries) if e.act == "run.started"), default=0)
+    ended = {e.of for e in entries[begin:]}
+    return tuple(_words(e) for e in entries[begin:] if e.phase == "meant" and e.seq not in ended)
+
+
+def _words(entry: Entry) -> str:
+    data = entry.data
+    about = [str(data[name]) for name in ("ordinal", "instance", "stage", "image") if name in data]
+    host = [f"on {data['host']}"] if "host" in data else []
+    return " ".join([entry.act, *about[:1], *host])
 
 
 def _steps(entries: tuple[Entry, ...]) -> dict[str, StepState]:

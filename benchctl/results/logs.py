@@ -5,6 +5,7 @@ Must not change anything and takes no lock: a log may be read while its run goes
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from benchctl.journal import Entry
+    from benchctl.model.host import Host
     from benchctl.results.store import RunStore
 
 _LOADER_FILES = ("stdout", "stderr")
@@ -60,13 +62,8 @@ def host_names(store: RunStore) -> tuple[str, ...]:
 
 
 def host_logs(store: RunStore, host: str, entries: Iterable[Entry]) -> list[Log]:
-    """Return the servers' logs of a host. Raises UsageError for a host that the run does not have."""
-    known = host_names(store)
-    if host not in known:
-        raise UsageError(
-            f"host {host!r}: the run {store.id} has no such host",
-            remedy=f"name one of: {', '.join(known) or 'none yet'}",
-        )
+    """Return the logs of a host's services. Raises UsageError for a host that the run does not have."""
+    require_host(store, host)
     folder = store.path / "hosts" / host / "logs"
     found = {path.relative_to(folder).as_posix(): path for path in _files(folder.rglob("*"))}
     work = _works(entries).get(host)
@@ -76,11 +73,56 @@ def host_logs(store: RunStore, host: str, entries: Iterable[Entry]) -> list[Log]
     return [Log(f"{host}/{name}", path) for name, path in sorted(found.items())]
 
 
-def trial_logs(store: RunStore, ordinal: int, entries: Iterable[Entry]) -> list[Log]:
-    """Return what the load generator printed in a trial, attempts that did not finish first.
+def require_host(store: RunStore, host: str) -> None:
+    """Raise UsageError for a host that the run does not have."""
+    known = host_names(store)
+    if host not in known:
+        raise UsageError(
+            f"host {host!r}: the run {store.id} has no such host",
+            remedy=f"name one of: {', '.join(known) or 'none yet'}",
+        )
 
-    Raises UsageError for a trial that the run does not have.
+
+def of_task(logs: Iterable[Log], task: str) -> list[Log]:
+    """Return those of a task, a stage or a server: `redis`, `database`, `database.redis`, `postgresql`."""
+    wanted = re.split(r"[/.]", task)
+
+    def belongs(name: str) -> bool:
+        words = re.split(r"[/.]", name)
+        starts = range(len(words) - len(wanted) + 1)
+        return any(
+            all(word in {full, full.split("-")[0]} for word, full in zip(wanted, words[at:], strict=False))
+            for at in starts
+        )
+
+    return [log for log in logs if belongs(log.name.partition("/")[2])]
+
+
+def on_host(
+    store: RunStore, host: str, trial: int | None, entries: Iterable[Entry]
+) -> tuple[Host, list[str]]:
+    """Return a host that is not this machine, and where logs of a run that goes on lie on it."""
+    (found,) = (one for one in store.inventory().hosts if one.name == host)
+    work = _all_works(entries).get(host)
+    if work is None:
+        return found, []
+    if trial is not None:
+        return found, [f"{work}/trials/{trial:04d}/{name}" for name in _LOADER_FILES]
+    plan = store.plan()
+    instances = [instance.id for instance in plan.instances]
+    for stage in plan.stages:
+        tasks = stage.spec.tasks if stage.spec is not None else ()
+        instances += [f"{stage.name}.{task.name or number}" for number, task in enumerate(tasks, start=1)]
+    return found, [f"{work}/{instance}/server.log" for instance in instances]
+
+
+def trial_logs(store: RunStore, ordinal: int, entries: Iterable[Entry], host: str | None = None) -> list[Log]:
+    """Return what the load generators printed in a trial, attempts that did not finish first.
+
+    Of all hosts, or of one. Raises UsageError for a trial, or a host, that the run does not have.
     """
+    if host is not None:
+        require_host(store, host)
     folder = store.trial_folder(ordinal)
     planned = len(store.plan().trials)
     if not folder.is_dir() and not 1 <= ordinal <= planned:
@@ -92,14 +134,16 @@ def trial_logs(store: RunStore, ordinal: int, entries: Iterable[Entry]) -> list[
     found = {
         path.relative_to(folder).as_posix(): path
         for attempt in attempts
-        for place in _hosts(attempt)
+        for place in _hosts(attempt, host)
         for path in _outputs(place)
     }
     raw = folder / "raw"
-    found |= {path.relative_to(raw).as_posix(): path for place in _hosts(raw) for path in _outputs(place)}
-    for host, work in _works(entries).items():
-        for path in _outputs(work / "trials" / f"{ordinal:04d}"):
-            found.setdefault(f"{host}/{path.name}", path)
+    found |= {
+        path.relative_to(raw).as_posix(): path for place in _hosts(raw, host) for path in _outputs(place)
+    }
+    for name, work in _works(entries).items():
+        for path in _outputs(work / "trials" / f"{ordinal:04d}") if host in {None, name} else ():
+            found.setdefault(f"{name}/{path.name}", path)
     return [Log(f"trial {ordinal}: {name}", path) for name, path in found.items()]
 
 
@@ -110,8 +154,8 @@ def ansible_logs(store: RunStore) -> list[Log]:
     return [Log(path.relative_to(store.path).as_posix(), path) for path in outputs]
 
 
-def _hosts(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.is_dir())
+def _hosts(folder: Path, host: str | None) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_dir() and host in {None, path.name})
 
 
 def _outputs(folder: Path) -> list[Path]:
@@ -124,10 +168,16 @@ def _files(paths: Iterable[Path]) -> list[Path]:
 
 def _works(entries: Iterable[Entry]) -> dict[str, Path]:
     """The run's work folder on each host that is this machine, while it is still there."""
-    hosts = {e.seq: str(e.data.get("host")) for e in entries if e.act == "connect" and e.phase == "meant"}
-    works = {
-        hosts.get(e.of or 0, ""): Path(str(e.data.get("work")))
-        for e in entries
-        if e.act == "connect" and e.phase == "done"
-    }
-    return {host: work for host, work in works.items() if work.is_dir()}
+    return {host: work for host, work in _all_works(entries).items() if work.is_dir()}
+
+
+def _all_works(entries: Iterable[Entry]) -> dict[str, Path]:
+    """The run's work folder on each host, as it was last told."""
+    hosts: dict[int | None, str] = {}
+    works = {}
+    for entry in entries:
+        if entry.act == "connect" and entry.phase == "meant":
+            hosts[entry.seq] = str(entry.data.get("host"))
+        elif entry.act == "connect" and entry.phase == "done":
+            works[hosts.get(entry.of, "")] = Path(str(entry.data.get("work")))
+    return works

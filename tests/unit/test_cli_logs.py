@@ -94,6 +94,25 @@ def test_a_trial_shows_attempts_and_the_last_one_under_their_names(store: RunSto
     assert [file["text"] for file in told["files"]] == ["lost\n", "progress\n", "tps = 1\n"]
 
 
+def test_one_task_of_a_host_and_one_host_of_a_trial(store: RunStore) -> None:
+    put(store, "hosts/h/logs/database/redis.log", "redis\n")
+    put(store, "hosts/h/logs/gateway/1.log", "gateway\n")
+    put(store, "hosts/h/logs/postgresql-3fa2/server.log", "postgres\n")
+    for task, said in (
+        ("redis", "redis"),
+        ("database", "redis"),
+        ("database.redis", "redis"),
+        ("gateway", "gateway"),
+        ("postgresql", "postgres"),
+        ("postgresql-3fa2", "postgres"),
+    ):
+        assert logs(store, "--host", "h", "--task", task).stdout.splitlines()[1:] == [said], task
+    assert logs(store, "--host", "h", "--task", "nothing").stdout == ""
+    put(store, "trials/0002/raw/h/stdout", "tps = 1\n")
+    put(store, "trials/0002/raw/other/stdout", "tps = 2\n")
+    assert logs(store, "--trial", "2", "--host", "h").stdout.splitlines()[1:] == ["tps = 1"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -103,6 +122,8 @@ def test_a_trial_shows_attempts_and_the_last_one_under_their_names(store: RunSto
         (("--host", "nix"), "the run one has no such host"),
         (("--host", "../.."), "the run one has no such host"),
         (("--host", "h", "--ansible"), "give one of them"),
+        (("--task", "t"), "--task needs --host"),
+        (("--trial", "1", "--host", "nix"), "the run one has no such host"),
         (("--follow", "--json"), "give one of them"),
     ],
 )

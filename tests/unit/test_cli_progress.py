@@ -1,0 +1,60 @@
+"""What a terminal shows of a run over several hosts: each one's phase, or what it waits for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchctl.cli.progress import Standing, make_listener
+from benchctl.model.event import StepStarted, TrialPhase
+from tests.builders import plan
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def phase(name: str, *hosts: str, expected: float | None = None) -> TrialPhase:
+    return TrialPhase(ordinal=3, phase=name, expected=expected, hosts=hosts)
+
+
+def test_each_host_has_its_phase_or_what_it_waits_for() -> None:
+    standing = Standing()
+    standing.hear(StepStarted(step="benchmark"))
+    standing.hear(phase("load", "l1", "l2", expected=30.0))
+    assert standing.now == "trial 3: load (30s)"
+    assert standing.hosts == {"l1": "load (30s)", "l2": "load (30s)"}
+    standing.hear(phase("stop", "db"))
+    assert standing.hosts == {
+        "l1": "waits for db: stop",
+        "l2": "waits for db: stop",
+        "db": "stop",
+    }
+    standing.hear(phase("evaluate"))
+    assert set(standing.hosts.values()) == {"waits for this machine: evaluate"}
+
+
+def test_a_long_list_of_hosts_is_cut() -> None:
+    standing = Standing()
+    standing.hear(phase("load", "one"))
+    standing.hear(phase("fetch", *(f"h{number}" for number in range(9))))
+    assert standing.hosts["one"] == "waits for h0, h1, h2, …: fetch"
+
+
+def test_a_terminal_has_a_line_for_each_host(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with make_listener(plan(), done=0, verbose=False) as listener:
+        listener(phase("load", "l1", "l2", expected=30.0))
+        listener(phase("stop", "db"))
+    shown = capsys.readouterr().err
+    assert "waits for db: stop" in shown
+    assert "l2" in shown
+
+
+def test_elsewhere_phases_are_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with make_listener(plan(), done=0, verbose=False) as listener:
+        listener(StepStarted(step="benchmark"))
+        listener(phase("load", "l1", "l2"))
+    assert capsys.readouterr().err == "benchmark …\n"
