@@ -165,6 +165,25 @@ def test_on_hosts_with_redis(cold_shell: Shell, lab: Lab) -> None:
     assert all(not processes(host) for host in (dbms, gateway, *loaders))
 
 
+def test_one_host_of_many_fails_a_stage_that_starts_together(cold_shell: Shell, lab: Lab) -> None:
+    members = lab.hosts(3)
+    hosts = lab.inventory({"one": members})
+    command = 'if [ "$INDEX" = 1 ]; then echo no luck >&2; exit 5; fi; exec sleep 271'
+    task = f"""{{shell: true, run: '{command}', env: {{INDEX: "{{{{ host.index }}}}"}}, timeout: 5m}}"""
+    text = (
+        FAULTY.replace(
+            "group: one, tasks: [{name: it, run: SERVICE, kind: service, ready: {READY, timeout: 1s}}]",
+            f"group: one, start: together, tasks: [{task}]",
+        )
+        + f"hosts: {{provider: inventory, path: {hosts}, groups: {{one: {{count: 3}}}}}}\n"
+    )
+    (cold_shell.workspace / "faulty.yml").write_text(text, encoding="utf-8")
+    said = cold_shell.run("run", "faulty.yml", code=1).stderr
+    assert f"{members[1].name}: stage service, task 1 ended with exit code 5" in said
+    assert "no luck" in said
+    assert [host.shell("pgrep -f '[s]leep 271' || true").strip() for host in members] == ["", "", ""]
+
+
 def processes(host: LabHost) -> str:
     """What still runs of the example."""
     return host.shell("pgrep -af '[r]edis-server .*6390|[g]ateway.py|[l]oad.py' || true").strip()
