@@ -15,7 +15,7 @@ from benchctl.model.record import to_json
 from benchctl.spec import Spec, load
 from benchctl.spec.share import shared
 
-SHIPPED = ("quickstart", "aa", "pg-work-mem", "clients-sweep", "stages-example")
+SHIPPED = ("quickstart", "aa", "pg-work-mem", "clients-sweep", "pg-two-loaders", "stages-example")
 TEXT = """\
 name: mine
 dbms:
