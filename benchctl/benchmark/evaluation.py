@@ -73,17 +73,25 @@ def evaluate(raw: Path, facts: Measured, *, workload: Workload, context: gates.C
     loads = tuple(_read(raw, ran, workload) for ran in facts.loads)
     parts = [loaders.Part(load.host, raw / load.host, load.window, load.result) for load in loads]
     result = loaders.merge(loaders.get(workload.role), parts)
-    findings = _findings(raw, facts, loads, context)
+    findings = _findings(raw, facts, loads, context, states_window=workload.options.get("window") is True)
     return Evaluation(loads, result, findings, worst(tuple(f.validity for f in findings)))
 
 
 def _findings(
-    raw: Path, facts: Measured, loads: tuple[HostLoad, ...], context: gates.Context
+    raw: Path,
+    facts: Measured,
+    loads: tuple[HostLoad, ...],
+    context: gates.Context,
+    *,
+    states_window: bool,
 ) -> tuple[Finding, ...]:
-    """Of each host by itself, then of all loads together; hosts are named where there are several."""
+    """Of each host by itself, then of all loads together; hosts are named where there are several.
+
+    `states_window`: the loads are asked to run through the window, also where they report by themselves.
+    """
     by_host = {load.host: load for load in loads}
     folders = {path.name for path in raw.iterdir() if path.is_dir()}
-    self_timed = all(load.result.percentile_source == "loader" for load in loads)
+    self_timed = not states_window and all(load.result.percentile_source == "loader" for load in loads)
     hosts = sorted(folders | {facts.host, *by_host})
     found: list[Finding] = []
     for host in hosts:

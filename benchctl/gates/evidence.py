@@ -55,12 +55,16 @@ def read(
     server: ServerFacts | None,
     result: LoaderResult | None,
     context: Context,
-    self_timed: bool = False,
+    self_timed: bool | None = None,
 ) -> Evidence:
-    """Read a host's raw folder of a trial; the rest is passed through."""
+    """Read a host's raw folder of a trial; the rest is passed through.
+
+    Where `self_timed` is not said, it follows from the result.
+    """
     samples, problem = _read_samples(raw / SAMPLES)
-    timed = self_timed or (result is not None and result.percentile_source == "loader")
-    return Evidence(window, load, server, result, context, samples, problem, timed)
+    if self_timed is None:
+        self_timed = result is not None and result.percentile_source == "loader"
+    return Evidence(window, load, server, result, context, samples, problem, self_timed)
 
 
 def _read_samples(path: Path) -> tuple[tuple[Sample, ...], str]:
