@@ -7,6 +7,7 @@ Every load is loaded and stopped before its first instruction, then told a T0 th
 its own host's CLOCK_MONOTONIC; nothing that the network does after that changes the start. The lead: two of
 the largest recent round trips and a millisecond were enough in all trials of the prototype, one was late in
 most; over long ways one round trip and three milliseconds do. A try after a late one has four times as long.
+A load that waits for no other is not held: it begins when it is there, and its own start is T0.
 """
 
 from __future__ import annotations
@@ -113,9 +114,10 @@ class _Round:
     def run(self) -> Loads | None:
         """Return what became of it; None when a host was late."""
         try:
-            self._launch()
+            at = self._launch()
             clocks = self._fleet.clocks()
-            at = self._attempt.bench.timer() + self._lead()
+            if self._barrier:
+                at = self._attempt.bench.timer() + self._lead()
             at_day = self._attempt.bench.clock() + at - self._attempt.bench.timer()
             replies = self._await(self._release(at, clocks))
         except BaseException:
@@ -130,7 +132,9 @@ class _Round:
         """End the loads that have not ended."""
         self._tell("cancel", self._launches, task=self._task)
 
-    def _launch(self) -> None:
+    def _launch(self) -> float:
+        """Start the loads, held where others are waited for; return when they were started."""
+
         def arguments(host: str) -> Reply:
             launch = self._launches[host]
             return {
@@ -139,28 +143,30 @@ class _Round:
                 "cwd": self._attempt.folder(host),
                 "limit": self._timing.limit,
                 "env": launch.env,
-                "hold": True,
+                "hold": self._barrier,
                 "service": launch.service,
                 "shell": launch.shell,
             }
 
         self._each("launch", arguments, self._launches)
+        return self._attempt.bench.timer()
 
     def _lead(self) -> float:
-        """Seconds from now to T0; nothing where there is nobody to wait for."""
-        return self._patience * lead(self._fleet.round_trip) if self._barrier else 0.0
+        """Seconds from now to T0."""
+        return self._patience * lead(self._fleet.round_trip)
 
     def _release(self, at: float, clocks: Mapping[str, Clock]) -> dict[str, Pending]:
         """Say when to start; return what to await."""
         told, awaited = {}, {}
         for host in self._launches:
-            told[host] = self._fleet[host].submit("go", task=self._task, at=at + clocks[host].offset)
+            if self._barrier:
+                told[host] = self._fleet[host].submit("go", task=self._task, at=at + clocks[host].offset)
             awaited[host] = self._fleet[host].submit("await", task=self._task)
         watches = [self._watch(host, at + clocks[host].offset) for host in self._fleet]
         for watch in watches:
             watch.result(self._attempt.limit())
         for host, pending in told.items():
-            if pending.result(self._attempt.limit()).get("late") and self._barrier:
+            if pending.result(self._attempt.limit())["late"]:
                 self.late += (host,)
         if self.late:
             self.cancel()

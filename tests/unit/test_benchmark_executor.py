@@ -110,7 +110,7 @@ def test_a_trial_clones_starts_asks_loads_asks_again_and_stops(tmp_path: Path) -
     rig = Rig(tmp_path, plan(blocks=1))
     rig.agent.calls.clear()
     run_trials(rig.bench.plan.trials[:1], rig.bench)
-    load = ["launch", "go", "await", "watch", "unwatch"]
+    load = ["launch", "await", "watch", "unwatch"]
     phases = ["reset", "start", "inspect", "stats", *load, "stats", "stop", "files"]
     assert rig.ops() == ["remove", *phases, "remove"]
     start = next(args for op, args in rig.agent.calls if op == "start")
@@ -123,7 +123,7 @@ def test_a_trial_that_is_done_is_not_repeated(tmp_path: Path) -> None:
     before = rig.store.trials()
     rig.run()
     assert rig.store.trials() == before
-    assert rig.ops().count("go") == 4
+    assert rig.ops().count("launch") == 4
 
 
 def test_a_failed_trial_is_told_and_the_next_ones_go_on(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_lost_connection_ends_the_run_at_once(tmp_path: Path) -> None:
     rig.agent.script("await", ConnectionLostError("gone"))
     with pytest.raises(ConnectionLostError):
         rig.run()
-    assert rig.ops().count("go") == 1
+    assert rig.ops().count("launch") == 1
 
 
 def test_a_stop_between_trials_keeps_what_is_done(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_stop_between_trials_keeps_what_is_done(tmp_path: Path) -> None:
         rig.run()
     assert caught.value.signal_number == signal.SIGTERM
     assert len(rig.store.trials()) <= 1
-    assert rig.ops().count("go") == 1
+    assert rig.ops().count("launch") == 1
 
 
 def test_a_stop_in_mid_load_stops_the_server_and_gives_the_trial_up(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_an_agent_that_fell_silent_ends_the_run_after_one_trial(tmp_path: Path) 
     world.prepare = freeze
     with pytest.raises(AgentError, match="no reply to hello"):
         world.execute()
-    assert world.ops().count("go") == 2
+    assert world.ops().count("launch") == 2
     (told,) = [e.text for e in world.events if isinstance(e, Message) and "way back failed" in e.text]
     assert "`benchctl destroy one` tries again" in told
     world.prepare = lambda agent: None
@@ -48,7 +48,7 @@ def test_an_agent_that_refused_one_thing_goes_on_with_the_next_trial(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "op", ["reset", "start", "inspect", "stats", "launch", "go", "await", "watch", "unwatch", "files"]
+    "op", ["reset", "start", "inspect", "stats", "launch", "await", "watch", "unwatch", "files"]
 )
 @pytest.mark.parametrize(
     "failure", [ServiceError("it is gone"), TaskError("it is gone")], ids=["dbms", "task"]
