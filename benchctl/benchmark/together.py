@@ -107,7 +107,7 @@ class _Round:
         self._timing = timing
         self._services = services
         self._task = f"{attempt.task}-{number}"
-        self._patience = PATIENCE ** (number - 1)
+        self._patience = float(PATIENCE ** (number - 1))
         self._barrier = timing.together and len(launches) > 1
         self.late: tuple[str, ...] = ()
 
