@@ -64,16 +64,19 @@ class How(TypedDict, total=False):
     keep: bool
     force: bool
     wait: bool
+    ask_become_password: bool
 
 
 def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summary | None:
     """Execute steps of a run with the real hosts; the events go to stderr."""
+    from benchctl.cli.hosts_select import become_password
     from benchctl.configure import AnsibleRunner
     from benchctl.pipeline.execute import execute
     from benchctl.pipeline.session import Session
     from benchctl.provision import provisioner_for
 
     plan = store.plan()
+    password = become_password(None, ask=how.get("ask_become_password", False))
     done = sum(store.is_done(trial.ordinal) for trial in plan.trials)
     with _cancelling(store) as cancel, make_listener(plan, done=done, **_verbosity(ctx)) as listener:
         session = Session(
@@ -90,6 +93,7 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
             ),
             connect=partial(_connect, wait=how.get("wait", False), listener=listener, cancel=cancel),
             force=how.get("force", False),
+            become_password=password,
         )
         try:
             return execute(session, first=how["first"], last=how["last"], keep=how.get("keep", False))

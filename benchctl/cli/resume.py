@@ -8,6 +8,7 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import LastingCommand
+from benchctl.cli.hosts_select import ask_become_password
 from benchctl.cli.run import execute_and_report, show_report
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
@@ -23,10 +24,18 @@ if TYPE_CHECKING:
 @options.workspace
 @options.keep
 @options.wait
+@ask_become_password
 @options.as_json
 @click.pass_context
 def resume(
-    ctx: click.Context, run: str, workspace: Path | None, *, keep: bool, wait: bool, as_json: bool
+    ctx: click.Context,
+    run: str,
+    workspace: Path | None,
+    *,
+    keep: bool,
+    wait: bool,
+    ask_become_password: bool,
+    as_json: bool,
 ) -> None:
     """Go on with a run that was interrupted or failed.
 
@@ -38,7 +47,10 @@ def resume(
         click.echo(f"{store.id} is complete: there is nothing to go on with", err=True)
         show_report(store, as_json=as_json)
         return
-    execute_and_report(ctx, store, as_json=as_json, first="provision", last="destroy", keep=keep, wait=wait)
+    execute_and_report(
+        ctx, store, as_json=as_json, first="provision", last="destroy", keep=keep, wait=wait,
+        ask_become_password=ask_become_password,
+    )  # fmt: skip
 
 
 def _is_complete(store: RunStore) -> bool:

@@ -10,6 +10,7 @@ import click
 from benchctl.cli import options
 from benchctl.cli.command import LastingCommand
 from benchctl.cli.execution import How, execute_run, new_run
+from benchctl.cli.hosts_select import ask_become_password
 from benchctl.errors import BenchctlError, TooFewBlocksError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
@@ -46,6 +47,7 @@ STEPS = click.Choice(["provision", "configure", "benchmark", "collect", "destroy
 @options.keep
 @options.force
 @options.wait
+@ask_become_password
 @options.yes
 @options.as_json
 @click.pass_context
@@ -62,6 +64,7 @@ def run(
     keep: bool,
     force: bool,
     wait: bool,
+    ask_become_password: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -83,7 +86,10 @@ def run(
     again = first != "provision"
     store = find_run(experiment, root) if again else new_run(experiment, sets, roles_paths, root, yes=yes)
     click.echo(f"run {store.id}", err=True)
-    execute_and_report(ctx, store, as_json=as_json, first=first, last=last, keep=keep, force=force, wait=wait)
+    execute_and_report(
+        ctx, store, as_json=as_json, first=first, last=last, keep=keep, force=force, wait=wait,
+        ask_become_password=ask_become_password,
+    )  # fmt: skip
 
 
 def execute_and_report(ctx: click.Context, store: RunStore, *, as_json: bool, **how: Unpack[How]) -> None:

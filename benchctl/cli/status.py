@@ -36,7 +36,7 @@ POLL_INTERVAL = 0.25  # seconds between two looks at the journal of a run that g
 @click.option("--follow", is_flag=True, help="Go on until the run ends; Ctrl-C ends only this view.")
 @options.as_json
 def status(run: str, workspace: Path | None, *, follow: bool, as_json: bool) -> None:
-    """Show how far a run is, and what it does now."""
+    """Show how far a run is."""
     from msgspec import to_builtins
 
     from benchctl.pipeline.state import read_state

@@ -9,6 +9,7 @@ import click
 from benchctl.cli import options
 from benchctl.cli.command import LastingCommand
 from benchctl.cli.execution import execute_run, new_run
+from benchctl.cli.hosts_select import ask_become_password
 from benchctl.errors import UsageError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
@@ -54,14 +55,19 @@ def provision(
 @options.run
 @options.workspace
 @options.force
+@ask_become_password
 @click.pass_context
-def configure(ctx: click.Context, run: str, workspace: Path | None, *, force: bool) -> None:
+def configure(
+    ctx: click.Context, run: str, workspace: Path | None, *, force: bool, ask_become_password: bool
+) -> None:
     """Bring the hosts of a run to the wanted state.
 
     Ansible is started only when something changed since it ran last; --force starts it anyway.
     """
     store = find_run(run, default_workspace(workspace))
-    execute_run(ctx, store, first="configure", last="configure", force=force)
+    execute_run(
+        ctx, store, first="configure", last="configure", force=force, ask_become_password=ask_become_password
+    )
 
 
 @click.command(cls=LastingCommand, examples=("benchctl benchmark latest",))

@@ -47,6 +47,7 @@ class Session:
     runner: PlaybookRunner
     connect: Callable[[Sequence[Host], str, str, float], Mapping[str, Agent]]  # hosts, run, owner, ttl
     force: bool = False
+    become_password: str | None = field(default=None, repr=False)  # typed for this execution, never stored
     _fleet: Fleet | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # of _fleet on the way back
 

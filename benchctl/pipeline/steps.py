@@ -47,6 +47,7 @@ def configure(session: Session) -> str:
             session.runner,
             run_dir=session.store.path,
             force=session.force,
+            become_password=session.become_password,
             on_event=lambda text: session.listener(Message(level="detail", text=text)),
         )
     except ConvergeError:
