@@ -7,14 +7,25 @@ from importlib import import_module
 
 from tests.perf.rows import show
 
-FIGURES = ("startup", "noop", "perturbation", "parse_log", "sampler")
+FIGURES = (
+    "startup",
+    "noop",
+    "perturbation",
+    "parse_log",
+    "sampler",
+    "noop_hosts",
+    "noop_growth",
+    "converge",
+    "skew",
+    "fetch",
+)
 
 
 def main() -> None:
     rows = []
     for name in sys.argv[1:] or FIGURES:
         sys.stderr.write(f"{name} …\n")
-        rows += import_module(f"tests.perf.{name}").run()
+        rows += import_module(f"tests.perf.{name.replace('-', '_')}").run()
     sys.stdout.write(show(rows) + "\n")
 
 

@@ -52,6 +52,7 @@ def run(lines: int = LINES, rounds: int = ROUNDS) -> list[Row]:
             f"{peer.seconds:.2f} s",
             f"{ours.seconds / peer.seconds:.2f}",
             "<= 1",
+            ours.seconds <= peer.seconds,
         ),
         Row(
             f"{name}: peak memory",
@@ -59,6 +60,7 @@ def run(lines: int = LINES, rounds: int = ROUNDS) -> list[Row]:
             f"{peer.bytes / mib:.0f} MiB",
             f"{ours.bytes / peer.bytes:.2f}",
             "<= 0.6",
+            ours.bytes <= 0.6 * peer.bytes,
         ),
     ]
 

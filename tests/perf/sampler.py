@@ -1,15 +1,28 @@
-"""What sampling costs: the agent's sampler beside psutil, both at once so that they meet the same load."""
+"""What sampling costs: the agent's sampler beside psutil, sadc and node_exporter, all at once: the same load.
+
+sadc samples at most each second; node_exporter samples when it is asked over HTTP, which is done here.
+"""
 
 from __future__ import annotations
 
-import importlib.util
+import os
+import socket
 import subprocess
 import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Self
 
+from tests.lab.host import await_true
+from tests.perf import peers
 from tests.perf.rows import Row
 
 SECONDS = 20
-GOALS = {1: "<= 0.05 %", 10: "<= 0.4 %"}
+GOALS = {1: 0.05, 10: 0.4}  # percent of a CPU, by samples per second
+TICK = os.sysconf("SC_CLK_TCK")
 _LOOP = """
 import gc, os, sys, tempfile, threading, time
 hertz, seconds, process = float(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
@@ -68,34 +81,112 @@ sample()""",
 
 
 def run() -> list[Row]:
-    sampled = subprocess.Popen(["sleep", "600"])
-    try:
-        rows = [_row(hertz, sampled.pid) for hertz in GOALS]
-        for hertz in GOALS:
-            (share,) = _shares(
-                [_OURS.replace("sampler = ", f"{_MANY_CPUS}\nsampler = ", 1)], hertz, sampled.pid
-            )
-            name = f"the same at {hertz} Hz with the files of {_CPUS} CPUs, simulated"
-            rows.append(Row(name, f"{share:.3f} %", "", "", ""))
-        return rows
-    finally:
-        sampled.kill()
-        sampled.wait()
+    with ExitStack() as stack:
+        sampled = subprocess.Popen(["sleep", "600"])
+        stack.callback(sampled.wait)
+        stack.callback(sampled.kill)
+        exporter = stack.enter_context(Exporter()) if peers.found("prometheus-node-exporter") else None
+        return [row for hertz in GOALS for row in rows_at(hertz, sampled.pid, exporter)]
 
 
-def _row(hertz: int, process: int) -> Row:
-    programs = [_OURS, *([_PSUTIL] if importlib.util.find_spec("psutil") else [])]
-    ours, *peers = _shares(programs, hertz, process)
-    name = f"sampler at {hertz} Hz with one process, share of one CPU"
-    peer = f"{peers[0]:.3f} % psutil" if peers else "psutil is not installed"
-    return Row(name, f"{ours:.3f} %", peer, f"{ours / peers[0]:.2f}" if peers else "", GOALS[hertz])
-
-
-def _shares(programs: list[str], hertz: int, process: int) -> list[float]:
-    """Run the loops at once; percent of a CPU that each used."""
+def rows_at(hertz: int, process: int, exporter: Exporter | None) -> list[Row]:
+    """Ours against each peer, and ours with the files of many CPUs."""
+    python, theirs = sys.executable, peers.program("python")
+    many = _OURS.replace("sampler = ", f"{_MANY_CPUS}\nsampler = ", 1)
     words = [str(hertz), str(SECONDS), str(process)]
     loops = [
-        subprocess.Popen([sys.executable, "-B", "-c", program, *words], stdout=subprocess.PIPE, text=True)
-        for program in programs
+        subprocess.Popen([interpreter, "-B", "-c", program, *words], stdout=subprocess.PIPE, text=True)
+        for interpreter, program in ((python, _OURS), (theirs, _PSUTIL), (python, many))
     ]
-    return [float(loop.communicate()[0]) for loop in loops]
+    others: dict[str, float | None] = {}
+    with ExitStack() as stack:
+        sadc = stack.enter_context(Sadc()) if hertz == 1 and peers.found("sadc") else None
+        if exporter is not None:
+            others["node_exporter"] = exporter.share(hertz)
+        ours, psutil, simulated = (float(loop.communicate()[0]) for loop in loops)
+        if hertz == 1:
+            others["sadc"] = sadc.share() if sadc is not None else None
+    name = f"sampler at {hertz} Hz with one process, share of one CPU"
+    goal = GOALS[hertz]
+    rows = [Row(name, f"{ours:.3f} %", "", "", f"<= {goal:g} %", ours <= goal)]
+    for peer, share in {"psutil": psutil, "node_exporter": None, **others}.items():
+        if share is None:
+            package = "sadc" if peer == "sadc" else "prometheus-node-exporter"
+            rows.append(Row(f"{name} / {peer}", f"{ours:.3f} %", peers.missing(package), "", ""))
+        else:
+            rows.append(Row(f"{name} / {peer}", f"{ours:.3f} %", f"{share:.3f} %", f"{ours / share:.2f}", ""))
+    with_many = f"the same at {hertz} Hz with the files of {_CPUS} CPUs, simulated"
+    return [*rows, Row(with_many, f"{simulated:.3f} %", "", "", "")]
+
+
+class Exporter:
+    """A node_exporter on a port of its own."""
+
+    def __enter__(self) -> Self:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        program = str(peers.found("prometheus-node-exporter"))
+        self.process = subprocess.Popen(
+            [program, f"--web.listen-address={self.address}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        await_true(self.answers, "node_exporter answers")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def answers(self) -> bool:
+        try:
+            self.ask()
+        except OSError:
+            return False
+        return True
+
+    def ask(self) -> None:
+        connection = HTTPConnection(self.address, timeout=30)
+        connection.request("GET", "/metrics")
+        connection.getresponse().read()
+        connection.close()
+
+    def share(self, hertz: int) -> float:
+        """Percent of a CPU while it is asked so often."""
+        before, at = cpu(self.process.pid), time.monotonic()
+        for _ in range(hertz * SECONDS):
+            at += 1 / hertz
+            self.ask()
+            time.sleep(max(0.0, at - time.monotonic()))
+        return (cpu(self.process.pid) - before) / SECONDS * 100
+
+
+class Sadc:
+    """Each second all that it knows, into a file."""
+
+    def __enter__(self) -> Self:
+        self.folder = tempfile.TemporaryDirectory()
+        words = [str(peers.found("sadc")), "-S", "ALL", "1", str(10 * SECONDS), f"{self.folder.name}/sa"]
+        self.process = subprocess.Popen(words)
+        await_true(lambda: any(Path(self.folder.name).iterdir()), "sadc has begun")
+        self.before, self.begin = cpu(self.process.pid), time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.folder.cleanup()
+
+    def share(self) -> float:
+        """Percent of a CPU since it began."""
+        return (cpu(self.process.pid) - self.before) / (time.monotonic() - self.begin) * 100
+
+
+def cpu(process: int) -> float:
+    """Seconds of CPU that a process used, all its threads; finer than ticks when it has one."""
+    tasks = list(Path(f"/proc/{process}/task").iterdir())
+    if len(tasks) == 1:
+        return int((tasks[0] / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK

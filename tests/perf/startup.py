@@ -26,6 +26,7 @@ def _against_click(words: list[str], program: str) -> Row:
         milliseconds([peer for _, peer in pairs]),
         f"{median_ratio(pairs):.2f}",
         "<= 3",
+        median_ratio(pairs) <= 3,
     )
 
 
