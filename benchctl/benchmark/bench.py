@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from benchctl.model.host import Host, Inventory
     from benchctl.model.measurement import Trial
     from benchctl.model.plan import Plan
+
+AT_ONCE = 64  # hosts that are asked side by side
 
 
 class Sink(Protocol):
@@ -91,14 +94,17 @@ def read_descriptors(
     fleet: Fleet, paths: Mapping[str, Mapping[str, str]]
 ) -> dict[str, dict[str, Descriptor]]:
     """Fetch the descriptors that configure left on each host. Raises StepError when one is not JSON."""
-    with TemporaryDirectory() as folder:
-        return {
-            host: {
-                name: _read(fleet, host, path, Path(folder) / "descriptor.json")
-                for name, path in there.items()
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE, "descriptors") as pool:
+
+        def read(host: str) -> dict[str, Descriptor]:
+            copies = Path(folder) / host
+            copies.mkdir()
+            return {
+                name: _read(fleet, host, path, copies / "descriptor.json")
+                for name, path in paths[host].items()
             }
-            for host, there in paths.items()
-        }
+
+        return dict(zip(paths, pool.map(read, paths), strict=True))
 
 
 def _read(fleet: Fleet, host: str, path: str, copy: Path) -> Descriptor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,13 +17,14 @@ from benchctl.errors import ConvergeError
 from benchctl.model.event import Message
 from benchctl.model.units import format_duration
 from benchctl.pipeline.recovery import check_identity, ever_reached
-from benchctl.pipeline.undo import undo
+from benchctl.pipeline.undo import AT_ONCE, undo
 from benchctl.plan import make_up_block
 from benchctl.provision import to_ansible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from benchctl.benchmark.protocol import Agent
     from benchctl.model.plan import PlannedTrial
     from benchctl.pipeline.session import Session
 
@@ -81,10 +83,14 @@ def _trials(session: Session) -> Iterator[PlannedTrial]:
 
 def collect(session: Session) -> str:
     instances = [instance.id for instance in session.plan.instances]
-    fetched = 0
-    for host, agent in session.fleet().items():
-        folder = session.store.host_folder(host) / "logs"
-        fetched += fetch_logs(agent, agent.hello["work"], instances, folder)
+
+    def fetch(agent: Agent) -> int:
+        return fetch_logs(
+            agent, agent.hello["work"], instances, session.store.host_folder(agent.host) / "logs"
+        )
+
+    with ThreadPoolExecutor(AT_ONCE, "collect") as pool:
+        fetched = sum(pool.map(fetch, session.fleet().values()))
     session.store.save_manifest()
     return f"{fetched} log file" + ("" if fetched == 1 else "s")
 
