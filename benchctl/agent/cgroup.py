@@ -36,17 +36,24 @@ class Cgroups:
     @contextlib.contextmanager
     def entry(self, owner: str) -> Iterator[Optional[int]]:
         """Open an owner's cgroup; a process that writes b"0" to it is inside. None where there is none."""
-        handle = None
-        if self._root is not None:
-            folder = self._folder(owner)
+        handle, folder = None, self.home(owner)
+        if folder is not None:
             with contextlib.suppress(OSError):
-                folder.mkdir(exist_ok=True)
                 handle = os.open(folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
         try:
             yield handle
         finally:
             if handle is not None:
                 os.close(handle)
+
+    def home(self, owner: str) -> Optional[Path]:
+        """Make an owner's cgroup; return its folder, None where there are no cgroups."""
+        if self._root is None:
+            return None
+        folder = self._folder(owner)
+        with contextlib.suppress(OSError):
+            folder.mkdir(exist_ok=True)
+        return folder
 
     def members(self, owner: str) -> List[int]:
         """Return the processes of an owner."""

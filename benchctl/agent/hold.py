@@ -15,10 +15,12 @@ import time
 from pathlib import Path
 from typing import Iterator, List, Mapping
 
+from benchctl.agent import birth
 from benchctl.agent.process import Process
 
-_TRACEME, _DETACH, _SETOPTIONS = 0, 17, 0x4200
-_EXITKILL = 0x00100000
+_DETACH, _SEIZE = 17, 0x4206
+_EXITKILL, _TRACEEXEC = 0x00100000, 0x10
+_EXEC_STOP = signal.SIGTRAP | 4 << 8
 _WALL = 0x40000000
 _PR_SET_TIMERSLACK = 29
 _TIMER_ABSTIME = 1
@@ -47,25 +49,34 @@ class Hold:
         self.spent = 0.0  # seconds of CPU that the child used before it was the program
         self._pid = 0
 
-    def before_exec(self) -> None:
-        """In the child: let the parent trace it from its exec on. Raises OSError where that is refused."""
-        if _ptrace(_TRACEME, 0, None, None):
-            raise OSError(ctypes.get_errno(), "ptrace is refused")
+    def load(self, program: birth.Program) -> int:
+        """Start a program, stop it before its first instruction, and have it killed should this process die.
 
-    def after_exec(self, pid: int) -> None:
-        """In the parent: wait for the stop, and have the program killed should this process die.
-
-        Raises SubprocessError when it did not stop as it should.
+        Returns its process number. Raises OSError when it cannot be executed, SubprocessError when it cannot
+        be held.
         """
-        _, status = os.waitpid(pid, _WALL)
-        stopped = os.WIFSTOPPED(status) and os.WSTOPSIG(status) == signal.SIGTRAP
-        if not stopped or _ptrace(_SETOPTIONS, pid, None, _EXITKILL):
-            with contextlib.suppress(ProcessLookupError):
+        if not birth.POSSIBLE:
+            raise subprocess.SubprocessError("this host cannot hold a program")
+        path = shutil.which(program.argv[0], path=program.env.get("PATH", os.defpath)) or program.argv[0]
+        newborn = birth.Birth(path, program)
+        try:
+            pid = newborn.pid
+            seized = not _ptrace(_SEIZE, pid, None, _EXITKILL | _TRACEEXEC)
+            if not seized:
                 os.kill(pid, signal.SIGKILL)
-            raise subprocess.SubprocessError("it cannot be held")
+            newborn.proceed()
+            if not (seized and _is_stopped(pid)):
+                if failure := newborn.failure():
+                    raise OSError(failure, os.strerror(failure), program.argv[0])
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                raise subprocess.SubprocessError("it cannot be held")
+        finally:
+            newborn.close()
         self._pid = pid
         with contextlib.suppress(OSError, ValueError):  # the kernel may keep no such statistics
             self.spent = int(Path(f"/proc/{pid}/schedstat").read_bytes().split()[0]) / 1e9
+        return pid
 
     def release(self, child: Process, at: float) -> float:
         """Wait for an instant of CLOCK_MONOTONIC, then let the program run; return when that was done."""
@@ -78,6 +89,15 @@ class Hold:
             with contextlib.suppress(ProcessLookupError):
                 _unprefer(self._pid)
         return began
+
+
+def _is_stopped(pid: int) -> bool:
+    """Wait for its exec; say whether it came to that."""
+    try:
+        _, status = os.waitpid(pid, _WALL)
+    except ChildProcessError:  # it ended, and who bore it has seen that
+        return False
+    return status >> 8 == _EXEC_STOP
 
 
 def holdable(argv: List[str], environment: Mapping[str, str]) -> List[str]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
-    Callable,
     Dict,
     Iterable,
     Iterator,
@@ -25,8 +24,10 @@ from typing import (
     Optional,
     Sequence,
     Set,
+    Tuple,
 )
 
+from benchctl.agent.birth import Program
 from benchctl.agent.cgroup import Cgroups
 from benchctl.agent.layout import MARKER, NOBODY, OWNER_TAG
 from benchctl.agent.refusal import RefusalError
@@ -148,30 +149,44 @@ class Reaper:
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment.update(setting.env)
         environment.update({MARKER: self.run, OWNER_TAG: owner})
-        as_nobody: Dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         limited, pinned = _limited(setting.limits or {}), _pinned(setting.cpus)
-        with self._lock, limited, pinned, self.cgroups.entry(owner) as entry:
+        with self._lock, limited, pinned:
             started, began = time.time(), time.monotonic()
             try:
-                child = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stdout,
-                    stderr=stderr,
-                    cwd=setting.cwd,
-                    env=environment,
-                    start_new_session=True,
-                    preexec_fn=_before_exec(entry, hold),  # noqa: PLW1509 - it only makes system calls
-                    **(as_nobody if setting.run_as == "nobody" else {}),
-                )
-                if hold:
-                    hold.after_exec(child.pid)
+                if hold is None:
+                    pid = self._start(command, owner, setting, environment, (stdout, stderr))
+                else:
+                    home = self.cgroups.home(owner)
+                    pid = hold.load(Program(command, environment, setting.cwd, stdout, stderr, home))
             except (OSError, subprocess.SubprocessError, ValueError) as error:
                 raise RefusalError(f"{command[0]} does not start: {error}", "task") from error
-            child.returncode = 0  # the reaper waits for it, not this object
-            process = self._children[child.pid] = Process(child.pid, started, began, self._lock)
+            process = self._children[pid] = Process(pid, started, began, self._lock)
             self._news.notify()
         return process
+
+    def _start(
+        self,
+        command: List[str],
+        owner: str,
+        setting: Setting,
+        environment: Dict[str, str],
+        outputs: Tuple[int, int],
+    ) -> int:
+        as_nobody: Dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        with self.cgroups.entry(owner) as entry:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=outputs[0],
+                stderr=outputs[1],
+                cwd=setting.cwd,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=None if entry is None else lambda: _enter(entry),  # noqa: PLW1509 - a system call
+                **(as_nobody if setting.run_as == "nobody" else {}),
+            )
+        child.returncode = 0  # the reaper waits for it, not this object
+        return child.pid
 
     def orphans(self) -> List[int]:
         """Return adopted children: what daemonised, or outlived the parent that started it."""
@@ -207,18 +222,10 @@ class Reaper:
                 process.finish(status, usage)
 
 
-def _before_exec(entry: Optional[int], hold: "Optional[Hold]") -> Optional[Callable[[], None]]:
-    """What the new process does before it becomes the program: nothing where it can be spared the fork."""
-    if entry is None:
-        return hold.before_exec if hold else None
-
-    def act() -> None:
-        with contextlib.suppress(OSError):
-            os.write(entry, b"0")
-        if hold:
-            hold.before_exec()
-
-    return act
+def _enter(entry: int) -> None:
+    """In the child, before its exec: put it into its cgroup."""
+    with contextlib.suppress(OSError):
+        os.write(entry, b"0")
 
 
 def birth_of(pid: int) -> int:

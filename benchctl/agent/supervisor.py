@@ -57,6 +57,7 @@ class Supervisor:
 
     def serve(self, ready: Optional[int]) -> None:
         """Kill what a crashed supervisor of this run left, then serve; `ready` is told when it listens."""
+        _keep_handles()
         ops.sweep(self._context)
         place = self._context.runtime / "sock"
         with contextlib.suppress(FileNotFoundError):
@@ -247,6 +248,14 @@ def supervise(run: str, ttl: float, ready: Optional[int]) -> int:
     os.chdir("/")
     Supervisor(run, ttl).serve(ready)
     return 0
+
+
+def _keep_handles() -> None:
+    """Let no child have what whoever started us left open."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers
+        with contextlib.suppress(OSError):  # the folder's own
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)  # noqa: FBT003 - the library's own form
 
 
 def _log(text: str) -> None:

@@ -11,7 +11,7 @@ from benchctl.benchmark.protocol import Clock
 
 DRIFT = 50e-6  # seconds by which two clocks may part in one second: what NTP may slew is 500e-6 at worst
 KEPT = 64  # samples
-RECENT = 32  # round trips that `round_trip` looks back on
+RECENT = 8  # round trips that `round_trip` looks back on: one that was slow by chance is soon forgotten
 
 
 class ClockEstimate:

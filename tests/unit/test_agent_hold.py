@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchctl.agent import hold, probe, surroundings, task
+from benchctl.agent import birth, hold, probe, surroundings, task
 from benchctl.agent.context import Context
+from benchctl.agent.refusal import RefusalError
 from benchctl.agent.tree import Tree, below, walk
 
 if TYPE_CHECKING:
@@ -46,6 +47,42 @@ def test_where_ptrace_is_refused_a_task_is_spawned_at_its_instant(
     assert result["exit"] == 0
     assert result["began"] >= at
     assert (context.work / "t1/began").exists()
+
+
+@forks
+def test_where_a_process_cannot_wait_for_its_exec_it_is_spawned_at_its_instant(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(birth, "POSSIBLE", False)
+    assert launch(context, ["touch", "began"]) == {"pid": 0, "held": "spawn"}
+    task.go(context, "t1", time.monotonic())
+    assert task.await_(context, "t1")["exit"] == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "why"),
+    [(["no-such-program"], "No such file"), (["/etc/passwd"], "Permission denied"), (["a\0b"], "NUL")],
+)
+def test_what_cannot_be_executed_is_refused_and_leaves_nothing_open(
+    context: Context, argv: list[str], why: str
+) -> None:
+    birth._nameless_fifo()  # noqa: SLF001 - the one handle that stays
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208 - numbers
+    with pytest.raises(RefusalError, match=why):
+        launch(context, argv)
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208 - same
+
+
+def test_a_held_program_has_its_own_session_folder_and_files_and_has_done_nothing(context: Context) -> None:
+    (context.work).mkdir(parents=True, exist_ok=True)
+    found = launch(context, ["sh", "-c", "pwd; echo err >&2; read x; exec ps -o sid= -p $$"])
+    assert found["held"] == "ptrace"
+    assert (context.work / "t1/stdout").read_bytes() == b""
+    task.go(context, "t1", time.monotonic())
+    assert task.await_(context, "t1")["exit"] == 0
+    folder, session = (context.work / "t1/stdout").read_text().splitlines()
+    assert (folder, int(session)) == (str(context.work / "t1"), found["pid"])
+    assert (context.work / "t1/stderr").read_text() == "err\n"
 
 
 @forks
