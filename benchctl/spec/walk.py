@@ -51,7 +51,7 @@ class Walker:
     ) -> None:
         """Take where problems go, what is not supported yet (path -> words), and what reads factors.
 
-        `beside` is the folder that paths of files start from; without it files are not looked at.
+        `beside` is the folder that paths in the file start from; without it files are not looked at.
         """
         self.files: dict[str, str] = {}  # absolute path -> SHA-256
         self._beside = beside
@@ -251,15 +251,16 @@ class Walker:
     def _file(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
         if node.text in shape.choices or self._beside is None:
             return node.text
-        found = self._beside.resolve() / node.text
+        base = _base(node, self._beside)
+        found = base.resolve() / node.text
         try:
             content = found.read_bytes() if found.is_file() else None
         except (OSError, ValueError):  # unreadable, or a name that no file can have
             content = None
         if content is None:
-            hint = did_you_mean(node.text, [*shape.choices, *neighbours(self._beside, node.text)])
+            hint = did_you_mean(node.text, [*shape.choices, *neighbours(base, node.text)])
             return self.wrong(
-                node, path, f"{allowed(shape)}{hint}", f"there is no readable file {self._beside / node.text}"
+                node, path, f"{allowed(shape)}{hint}", f"there is no readable file {base / node.text}"
             )
         import hashlib  # loads OpenSSL, and few experiments name files
 
@@ -267,13 +268,13 @@ class Walker:
         return str(found)
 
     def _path(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
-        """Read a path whose file others look at, later: from the experiment's folder, or from home."""
+        """Read a path whose file others look at, later: from the base folder, or from home."""
         if self._string(node, shape, path) is BAD:
             return BAD
         if self._beside is None:
             return node.text
         try:
-            return str(self._beside.resolve() / Path(node.text).expanduser())
+            return str(_base(node, self._beside).resolve() / Path(node.text).expanduser())
         except RuntimeError as error:  # a user without a home
             return self.wrong(node, path, allowed(shape), str(error))
 
@@ -291,6 +292,11 @@ class Walker:
         if (shape.pattern and re.search(shape.pattern, node.text) is None) or not node.text:
             return self.wrong(node, path, allowed(shape))
         return node.text
+
+
+def _base(node: Text, beside: Path) -> Path:
+    """Return the folder that a path starts from: the experiment's, the current one for --set."""
+    return beside if node.place.line else Path.cwd()
 
 
 def _variant(node: Entries, shape: Shape) -> Shape:

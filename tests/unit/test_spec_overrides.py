@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.errors import SpecError
+from benchctl.model.experiment import InventoryHosts
 from benchctl.spec import load
 
 if TYPE_CHECKING:
@@ -132,3 +133,18 @@ def test_wrong_set(path: Path, option: str, message: str) -> None:
 def test_value_that_is_no_yaml(path: Path) -> None:
     with pytest.raises(SpecError, match=r"^.*\n--set design=\{blocks: : not YAML: "):
         load(path, sets=["design={blocks: "])
+
+
+def test_a_path_starts_from_the_current_folder(
+    path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path_factory.mktemp("here")
+    (here / "hosts.yml").write_text("all: {}\n", encoding="utf-8")
+    (here / "mine.sql").write_text("SELECT 1;\n", encoding="utf-8")
+    monkeypatch.chdir(here)
+    sets = ["hosts={provider: inventory, path: hosts.yml}", "workload.script=mine.sql"]
+    experiment = load(path, sets=sets).experiment
+    assert isinstance(experiment.hosts, InventoryHosts)
+    assert experiment.hosts.path == str(here / "hosts.yml")
+    assert experiment.workload is not None
+    assert experiment.workload.options["script"] == str(here / "mine.sql")
