@@ -98,7 +98,7 @@ class Checks:
             self._add(
                 "hosts.path",
                 "found nothing at this path",
-                "an inventory's file or folder, from the experiment's folder; with --set, from the current one",
+                "an inventory, from the experiment's folder; with --set, from the current one",
             )
         if not hosts.become.enabled and hosts.become != Become():
             self._add(
