@@ -93,22 +93,22 @@ class Bench:
 def read_descriptors(
     fleet: Fleet, paths: Mapping[str, Mapping[str, str]]
 ) -> dict[str, dict[str, Descriptor]]:
-    """Fetch the descriptors that configure left on each host. Raises StepError when one is not JSON."""
-    with TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE, "descriptors") as pool:
+    """Fetch the descriptors that configure left, from all hosts at once. Raises StepError without JSON."""
 
-        def read(host: str) -> dict[str, Descriptor]:
-            copies = Path(folder) / host
-            copies.mkdir()
-            return {
-                name: _read(fleet, host, path, copies / "descriptor.json")
-                for name, path in paths[host].items()
-            }
+    def those_of(host: str) -> dict[str, Descriptor]:
+        return _read(fleet, host, paths[host], Path(folder) / host)
 
-        return dict(zip(paths, pool.map(read, paths), strict=True))
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(len(paths) or 1, "descriptors") as pool:
+        return dict(zip(paths, pool.map(those_of, paths), strict=True))
 
 
-def _read(fleet: Fleet, host: str, path: str, copy: Path) -> Descriptor:
-    fleet[host].fetch(path, copy)
+def _read(fleet: Fleet, host: str, paths: Mapping[str, str], folder: Path) -> dict[str, Descriptor]:
+    folder.mkdir()
+    fleet[host].fetch_all([(path, folder / name) for name, path in paths.items()])
+    return {name: _parse(host, path, folder / name) for name, path in paths.items()}
+
+
+def _parse(host: str, path: str, copy: Path) -> Descriptor:
     try:
         return Descriptor(path, json.loads(copy.read_text(encoding="utf-8")))
     except ValueError as error:
