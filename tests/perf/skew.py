@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HOSTS = (2, 4, 8)
 CHUNKS = 5  # in which the rounds of all sides take turns
-ROUNDS = {"ours": 100, "clush": 100, "ssh": 40, "ansible": 10}
+ROUNDS = {"ours": 100, "clush": 50, "ssh": 30, "ansible": 10}
 GOALS = {2: 0.0001, 4: 0.001}  # the median, in seconds, idle
 TIGHTER = 10  # times, than clush
 LOOPS = 2  # hosts with an endless loop under load
