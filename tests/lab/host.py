@@ -118,7 +118,8 @@ class LabHost:
         CLOCK_BOOTTIME stays ours: runc knows its processes by their start in it.
         """
         clock = ["unshare", "--time", "--monotonic", str(self.ahead), "--fork", "--"]
-        as_root(*(clock if self.ahead else []), "podman", "--runtime", "runc", *argv)
+        # Where it is started, conmon leaves a file `oom` when the host's memory was full.
+        as_root(*(clock if self.ahead else []), "podman", "--runtime", "runc", *argv, cwd=self.files)
         self.await_ssh()
 
     def kill_sshd(self) -> None:

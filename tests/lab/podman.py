@@ -24,13 +24,13 @@ class LabError(RuntimeError):
     """A command of the lab failed; the message is the command and what it said."""
 
 
-def as_root(*argv: str, text: str | None = None, limit: float = LIMIT) -> str:
+def as_root(*argv: str, text: str | None = None, limit: float = LIMIT, cwd: Path | None = None) -> str:
     """Its output; the bridge of a network is the machine's, so rootless podman does not do."""
-    return command(*prefix(), *argv, text=text, limit=limit)
+    return command(*prefix(), *argv, text=text, limit=limit, cwd=cwd)
 
 
-def command(*argv: str, text: str | None = None, limit: float = LIMIT) -> str:
-    done = run(argv, text=text, limit=limit)
+def command(*argv: str, text: str | None = None, limit: float = LIMIT, cwd: Path | None = None) -> str:
+    done = run(argv, text=text, limit=limit, cwd=cwd)
     if done.returncode:
         message = f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         raise LabError(message)
@@ -38,7 +38,7 @@ def command(*argv: str, text: str | None = None, limit: float = LIMIT) -> str:
 
 
 def run(
-    argv: Sequence[str], *, text: str | None = None, limit: float = LIMIT
+    argv: Sequence[str], *, text: str | None = None, limit: float = LIMIT, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         argv,
@@ -48,6 +48,7 @@ def run(
         errors="replace",
         timeout=limit,
         check=False,
+        cwd=cwd,
         env={**os.environ, "PATH": PATH},
     )
 
