@@ -64,7 +64,11 @@ def serve(context: Context, reading: int, writing: int) -> None:
                 return
             try:
                 request = json.loads(line)
-                done = _take(context, request, requests) if "put" in request else _offer(request, writing)
+                if "put" not in request:
+                    if not _offer(request, writing):
+                        return
+                    continue
+                done = _take(context, request, requests)
             except (ValueError, KeyError, TypeError) as error:
                 _line(writing, {"error": f"malformed request: {error!r}"})
                 return
@@ -73,12 +77,13 @@ def serve(context: Context, reading: int, writing: int) -> None:
             _line(writing, done)
 
 
-def _offer(request: Json, writing: int) -> Optional[Json]:
-    """Send one file; return the last line of the answer, None when the channel is of no use any more."""
+def _offer(request: Json, writing: int) -> bool:
+    """Send one file; say whether the channel is of any use after it."""
     try:
         handle = os.open(request["path"], os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        return {"error": str(error.strerror)}
+        _line(writing, {"error": str(error.strerror)})
+        return True
     try:
         return _send(handle, writing)
     finally:
@@ -147,21 +152,27 @@ class _Arriving:
             self._error = self._error or str(failure.strerror)
 
 
-def _send(handle: int, writing: int) -> Optional[Json]:
+def _send(handle: int, writing: int) -> bool:
+    """Send size, content and hash, those of a small file in one piece: each piece is a packet for SSH."""
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):
-        return {"error": "it is no regular file"}
-    _line(writing, {"size": status.st_size})
+        _line(writing, {"error": "it is no regular file"})
+        return True
+    waiting = _encoded({"size": status.st_size})
     digest = hashlib.sha256()
     left = status.st_size
     while left:
         data = os.read(handle, min(left, _CHUNK))
         if not data:  # it shrank: the size is promised, so only the end of the channel tells
-            return None
+            return False
         digest.update(data)
-        write_all(writing, data)
         left -= len(data)
-    return {"sha256": digest.hexdigest()}
+        if len(waiting) + len(data) > _CHUNK:
+            write_all(writing, waiting)
+            waiting = b""
+        waiting += data
+    write_all(writing, waiting + _encoded({"sha256": digest.hexdigest()}))
+    return True
 
 
 def write_all(handle: int, data: bytes) -> None:
@@ -172,7 +183,11 @@ def write_all(handle: int, data: bytes) -> None:
 
 
 def _line(handle: int, answer: Json) -> None:
-    write_all(handle, json.dumps(answer).encode() + b"\n")
+    write_all(handle, _encoded(answer))
+
+
+def _encoded(answer: Json) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
 
 
 def _content(path: Path) -> str:

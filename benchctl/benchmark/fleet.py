@@ -5,6 +5,7 @@ Owns waiting for many replies without a thread for each. Must not know what the 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ Reply = dict[str, Any]
 Args = Reply | Callable[[str], Reply] | None
 
 CLOCK_TIMEOUT = 30.0  # seconds
+CLOCK_FRESH = 0.25  # seconds for which a measurement needs no new one: little drifts in it
 CLOCK_ROUNDS = 2  # side by side; the first also shakes off what slept
 
 
@@ -28,6 +30,7 @@ class Fleet(Mapping[str, "Agent"]):
 
     def __init__(self, agents: Mapping[str, Agent]) -> None:
         self._agents = dict(agents)
+        self._measured: dict[str, float] = {}  # when the clock of a host was, on ours
 
     def __getitem__(self, host: str) -> Agent:
         return self._agents[host]
@@ -85,10 +88,13 @@ class Fleet(Mapping[str, "Agent"]):
                 yield host, _outcome(waiting.pop(host), max(left, 0.001))
 
     def clocks(self, hosts: Iterable[str] | None = None) -> dict[str, Clock]:
-        """Return how the clocks of all hosts, or some, stand to ours; two round trips when that is known."""
+        """Return how the clocks of all hosts, or some, stand to ours; measured anew if that is old."""
         asked = list(self._agents if hosts is None else hosts)
-        for _ in range(CLOCK_ROUNDS):
-            self.each("clock", hosts=asked, timeout=CLOCK_TIMEOUT)
+        now = time.monotonic()
+        if any(now - self._measured.get(host, -math.inf) > CLOCK_FRESH for host in asked):
+            for _ in range(CLOCK_ROUNDS):
+                self.each("clock", hosts=asked, timeout=CLOCK_TIMEOUT)
+            self._measured.update(dict.fromkeys(asked, now))
         return {host: self._agents[host].clock() for host in asked}
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from benchctl.benchmark.attempt import Attempt
     from benchctl.benchmark.protocol import Clock, Pending
 
-ROUNDS = 3  # tries, while a host learns of T0 too late
+ROUNDS = 5  # tries, while a host learns of T0 too late
 PATIENCE = 4  # how many times the lead of the try before
 GRACE = 30.0  # seconds that a load may need beyond its window to connect, write its log and end
 SILENCE = 150.0  # seconds beyond its limit until a load counts as lost: a cut connection comes back in 120

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+SYNCS = 8  # at the same time
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write, sync, rename into place, sync the folder: readers see the old file or the whole new one."""
+
+def write_atomically(path: Path, data: bytes, *, after: Iterable[Path] = ()) -> None:
+    """Write, sync, rename into place, sync the folder: readers see the old file or the whole new one.
+
+    It comes `after` other files and folders: they are synced before the rename.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary.write_bytes(data)
+        _sync_all([temporary, *after])
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)  # half a file helps nobody, least of all on a full disk
@@ -26,12 +31,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def sync_file(path: Path) -> None:
-    _sync(path, os.O_RDONLY)
-
-
 def sync_folder(path: Path) -> None:
-    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path)
 
 
 def sha256(path: Path) -> str:
@@ -45,8 +46,21 @@ def manifest(root: Path, paths: Iterable[Path]) -> bytes:
     return "".join(lines).encode()
 
 
-def _sync(path: Path, flags: int) -> None:
-    fd = os.open(path, flags | os.O_CLOEXEC)
+def _sync_all(paths: Sequence[Path]) -> None:
+    """Side by side: the file system makes one commit of what is asked for at the same time."""
+    if len(paths) == 1:
+        _sync(paths[0])
+    else:
+        list(_syncing().map(_sync, paths))
+
+
+@cache
+def _syncing() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(SYNCS, "sync")
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

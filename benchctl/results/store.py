@@ -17,7 +17,7 @@ from benchctl.model.measurement import Trial
 from benchctl.model.plan import Plan
 from benchctl.model.record import Record, to_json
 from benchctl.provision import from_ansible
-from benchctl.results.files import manifest, sync_file, sync_folder, write_atomically
+from benchctl.results.files import manifest, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,11 +141,8 @@ class RunStore:
     def finish(self, trial: Trial) -> None:
         """Make a trial done: sync its raw files, then rename trial.json into place."""
         folder = self.trial_folder(trial.ordinal)
-        for path in sorted((folder / "raw").rglob("*")):
-            (sync_file if path.is_file() else sync_folder)(path)
-        sync_folder(folder / "raw")
-        write_atomically(folder / "trial.json", to_json(trial))
-        sync_folder(folder.parent)
+        raw = folder / "raw"
+        write_atomically(folder / "trial.json", to_json(trial), after=[*raw.rglob("*"), raw, folder.parent])
 
     def is_done(self, ordinal: int) -> bool:
         return (self.trial_folder(ordinal) / "trial.json").exists()
