@@ -212,19 +212,20 @@ def test_design_hash_covers_what_shapes_the_trials(path: Path, option: str, *, s
 def test_the_plan_keeps_what_a_run_needs_to_be_repeated(path: Path) -> None:
     script = path.with_name("a.sql")
     script.write_text("SELECT 1;", encoding="utf-8")
-    made = plan(path, "workload.script=a.sql")
-    assert made.sets == ("design.blocks=4", "workload.script=a.sql")
+    made = plan(path, f"workload.script={script}")
+    assert made.sets == ("design.blocks=4", f"workload.script={script}")
     assert made.files == {str(script): hashlib.sha256(b"SELECT 1;").hexdigest()}
 
 
 def test_design_hash_follows_a_script_s_content_and_not_its_place(path: Path, tmp_path: Path) -> None:
     script = path.with_name("a.sql")
     script.write_text("SELECT 1;", encoding="utf-8")
-    before = plan(path, "workload.script=a.sql").design_hash
+    before = plan(path, f"workload.script={script}").design_hash
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     script.rename(moved / "a.sql")
     path.rename(moved / "mine.yml")
-    assert plan(moved / "mine.yml", "workload.script=a.sql").design_hash == before
-    (moved / "a.sql").write_text("SELECT 2;", encoding="utf-8")
-    assert plan(moved / "mine.yml", "workload.script=a.sql").design_hash != before
+    script = moved / "a.sql"
+    assert plan(moved / "mine.yml", f"workload.script={script}").design_hash == before
+    script.write_text("SELECT 2;", encoding="utf-8")
+    assert plan(moved / "mine.yml", f"workload.script={script}").design_hash != before

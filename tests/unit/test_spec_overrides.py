@@ -1,4 +1,4 @@
-"""`--set path=value` is the same as the edit in the file, with itself as the place."""
+"""`--set path=value` is the same as the edit in the file, with itself as the place and paths from here."""
 
 from __future__ import annotations
 
