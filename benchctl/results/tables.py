@@ -1,12 +1,14 @@
 """samples, series and telemetry of each trial as Parquet, derived from its raw files: they can be made again.
 
-Each table has a column `host`. Must not be part of the measuring loop: tables are written after it.
+Each table has a column `host`. Must not be part of the measuring loop: tables are written after it. Columns
+are made of buffers: pyarrow's own `array` and `scalar` import pandas, which takes as long as many trials.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -71,9 +73,9 @@ def telemetry(found: Sequence[Channel]) -> pa.Table:
     return pa.table(
         {
             "host": column([channel.host for channel in found]),
-            "t": pa.array([t for channel in found for t in channel.times], pa.float64()),
+            "t": _numbers([t for channel in found for t in channel.times]),
             "name": column([channel.name for channel in found]),
-            "value": pa.array([value for channel in found for value in channel.values], pa.float64()),
+            "value": _numbers([value for channel in found for value in channel.values]),
             "unit": column([channel.unit for channel in found]),
         }
     )
@@ -93,15 +95,24 @@ _MAKERS: Mapping[str, Callable[[RunStore, Trial], pa.Table | None]] = {
 
 def _series(host: str, result: LoaderResult, names: Sequence[str]) -> pa.Table:
     length = max((len(values) for values in result.series.values()), default=0)
-    columns = {"host": _repeated(host, length), "second": pa.array(range(length), pa.float64())}
+    columns = {"host": _repeated(host, length), "second": _numbers(range(length))}
     for name in names:
         values = result.series.get(name, ())
-        columns[name] = pa.array([*values, *[None] * (length - len(values))], pa.float64())
+        columns[name] = _numbers([*values, *[None] * (length - len(values))])
     return pa.table(columns)
 
 
 def _repeated(text: str, times: int) -> pa.Array:
-    return pa.repeat(pa.scalar(text, pa.string()), times)
+    data = text.encode()
+    ends = np.arange(times + 1, dtype=np.int32) * len(data)
+    return pa.StringArray.from_buffers(times, pa.py_buffer(ends), pa.py_buffer(data * times))
+
+
+def _numbers(values: Sequence[float | None]) -> pa.Array:
+    there = np.array([value is not None for value in values], dtype=np.bool_)
+    bits = None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))
+    data = np.array([0.0 if value is None else value for value in values], dtype=np.float64)
+    return pa.Array.from_buffers(pa.float64(), len(values), [bits, pa.py_buffer(data)])
 
 
 def _write(table: pa.Table | None, path: Path) -> None:
