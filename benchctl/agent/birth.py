@@ -11,7 +11,6 @@ import functools
 import os
 import select
 import signal
-import tempfile
 import threading
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional
@@ -158,6 +157,8 @@ def _enter(cgroup: Path) -> bool:
 @functools.lru_cache(maxsize=None)
 def _nameless_fifo() -> int:
     """Return a handle to open the fifo by, one for all births: each opens it for itself."""
+    import tempfile  # it loads much, and is needed once
+
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "gate")  # noqa: PTH118 - loads nothing
         os.mkfifo(path, 0o600)

@@ -11,7 +11,12 @@ import zipfile
 from pathlib import Path
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip file can hold
-_MAIN = b"import sys\nfrom benchctl.agent.main import main\nsys.exit(main())\n"
+_MAIN = b"""import sys
+from benchctl.agent.compiled import install
+install(sys.argv[0])
+from benchctl.agent.main import main
+sys.exit(main())
+"""
 _NOT_SHIPPED = ("build.py",)
 
 

@@ -8,7 +8,6 @@ import socket
 import time
 from pathlib import Path
 from typing import Callable, Dict, Optional
-from urllib.parse import urlsplit
 
 from benchctl.agent.context import Json
 from benchctl.agent.refusal import RefusalError
@@ -96,6 +95,8 @@ def port(part: Json) -> Callable[[float], bool]:
 def http(part: Json) -> Callable[[float], bool]:
     """Return a probe that asks for a page and takes any answer below 400 for ready."""
     url = str(part["http"])
+    from urllib.parse import urlsplit  # it loads much, and few services are asked so
+
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname or any(ord(letter) <= 32 for letter in url):
         raise RefusalError(f"ready.http is no http:// address: {url!r}")

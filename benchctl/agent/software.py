@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import ssl
 import subprocess
 from pathlib import Path
 from typing import List, Optional
@@ -74,6 +73,8 @@ def _units() -> Json:
 
 def _environment() -> Json:
     found: Json = {f"environment.{name}": os.environ.get(name) for name in _ENVIRONMENT}
+    import ssl  # it loads much, and is needed once
+
     found["library.openssl"] = ssl.OPENSSL_VERSION
     found["environment.umask"] = _field("/proc/self/status", "Umask")
     found["process.capabilities"] = _field("/proc/self/status", "CapEff")

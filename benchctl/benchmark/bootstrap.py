@@ -73,6 +73,8 @@ def main():
     say("have")
     sys.argv[:] = [path] + sys.argv[4:]
     sys.path.insert(0, path)
+    from benchctl.agent.compiled import install
+    install(path)
     from benchctl.agent.main import main as agent
     sys.exit(agent())
 main()

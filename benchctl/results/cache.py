@@ -53,7 +53,7 @@ def removable(cache: Path, current_agent: str) -> list[Item]:
     return [
         item._replace(with_it=(cache / "stamps" / item.name,)) if item.kind == "instance" else item
         for item in found
-        if item.kind != "agent" or item.name != current_agent
+        if item.kind != "agent" or not item.name.startswith(current_agent)  # its compiled copy stays too
     ]
 
 

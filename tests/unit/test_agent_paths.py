@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import marshal
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchctl.agent import build, layout, main
+from benchctl.agent import build, compiled, layout, main
 from benchctl.agent.refusal import RefusalError
 
 SOURCES = sorted(Path(build.__file__).parent.glob("*.py"))
@@ -84,6 +85,36 @@ def test_the_zipapp_holds_the_agent_and_nothing_else(tmp_path: Path) -> None:
 def test_the_zipapp_runs(tmp_path: Path) -> None:
     command = [sys.executable, "-ISB", str(build.zipapp(tmp_path)), "--help"]
     assert "supervise" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("broken", [b"", b"\0\0\0\0", b"half"])
+def test_the_zipapp_keeps_its_modules_compiled_and_needs_no_copy(tmp_path: Path, broken: bytes) -> None:
+    program = build.zipapp(tmp_path)
+    command = [sys.executable, "-ISB", str(program), "--help"]
+    subprocess.run(command, capture_output=True, check=True)
+    (copy,) = (path for path in program.parent.iterdir() if path != program)
+    whole = copy.read_bytes()
+    assert copy.stat().st_mode & 0o077 == 0
+    before = copy.stat()
+    subprocess.run(command, capture_output=True, check=True)
+    assert copy.stat().st_mtime_ns == before.st_mtime_ns
+    copy.write_bytes(broken)
+    subprocess.run(command, capture_output=True, check=True)
+    assert copy.read_bytes() == whole
+    assert len(list(program.parent.iterdir())) == 2
+
+
+def test_modules_come_from_the_compiled_copy(tmp_path: Path) -> None:
+    program = build.zipapp(tmp_path)
+    place = Path(f"{program}.{sys.implementation.cache_tag}")
+    compiled.install(str(program))
+    finder = sys.meta_path.pop(0)
+    magic, codes = marshal.loads(place.read_bytes())  # noqa: S302 - what was just written
+    assert codes["benchctl.agent"][0]
+    codes["benchctl.agent.main"] = False, marshal.dumps(compile("def main():\n return 7", "x", "exec"))
+    place.write_bytes(marshal.dumps((magic, codes)))
+    assert subprocess.run([sys.executable, "-ISB", str(program)], check=False).returncode == 7
+    assert finder.find_spec("json", None) is None
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = cache / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    zipapp(cache)
+    current = zipapp(cache)
+    current.with_name(f"{current.name}.cpython-311").write_text("its compiled copy")
     return cache
 
 
@@ -89,7 +90,7 @@ def test_what_a_later_run_needs_to_know_is_true_afterwards(
 ) -> None:
     assert run_main(monkeypatch, "clean", "--yes") == 0
     agent = f"agent/{zipapp(tmp_path / 'other').name}"
-    assert left(cache) == {agent, "stamps/pgbench", "loaders/pgbench/descriptor.json"}
+    assert left(cache) == {agent, f"{agent}.cpython-311", "stamps/pgbench", "loaders/pgbench/descriptor.json"}
     assert list((tmp_path / "lease").glob("*.json")) == []
 
 
