@@ -385,6 +385,8 @@ class _Remote:
         self._channel.settimeout(timeout)
         try:
             return bytes(self._channel.recv(1 << 16))
+        except EOFError:
+            return b""
         except TimeoutError:
             return None
         finally:
@@ -402,8 +404,12 @@ class _Remote:
             data, self._unread = self._unread, b""
             return data
         while True:
-            with contextlib.suppress(TimeoutError):
+            try:
                 return bytes(self._channel.recv(size))
+            except EOFError:  # paramiko says so when it cannot even tell the host that there is room again
+                return b""
+            except TimeoutError:
+                pass
             if self._channel.closed or self.overflowed():
                 return b""
 
