@@ -11,6 +11,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Iterator, List, Mapping
@@ -78,12 +79,16 @@ class Hold:
             self.spent = int(Path(f"/proc/{pid}/schedstat").read_bytes().split()[0]) / 1e9
         return pid
 
-    def release(self, child: Process, at: float) -> float:
-        """Wait for an instant of CLOCK_MONOTONIC, then let the program run; return when that was done."""
+    def release(self, child: Process, at: float, begun: threading.Event) -> float:
+        """Wait for an instant of CLOCK_MONOTONIC, then let the program run; return when that was done.
+
+        `begun` is set right after it.
+        """
         preferred = not child.done.is_set() and _prefer(self._pid, _HELD)
         sleep_until(at)
         began = time.monotonic()
         _ptrace(_DETACH, self._pid, None, None)
+        begun.set()
         if preferred:
             time.sleep(_HEAD_START)
             with contextlib.suppress(ProcessLookupError):

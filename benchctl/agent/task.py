@@ -48,6 +48,7 @@ class Task:
         self.wanted = wanted
         self.wake = threading.Event()  # something happened: it ended, its service died, it was told something
         self.loaded = threading.Event()  # it is held, it runs, or it could not be started
+        self.begun = threading.Event()  # it runs, or it never will
         self.over = threading.Event()  # its process has ended
         self.done = threading.Event()  # its result is there
         self.cancelled = False
@@ -70,6 +71,7 @@ class Task:
     def finish(self) -> None:
         """Tell all who watch that its process has ended."""
         with self._lock:
+            self.begun.set()
             self.over.set()
             for event in self._watchers:
                 event.set()
@@ -236,6 +238,7 @@ class _Execution:
         child.watch(self._task.wake)
         if held is None:
             self._task.loaded.set()
+            self._task.begun.set()
         return child
 
     def _start_held(self, outputs: Tuple[BinaryIO, ...]) -> Optional[Process]:
@@ -257,7 +260,7 @@ class _Execution:
             if child is None:
                 hold.sleep_until(task.at)
                 return self._spawn(outputs, self._wanted.argv)
-            began = held.release(child, task.at)
+            began = held.release(child, task.at, task.begun)
         child.began, child.started = began, time.time() - (time.monotonic() - began)
         return child
 

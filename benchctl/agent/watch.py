@@ -17,6 +17,7 @@ from benchctl.agent.sources import Sources
 from benchctl.agent.task import Task
 
 SAMPLES = "host.samples"
+_START_LIMIT = 1.0  # seconds in which the task that starts with the watch should have begun
 
 
 class Moment(NamedTuple):
@@ -79,6 +80,8 @@ class Watch:
                     if sampler.taken:
                         self._take(sampler, moment, edge=True)
                     return
+                if not sampler.taken and self._task is not None:
+                    self._task.begun.wait(_START_LIMIT)  # a sample at its very start would make it late
                 self._take(sampler, moment, edge=moment.edge)
         finally:
             sampler.close()
