@@ -31,6 +31,9 @@ def attach(run: str, ttl: float, session: str, *, files: bool, rejoin: bool) -> 
         layout.private_folder(folder.parent)
         layout.private_folder(folder)
         link = _connect(folder) if rejoin else _reach(folder, run, ttl)
+    except FileNotFoundError:
+        sys.stderr.write(f"the agent of run {run} is gone: the host was restarted, or the agent ended\n")
+        return 1
     except (OSError, ValueError, RefusalError) as error:
         sys.stderr.write(f"the agent of run {run} cannot be reached: {error}\n")
         return 1

@@ -11,7 +11,7 @@ from benchctl.cli import options
 from benchctl.cli.command import LastingCommand
 from benchctl.cli.execution import How, execute_run, new_run
 from benchctl.cli.hosts_select import ask_become_password
-from benchctl.errors import BenchctlError, TooFewBlocksError
+from benchctl.errors import BenchctlError, LeaseError, SpecError, TooFewBlocksError, UnfitError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
 
@@ -86,10 +86,27 @@ def run(
     again = first != "provision"
     store = find_run(experiment, root) if again else new_run(experiment, sets, roles_paths, root, yes=yes)
     click.echo(f"run {store.id}", err=True)
-    execute_and_report(
-        ctx, store, as_json=as_json, first=first, last=last, keep=keep, force=force, wait=wait,
-        ask_become_password=ask_become_password,
-    )  # fmt: skip
+    try:
+        execute_and_report(
+            ctx, store, as_json=as_json, first=first, last=last, keep=keep, force=force, wait=wait,
+            ask_become_password=ask_become_password,
+        )  # fmt: skip
+    except (UnfitError, SpecError) as error:
+        if not again and not isinstance(error, LeaseError):  # which says how to go on with this run
+            _remove_if_never_begun(store)
+        raise
+
+
+def _remove_if_never_begun(store: RunStore) -> None:
+    """Leave no run behind of which nothing is known but that it was refused."""
+    from benchctl.journal import read
+    from benchctl.pipeline.recovery import ever_reached
+    from benchctl.results.removal import remove_run
+
+    with suppress(BenchctlError):  # why it was refused matters more
+        if not ever_reached(read(store.path / "journal.jsonl")):
+            remove_run(store)
+            click.echo(f"{store.id} was refused before anything was done: it is not kept", err=True)
 
 
 def execute_and_report(ctx: click.Context, store: RunStore, *, as_json: bool, **how: Unpack[How]) -> None:
