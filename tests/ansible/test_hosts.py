@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.ansible.conftest import kill
+from tests.lab.host import await_true
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.ansible.conftest import Outcome
+    from tests.ansible.conftest import Outcome, Player
     from tests.lab.fixtures import Fresh
     from tests.lab.host import LabHost
 
@@ -30,8 +33,24 @@ find /etc /usr /var/lib /root /home /opt /srv \
 echo "== contents"; find /etc -type f ! -name '*-' ! -name ld.so.cache -exec sha256sum {} + | sort -k2
 """
 
-PACKAGE = {"postgresql_source": "package", "postgresql_version": "15"}
+PACKAGES = {
+    "postgresql_source": "package",
+    "postgresql_version": "15",
+    "bench_dbms_roles": ["postgresql", "redis"],
+    "bench_loader_roles": ["pgbench", "redis_benchmark"],
+}
+ROOTLESS = {
+    **PACKAGES,
+    "postgresql_source": "wheel",
+    "postgresql_version": "18",
+    "redis_source": "prefix",
+    "redis_prefix": "/usr",
+    "redis_benchmark_source": "prefix",
+    "redis_benchmark_prefix": "/usr",
+}
 REDIS = {"bench_dbms_roles": ["redis"], "bench_loader_roles": ["redis_benchmark"]}
+LIMIT = 300.0  # s, for a playbook to come so far
+RECORD = "/var/lib/benchctl/packages.json"
 
 
 def words(outcome: Outcome) -> str:
@@ -46,55 +65,70 @@ def succeed(outcome: Outcome) -> Outcome:
 class Site:
     """Two hosts, one for each group, and the playbooks on them."""
 
-    def __init__(
-        self, fresh: Fresh, play: Callable[..., Outcome], user: str, variables: dict[str, Any]
-    ) -> None:
+    def __init__(self, fresh: Fresh, player: Player, user: str, variables: dict[str, Any]) -> None:
         self.hosts = [fresh(name="dbms-host"), fresh(name="loader-host")]
+        self.dbms, self.loader = self.hosts
         self.inventory = fresh.lab.inventory(
-            {"dbms": self.hosts[:1], "loader": self.hosts[1:]}, user=user, **variables
+            {"dbms": [self.dbms], "loader": [self.loader]}, user=user, **variables
         )
-        self._play = play
+        self.player = player
 
     def play(self, playbook: str, *arguments: str, **variables: Any) -> Outcome:
-        extra = ("-e", json.dumps(variables)) if variables else ()
-        return self._play(playbook, *arguments, *extra, inventory=self.inventory)
+        return self.player(playbook, *arguments, *extra(variables), inventory=self.inventory)
+
+    def play_until(self, condition: Callable[[], object], what: str, playbook: str, **variables: Any) -> None:
+        """Kill it, with all its children here, as soon as the condition holds."""
+        process = self.player.start(playbook, *extra(variables), inventory=self.inventory)
+        try:
+            await_true(lambda: condition() or process.poll() is not None, what, LIMIT)
+            assert process.poll() is None, process.communicate()[0][-8000:]
+        finally:
+            kill(process)
 
     def snapshots(self) -> list[list[str]]:
         return [host.shell(SNAPSHOT).splitlines() for host in self.hosts]
 
 
+def extra(variables: dict[str, Any]) -> tuple[str, ...]:
+    return ("-e", json.dumps(variables)) if variables else ()
+
+
 @pytest.fixture
-def site(fresh: Fresh, play: Callable[..., Outcome]) -> Callable[..., Site]:
+def site(fresh: Fresh, play: Player) -> Callable[..., Site]:
     return lambda user, **variables: Site(fresh, play, user, variables)
 
 
-def has_server(host: LabHost, folder: str) -> bool:
-    return host.shell(f"test -e {folder} && echo yes || echo no").strip() == "yes"
+def holds(host: LabHost, condition: str) -> bool:
+    return host.shell(f"if {condition}; then echo yes; fi", check=False).strip() == "yes"
 
 
 def test_packages_come_and_go_and_the_host_is_as_it_was(site: Callable[..., Site]) -> None:
-    """As a user with sudo: only the packages need root."""
-    here = site("bench", **PACKAGE)
-    dbms = here.hosts[0]
+    """As a user with sudo: only the packages need root. The first converge is killed in mid-installation."""
+    here = site("bench", **PACKAGES)
+    dbms = here.dbms
+    dbms.shell("apt-get -qq purge --autoremove redis-server redis-tools >/dev/null 2>&1")  # not on the loader
     before = here.snapshots()
 
+    check_refusals(here)
     succeed(here.play("site", "--check"))
     assert here.snapshots() == before
 
+    unpacking = "test -d /usr/share/doc/postgresql-common"
+    here.play_until(lambda: holds(dbms, unpacking), "apt unpacks on the host", "site")
+
     assert succeed(here.play("site")).changed > 0
-    assert has_server(dbms, "/usr/lib/postgresql/15/bin/postgres")
-    assert dbms.shell("ls -A /etc/postgresql /var/lib/postgresql").split() == [
-        "/etc/postgresql:",
-        "/var/lib/postgresql:",
-    ]
-    assert dbms.shell("systemctl is-enabled postgresql || true").strip() == "disabled"
-    assert dbms.shell("systemctl is-active postgresql || true").strip() == "inactive"
+    check_packages(here)
     assert succeed(here.play("site")).changed == 0
     succeed(here.play("verify"))
 
     measured = succeed(here.play("benchmark", pgbench_duration=1, pgbench_scale=1))
     assert "pgbench (15." in measured.text
     assert "tps = " in measured.text
+
+    # packages stay until the last role is gone
+    succeed(here.play("uninstall", bench_dbms_roles=["redis"]))
+    assert list(json.loads(dbms.shell(f"cat {RECORD}"))["claims"]) == ["postgresql"]
+    assert holds(dbms, "test -e /usr/lib/postgresql/15/bin/postgres")
 
     # what somebody made since is theirs: nothing goes with it, and nothing of theirs goes
     dbms.shell("useradd ada && echo theirs > /etc/theirs")
@@ -104,80 +138,84 @@ def test_packages_come_and_go_and_the_host_is_as_it_was(site: Callable[..., Site
     assert succeed(here.play("uninstall")).changed == 0
 
 
-def test_a_wheel_comes_from_the_controller_and_needs_no_root(site: Callable[..., Site]) -> None:
-    here = site("plain")
-    before = here.snapshots()
-    succeed(here.play("site"))
-    assert succeed(here.play("site")).changed == 0
-    succeed(here.play("verify"))
-
-    dbms, loader = here.hosts
-    cache = "/home/plain/.cache/benchctl"
-    descriptor = json.loads(dbms.shell(f"cat {cache}/instances/postgresql-default/descriptor.json"))
-    assert descriptor["target"]["host"] == dbms.address
-    assert descriptor["settings"]["base"]["listen_addresses"] == dbms.address
-    hba = dbms.shell(f"cat {cache}/instances/postgresql-default/pg_hba.conf").splitlines()
-    assert hba == ["local all bench trust", f"host all bench {loader.address}/32 scram-sha-256"]
-    secret = dbms.shell(f"stat -c %a {cache}/secrets/postgresql; cat {cache}/secrets/postgresql").split()
-    assert secret[0] == "600"
-    assert loader.shell(f"stat -c %a {cache}/loaders/pgbench/pgpass").strip() == "600"
-    assert secret[1] not in json.dumps(descriptor)
-    program = json.loads(loader.shell(f"cat {cache}/loaders/pgbench/descriptor.json"))
-    assert program["processors"] == int(loader.shell("nproc"))
-
-    measured = succeed(here.play("benchmark", pgbench_duration=1, pgbench_scale=1))
-    assert "tps = " in measured.text
-    assert secret[1] not in measured.text
-
-    succeed(here.play("uninstall"))
-    assert here.snapshots() == before
-    for host in here.hosts:
-        assert not has_server(host, cache)
-
-
-def test_redis_that_was_there_before_stays(site: Callable[..., Site]) -> None:
-    here = site("root", **REDIS)
-    before = here.snapshots()
-    succeed(here.play("site", "--check"))
-    succeed(here.play("site"))
-    assert succeed(here.play("site")).changed == 0
-    succeed(here.play("verify"))
-    measured = succeed(
-        here.play("benchmark", redis_benchmark_requests=1000, redis_settings={"maxmemory": "64mb"})
-    )
-    assert '"GET"' in measured.text
-    assert here.hosts[0].shell("pgrep -c redis-server || true").strip() == "0"
-    succeed(here.play("uninstall"))
-    assert here.snapshots() == before
-
-
-def test_what_a_distribution_does_not_have_is_said_before_anything_is_done(site: Callable[..., Site]) -> None:
-    here = site("bench", postgresql_source="package")
-    refused = here.play("dbms")
+def check_refusals(here: Site) -> None:
+    """What cannot be done is said before anything is done."""
+    refused = here.play("dbms", postgresql_version="18")
     assert refused.code != 0
     assert 'PostgreSQL 18 is wanted, but Debian 12 has 15. Ask for version "15"' in words(refused)
-    refused = here.play("dbms", bench_dbms_roles=["redis"], redis_version="8")
+    refused = here.play("dbms", **REDIS, redis_version="8")
     assert "Redis 8 is wanted; Debian 12 has 7." in words(refused)
-    assert here.hosts[0].shell("ls /var/lib/benchctl 2>&1 || true").startswith("ls: cannot access")
-
-
-def test_without_root_packages_are_refused_with_the_reason(site: Callable[..., Site]) -> None:
-    here = site("plain", **PACKAGE)
-    refused = here.play("dbms")
+    refused = here.play("dbms", ansible_user="plain")
     assert refused.code != 0
     assert "sudo" in words(refused)
 
 
-def test_packages_stay_until_the_last_role_is_gone(site: Callable[..., Site]) -> None:
-    here = site("root", **PACKAGE)
-    dbms = here.hosts[0]
+def check_packages(here: Site) -> None:
+    """The programs are there, and no service of the distribution runs or will."""
+    dbms, loader = here.hosts
+    assert holds(dbms, "test -e /usr/lib/postgresql/15/bin/postgres -a -e /usr/bin/redis-server")
+    assert dbms.shell("ls -A /etc/postgresql /var/lib/postgresql").split() == [
+        "/etc/postgresql:",
+        "/var/lib/postgresql:",
+    ]
+    for unit in ("postgresql", "redis-server"):
+        assert dbms.shell(f"systemctl is-enabled {unit} || true").strip() == "disabled"
+        assert dbms.shell(f"systemctl is-active {unit} || true").strip() == "inactive"
+    assert not holds(dbms, "pgrep -x 'postgres|redis-server'")
+    assert not holds(dbms, "test -e /usr/sbin/policy-rc.d")
+    installed = json.loads(loader.shell(f"cat {RECORD}"))["packages"]
+    assert [name for name in installed if name.startswith("redis")] == []
+
+
+def test_without_root_programs_come_from_the_controller_or_a_prefix(site: Callable[..., Site]) -> None:
+    here = site("plain", **ROOTLESS)
+    dbms, loader = here.hosts
     before = here.snapshots()
     succeed(here.play("site"))
-    kept = here.play("uninstall", bench_dbms_roles=[])
-    assert kept.code == 0
-    assert has_server(dbms, "/usr/lib/postgresql/15/bin/postgres")
+    assert succeed(here.play("site")).changed == 0
+    succeed(here.play("verify"))
+    secret = check_network(here)
 
-    record = json.loads(dbms.shell("cat /var/lib/benchctl/packages.json"))
-    assert list(record["claims"]) == ["postgresql"]
+    measured = succeed(here.play("benchmark", pgbench_duration=1, pgbench_scale=1))
+    assert "tps = " in measured.text
+    assert secret not in measured.text
+
+    # a measurement that was killed leaves a server behind; the next one starts with its own
+    running = "pgrep -x redis-server"
+    endless = {**REDIS, "redis_benchmark_requests": 1_000_000_000}
+    here.play_until(lambda: holds(loader, "pgrep -x redis-benchmark"), "it measures", "benchmark", **endless)
+    assert holds(dbms, running)
+    stale = dbms.shell(running).split()
+    options = {"redis_benchmark_requests": 1000, "redis_settings": {"maxmemory": "64mb"}}
+    assert '"GET"' in succeed(here.play("benchmark", **REDIS, **options)).text
+    assert not holds(dbms, running), stale
+
     succeed(here.play("uninstall"))
     assert here.snapshots() == before
+    for host in here.hosts:
+        assert not holds(host, f"test -e {CACHE}")
+
+
+CACHE = "/home/plain/.cache/benchctl"
+
+
+def check_network(here: Site) -> str:
+    """Who may reach the servers, and how; gives the password."""
+    dbms, loader = here.hosts
+    descriptor = json.loads(dbms.shell(f"cat {CACHE}/instances/postgresql-default/descriptor.json"))
+    assert descriptor["target"]["host"] == dbms.address
+    assert descriptor["settings"]["base"]["listen_addresses"] == dbms.address
+    hba = dbms.shell(f"cat {CACHE}/instances/postgresql-default/pg_hba.conf").splitlines()
+    assert hba == ["local all bench trust", f"host all bench {loader.address}/32 scram-sha-256"]
+    mode, secret = dbms.shell(
+        f"stat -c %a {CACHE}/secrets/postgresql; cat {CACHE}/secrets/postgresql"
+    ).split()
+    assert mode == "600"
+    assert loader.shell(f"stat -c %a {CACHE}/loaders/pgbench/pgpass").strip() == "600"
+    assert secret not in json.dumps(descriptor)
+    program = json.loads(loader.shell(f"cat {CACHE}/loaders/pgbench/descriptor.json"))
+    assert program["processors"] == int(loader.shell("nproc"))
+    base = json.loads(dbms.shell(f"cat {CACHE}/instances/redis-default/descriptor.json"))["settings"]["base"]
+    assert base["bind"] == dbms.address
+    assert {"-@admin", "-@dangerous", "+config|get"} <= set(base["user"].split())
+    return secret
