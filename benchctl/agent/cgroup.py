@@ -56,14 +56,12 @@ class Cgroups:
         return folder
 
     def members(self, owner: str) -> List[int]:
-        """Return the processes of an owner."""
-        folder = self._folder(owner)
-        try:
-            return (
-                [] if folder is None else [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
-            )
-        except OSError:
-            return []
+        """Return the processes of an owner; never this one, of which a thread may be there for a moment."""
+        found: List[int] = []
+        if self._root is not None:
+            with contextlib.suppress(OSError):
+                found = [int(pid) for pid in (self._folder(owner) / "cgroup.procs").read_text().split()]
+        return [pid for pid in found if pid != os.getpid()]
 
     def kill(self, owner: str) -> None:
         """Kill all of an owner at once, where the kernel can (5.14)."""

@@ -62,15 +62,14 @@ class Hold:
         newborn = birth.Birth(path, program)
         try:
             pid = newborn.pid
-            seized = not _ptrace(_SEIZE, pid, None, _EXITKILL | _TRACEEXEC)
-            if not seized:
-                os.kill(pid, signal.SIGKILL)
+            if _ptrace(_SEIZE, pid, None, _EXITKILL | _TRACEEXEC):
+                os.kill(pid, signal.SIGKILL)  # while it waits: its number is still its own
             newborn.proceed()
-            if not (seized and _is_stopped(pid)):
-                if failure := newborn.failure():
-                    raise OSError(failure, os.strerror(failure), program.argv[0])
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            stopped = _is_stopped(pid)
+            failure = newborn.failure()  # it has been executed, or has ended
+            if failure:
+                raise OSError(failure, os.strerror(failure), program.argv[0])
+            if not stopped:
                 raise subprocess.SubprocessError("it cannot be held")
         finally:
             newborn.close()
@@ -97,12 +96,16 @@ class Hold:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Wait for its exec; say whether it came to that."""
-    try:
-        _, status = os.waitpid(pid, _WALL)
-    except ChildProcessError:  # it ended, and who bore it has seen that
-        return False
-    return status >> 8 == _EXEC_STOP
+    """Wait for a traced process's exec; say whether it came to that. Otherwise it has ended."""
+    with contextlib.suppress(ChildProcessError):  # who bore it has seen its end
+        while True:
+            _, status = os.waitpid(pid, _WALL)
+            if not os.WIFSTOPPED(status):
+                return False
+            if status >> 8 == _EXEC_STOP:
+                return True
+            os.kill(pid, signal.SIGKILL)  # stopped by a signal before its exec
+    return False
 
 
 def holdable(argv: List[str], environment: Mapping[str, str]) -> List[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchctl.agent import birth, hold, probe, surroundings, task
+from benchctl.agent import birth, cgroup, hold, probe, surroundings, task
 from benchctl.agent.context import Context
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.tree import Tree, below, walk
@@ -212,3 +212,11 @@ def test_a_marker_is_found_in_a_log_that_begins_with_it(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     log.write_bytes(probe.mark("a") + b"first\n")
     assert log.read_bytes()[probe.last_start(log) :] == b"first\n"
+
+
+def test_a_supervisor_whose_thread_is_in_a_task_s_cgroup_is_no_member_of_it(tmp_path: Path) -> None:
+    found = cgroup.Cgroups(tmp_path)
+    folder = found.home("t1")
+    assert folder is not None
+    (folder / "cgroup.procs").write_text(f"{os.getpid()}\n1\n")
+    assert found.members("t1") == [1]
