@@ -113,7 +113,9 @@ class Whole(Shell):
         for child in self.children:
             if child.poll() is None:
                 child.kill()
-                child.communicate()
+                child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
         if any(traces(host) for host in self.hosts):
             for run in self.workspace.glob("runs/*"):
                 subprocess.run([PROGRAM, "destroy", run], env=self.environment, check=False)
