@@ -78,7 +78,7 @@ def test_a_dbms_that_is_killed_in_mid_trial_fails_the_trial(lab: Lab, site: Site
     assert "in mid-trial" in output
     whole.clean()
     assert list(whole.status()["trials_failed"]) == ["1"]
-    assert list(whole.only_run.glob("hosts/pg/logs/**/*.log"))
+    assert "database system is ready to accept connections" in output  # its last lines
 
 
 @pytest.mark.parametrize("name", ["pg", "left"])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.lab.host import LabHost
     from tests.lab.lab import Lab
 
-PATIENCE = 60.0
+PATIENCE = 90.0
 DRIVER = Path(__file__).with_name("driver.py")
 
 # The load says that it began, waits for the file /lab/go, which the test makes from outside, and says that it
