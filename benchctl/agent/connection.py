@@ -12,9 +12,9 @@ import threading
 from typing import Optional
 
 from benchctl.agent import files
-from benchctl.agent.context import Json
 from benchctl.agent.layout import LINE_LIMIT
 from benchctl.agent.session import Session
+from benchctl.agent.wire import Json
 
 _RUN_ENDED = b"\0"
 

@@ -3,10 +3,8 @@
 Owns the state of a run on this host in memory: the supervisor's for its life, a direct verb's for one act.
 """
 
-import os
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
+from typing import TYPE_CHECKING, Dict, List, Optional, Union
 
 from benchctl.agent import layout, process
 from benchctl.agent.process import Foreign, Process, Reaper
@@ -17,8 +15,8 @@ if TYPE_CHECKING:
     from benchctl.agent.sources import Sources
     from benchctl.agent.task import Task
     from benchctl.agent.watch import Watch
+    from benchctl.agent.wire import Json
 
-Json = Dict[str, Any]
 Handle = Union[Process, Foreign]
 
 
@@ -35,7 +33,7 @@ class Context:
         self.reaper = Reaper(run)
         self.lock = threading.Lock()
         self.services: Dict[str, Handle] = {}  # instance -> its process, in the order of starts
-        self.descriptors: Dict[str, Union[str, Json]] = {}  # instance -> descriptor, to stop it at the end
+        self.descriptors: Dict[str, Union[str, "Json"]] = {}  # instance -> descriptor, to stop it at the end
         self.log_starts: Dict[str, int] = {}  # instance -> where its last start's output begins in its log
         self.tasks: Dict[str, "Task"] = {}
         self.watches: Dict[str, "Watch"] = {}
@@ -80,13 +78,3 @@ class Context:
         layout.private_folder(self.runtime.parent)
         layout.private_folder(self.runtime)
         self.work.mkdir(parents=True, exist_ok=True)
-
-
-def boot_id() -> str:
-    """Return the kernel's name for this boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def state_of(pid: int) -> Json:
-    """Return what identifies a process for good: number, birth and boot."""
-    return {"pid": pid, "birth": process.birth_of(pid), "boot_id": boot_id(), "uid": os.getuid()}

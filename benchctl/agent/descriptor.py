@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Union
 
-from benchctl.agent.context import Context, Json
+from benchctl.agent.context import Context
 from benchctl.agent.layout import NOBODY, check_name
 from benchctl.agent.process import Setting
 from benchctl.agent.refusal import RefusalError
+from benchctl.agent.wire import Json
 
 SCHEMA = 1
 _RUN_AS = ("self", "userns", "nobody")

@@ -13,9 +13,10 @@ import threading
 from pathlib import Path
 from typing import BinaryIO, Dict, Iterator, Optional
 
-from benchctl.agent.context import Context, Json
+from benchctl.agent.context import Context
 from benchctl.agent.layout import LINE_LIMIT, below, check_name
 from benchctl.agent.refusal import RefusalError
+from benchctl.agent.wire import Json
 
 SIZE_LIMIT = 64 << 30  # bytes of a file that is sent here
 _CHUNK = 1 << 20

@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
-from benchctl.agent.context import Context, Json
+from benchctl.agent.context import Context
 from benchctl.agent.software import redacted, software
+from benchctl.agent.wire import Json
 
 _FILES = {
     "boot.id": "/proc/sys/kernel/random/boot_id",

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
 from benchctl.agent import service
-from benchctl.agent.context import Context, Json
+from benchctl.agent.context import Context
 from benchctl.agent.descriptor import Descriptor, fill
 from benchctl.agent.layout import NOBODY, check_name
 from benchctl.agent.process import Setting
 from benchctl.agent.refusal import RefusalError
+from benchctl.agent.wire import Json
 
 IMAGES_KEPT = 16  # beyond these the least recently used go
 PREPARE_TIMEOUT = 3600.0

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Iterator, Optional
 
 from benchctl.agent import process
-from benchctl.agent.context import Json, boot_id, state_of
+from benchctl.agent.process import boot_id, state_of
 from benchctl.agent.refusal import RefusalError
+from benchctl.agent.wire import Json
 
 _RECORD = "lease.json"
 

@@ -14,8 +14,10 @@ from types import MappingProxyType
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple, Union
 
 from benchctl.agent import files, fingerprint, image, process, service, task, watch
-from benchctl.agent.context import Context, Json, boot_id
+from benchctl.agent.context import Context
+from benchctl.agent.process import boot_id
 from benchctl.agent.refusal import RefusalError
+from benchctl.agent.wire import Json
 
 PROTOCOL = 2
 _Type = Union[type, Tuple[type, ...]]

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, Optional
 
-from benchctl.agent.context import Json
 from benchctl.agent.refusal import RefusalError
+from benchctl.agent.wire import Json
 
 ATTEMPT = 5.0  # seconds that one attempt over the network may take
 LOG_LIMIT = 1 << 20  # bytes of a log that one look reads at most

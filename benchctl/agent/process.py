@@ -31,6 +31,7 @@ from benchctl.agent.birth import Program
 from benchctl.agent.cgroup import Cgroups
 from benchctl.agent.layout import MARKER, NOBODY, OWNER_TAG
 from benchctl.agent.refusal import RefusalError
+from benchctl.agent.wire import Json
 
 if TYPE_CHECKING:
     from benchctl.agent.hold import Hold
@@ -234,6 +235,16 @@ def birth_of(pid: int) -> int:
     Raises ProcessLookupError.
     """
     return int(stat_of(pid)[19])
+
+
+def boot_id() -> str:
+    """Return the kernel's name for this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def state_of(pid: int) -> Json:
+    """Return what identifies a process for good: number, birth and boot."""
+    return {"pid": pid, "birth": birth_of(pid), "boot_id": boot_id(), "uid": os.getuid()}
 
 
 def stat_of(pid: int) -> List[bytes]:

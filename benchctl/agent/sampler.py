@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Optional, Set
 
 from benchctl.agent import surroundings
-from benchctl.agent.context import Json
 from benchctl.agent.sources import Sources, open_cgroup, read_file
 from benchctl.agent.tree import TICK, Seen, Tree, below, walk
+from benchctl.agent.wire import Json
 
 SCHEMA = 2
 BUSIEST = 10  # foreign processes that a sample names

@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Union
 
-from benchctl.agent import context as contexts
 from benchctl.agent import layout, probe, process
-from benchctl.agent.context import Context, Handle, Json
+from benchctl.agent.context import Context, Handle
 from benchctl.agent.descriptor import Descriptor
 from benchctl.agent.process import Setting
 from benchctl.agent.refusal import RefusalError
+from benchctl.agent.wire import Json
 
 COMMAND_TIMEOUT = 60.0  # seconds for a short command whose descriptor states no limit
 OUTPUT_LIMIT = 1 << 20  # bytes of a short command's output that are read
@@ -314,7 +314,7 @@ def _remember(context: Context, found: Descriptor, handle: process.Process, log_
         context.descriptors[found.instance] = found.given
         context.log_starts[found.instance] = log_start
     with contextlib.suppress(ProcessLookupError):  # it may be dead already; the wait for it will say so
-        (found.work / _STATE).write_text(json.dumps(contexts.state_of(handle.pid)))
+        (found.work / _STATE).write_text(json.dumps(process.state_of(handle.pid)))
 
 
 def _forget(context: Context, found: Descriptor) -> None:
@@ -328,7 +328,7 @@ def _forget(context: Context, found: Descriptor) -> None:
 def _recall(found: Descriptor) -> Optional[Handle]:
     try:
         state = json.loads((found.work / _STATE).read_bytes())
-        if state["boot_id"] != contexts.boot_id():
+        if state["boot_id"] != process.boot_id():
             return None
         return process.Foreign(state["pid"], state["birth"])
     except (OSError, ValueError, KeyError):

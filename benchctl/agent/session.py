@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional, Set
 
 if TYPE_CHECKING:
     from benchctl.agent.connection import Connection
-    from benchctl.agent.context import Json
+    from benchctl.agent.wire import Json
 
 REPLIES_KEPT = 128
 

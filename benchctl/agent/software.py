@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import List, Optional
 
-from benchctl.agent.context import Json
+from benchctl.agent.wire import Json
 
 _SECONDS = 2.0  # for each program that is asked; one that hangs is a fact that is missing
 _ENVIRONMENT = ("LANG", "LC_ALL", "TZ", "LD_PRELOAD", "LD_LIBRARY_PATH", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Dict, FrozenSet, List, Optional
 
 from benchctl.agent import surroundings
-from benchctl.agent.context import Json
+from benchctl.agent.wire import Json
 
 _READ = 1 << 14  # bytes: larger buffers cost more than the reading
 _SURELY_WHOLE = 3072  # bytes: the kernel hands out some files by the page

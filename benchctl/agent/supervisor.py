@@ -21,11 +21,13 @@ from typing import Callable, Dict, Optional
 from benchctl.agent import attach, files, ops
 from benchctl.agent.cgroup import Cgroups, delegated
 from benchctl.agent.connection import Connection
-from benchctl.agent.context import Context, Json, state_of
+from benchctl.agent.context import Context
 from benchctl.agent.layout import LINE_LIMIT, lease_folder
 from benchctl.agent.lease import Lease
+from benchctl.agent.process import state_of
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.session import Session
+from benchctl.agent.wire import Json
 
 REQUESTS_LIMIT = 64  # under way at once
 CONNECTIONS_LIMIT = 32

@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import Deque, Dict, List, NamedTuple, Optional, Tuple
 
-from benchctl.agent.context import Json
+from benchctl.agent.wire import Json
 
 KMSG_TEXTS = 5  # of the newest kernel messages that a sample shows
 _KMSG_RECORDS = 20_000  # that are read at once at most

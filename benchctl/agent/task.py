@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 from benchctl.agent import files, hold, layout, process
-from benchctl.agent.context import Context, Handle, Json
+from benchctl.agent.context import Context, Handle
 from benchctl.agent.process import Process, Setting
 from benchctl.agent.refusal import RefusalError
+from benchctl.agent.wire import Json
 
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 OUTPUT_LIMIT = 1 << 30  # bytes of stdout and stderr together

@@ -8,7 +8,7 @@ import contextlib
 import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Set
 
-from benchctl.agent.context import Json
+from benchctl.agent.wire import Json
 
 TICK = os.sysconf("SC_CLK_TCK")
 PROCESSES_LIMIT = 64  # of a tree that are read between edges: more would cost more than it tells

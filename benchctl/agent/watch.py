@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import List, NamedTuple, Optional
 
 from benchctl.agent import layout
-from benchctl.agent.context import Context, Handle, Json
+from benchctl.agent.context import Context, Handle
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.sampler import Sampler
 from benchctl.agent.sources import Sources
 from benchctl.agent.task import Task
+from benchctl.agent.wire import Json
 
 SAMPLES = "host.samples"
 _START_LIMIT = 1.0  # seconds in which the task that starts with the watch should have begun

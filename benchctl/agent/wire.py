@@ -1,0 +1,5 @@
+"""The form of all that goes between controller and agent, and of all that the agent stores."""
+
+from typing import Any, Dict
+
+Json = Dict[str, Any]
