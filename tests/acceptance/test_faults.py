@@ -280,7 +280,7 @@ def test_a_copy_elsewhere_reports_the_same_and_names_what_was_tampered_with(
     shutil.copytree(warm_run, copy)
     shell.run("report", str(copy), "--recompute")
     assert (copy / "summary.json").read_bytes() == (warm_run / "summary.json").read_bytes()
-    (log,) = copy.glob("trials/0001/raw/localhost/tx.*")
+    log = min(copy.glob("trials/0001/raw/localhost/tx.*"))  # one for each thread
     os.truncate(log, log.stat().st_size // 2)
     error = shell.run("report", str(copy), "--recompute", code=1).stderr
     assert str(log) in error

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = str(ROOT / "experiments" / "stages-example.yml")
 SHORT = ("--set=design.blocks=1",)
 LOCAL = ("--set=hosts={provider: local}", *SHORT)
+pytestmark = pytest.mark.xdist_group("stages-example")  # its ports are the example's own
 TOY = Path(__file__).parents[1] / "cases" / "stages" / "redis-server"
 
 

@@ -101,9 +101,10 @@ def test_a_host_that_was_restarted_is_not_taken_for_the_old_one(
     waiting = agent.submit("await", task="t1")
     getattr(host, way)()
     host.start()
-    with pytest.raises(AgentError) as caught:
-        waiting.result(LIMIT)
-    assert f"{host.name}: " in caught.value.detail
+    try:
+        assert waiting.result(LIMIT)["exit"] != 0  # an orderly shutdown may leave time to say so
+    except AgentError as error:
+        assert f"{host.name}: " in error.detail  # noqa: PT017 - either is right
     with pytest.raises(AgentError, match="there is no task t1"):
         agents(host).call("await", timeout=LIMIT, task="t1")
 

@@ -15,7 +15,7 @@ from benchctl.results import files
 from tests.unit.test_pipeline import World, entries_of_a_whole_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -72,10 +72,10 @@ def test_a_file_that_finds_no_room_ends_the_run_by_name(
     world = World(tmp_path)
     real = files.write_atomically
 
-    def write(path: Path, data: bytes) -> None:
+    def write(path: Path, data: bytes, *, after: Iterable[Path] = ()) -> None:
         if path.name == name:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        real(path, data)
+        real(path, data, after=after)
 
     with monkeypatch.context() as patch:
         patch.setattr("benchctl.results.store.write_atomically", write)
