@@ -19,6 +19,7 @@ from benchctl.agent.wire import Json
 
 SAMPLES = "host.samples"
 _START_LIMIT = 1.0  # seconds in which the task that starts with the watch should have begun
+_AFTER = 0.005  # seconds after its start at which the first sample of a task comes, so as not to make it late
 
 
 class Moment(NamedTuple):
@@ -77,12 +78,15 @@ class Watch:
             for moment, following in zip(self._moments, [*self._moments[1:], None]):  # noqa: B905 - equal, 3.9
                 if following and not moment.edge and following.at <= time.monotonic():
                     continue  # behind: what is missed is not made up
-                if not self._await(moment.at):
+                first = not sampler.taken and self._task is not None
+                if not self._await(moment.at + _AFTER if first else moment.at):
+                    if first and time.monotonic() >= moment.at:
+                        self._take(sampler, moment, edge=moment.edge)
                     if sampler.taken:
                         self._take(sampler, moment, edge=True)
                     return
-                if not sampler.taken and self._task is not None:
-                    self._task.begun.wait(_START_LIMIT)  # a sample at its very start would make it late
+                if first and self._task is not None:
+                    self._task.begun.wait(_START_LIMIT)
                 self._take(sampler, moment, edge=moment.edge)
         finally:
             sampler.close()

@@ -265,7 +265,7 @@ class StageRunner:
         failures: list[BenchctlError] = []
         with hold.ending(end):
             clocks = fleet.clocks(ids)
-            at = timer() + lead(fleet.round_trip)
+            at = timer() + lead(fleet.round_trip, len(hosts))
             for host, launched in ids.items():
                 fleet[host].submit("go", task=launched, at=at + clocks[host].offset)
             replies = fleet.stream(

@@ -6,7 +6,9 @@ which commands run where.
 Every load is loaded and stopped before its first instruction, then told a T0 that lies a little ahead, in
 its own host's CLOCK_MONOTONIC; nothing that the network does after that changes the start. The lead: two of
 the largest recent round trips and a millisecond were enough in all trials of the prototype, one was late in
-most; over long ways one round trip and three milliseconds do. A try after a late one has four times as long.
+most; over long ways one round trip and three milliseconds do. On top of that each host has time to hear all
+that it is told, for a host that is still reading at T0 starts late. A try after a late one has four times as
+long.
 A load that waits for no other is not held: it begins when it is there, and its own start is T0.
 """
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from benchctl.benchmark.attempt import Attempt
     from benchctl.benchmark.protocol import Clock, Pending
 
+TELLING = 0.003  # seconds for each host: what is still being said and read at T0 makes the starts uneven
 ROUNDS = 5  # tries, while a host learns of T0 too late
 PATIENCE = 4  # how many times the lead of the try before
 GRACE = 30.0  # seconds that a load may need beyond its window to connect, write its log and end
@@ -153,7 +156,7 @@ class _Round:
 
     def _lead(self) -> float:
         """Seconds from now to T0."""
-        return self._patience * lead(self._fleet.round_trip)
+        return self._patience * lead(self._fleet.round_trip, len(self._fleet))
 
     def _release(self, at: float, clocks: Mapping[str, Clock]) -> dict[str, Pending]:
         """Say when to start; return what to await."""
@@ -277,9 +280,9 @@ class _Round:
         self._tell("unwatch", self._fleet, watch=self._task)
 
 
-def lead(trip: float) -> float:
-    """Seconds from now to T0, for the largest recent round trip to any host."""
-    return min(2 * trip + 0.001, trip + 0.003)
+def lead(trip: float, hosts: int) -> float:
+    """Seconds from now to T0, for the largest recent round trip to any host, and what each has to be told."""
+    return min(2 * trip + 0.001, trip + 0.003) + TELLING * hosts
 
 
 def _start(at: float, ran: tuple[Ran, ...], timing: Timing) -> Start:

@@ -14,6 +14,7 @@ from benchctl.benchmark.cancel import Cancel
 from benchctl.benchmark.executor import run_trials
 from benchctl.benchmark.fleet import Fleet
 from benchctl.benchmark.images import build_images
+from benchctl.benchmark.together import TELLING
 from benchctl.errors import AgentError, ConnectionLostError, InterruptedRunError
 from benchctl.journal import Journal
 from benchctl.model.event import Message, TrialFailed
@@ -101,7 +102,7 @@ def rig(tmp_path: Path) -> Rig:
 def test_every_load_is_told_the_same_instant_in_its_own_host_s_clock(rig: Rig) -> None:
     trial = rig.run()
     assert trial is not None
-    lead = 2 * 0.001 + 0.001
+    lead = 2 * 0.001 + 0.001 + 3 * TELLING
     assert {h: rig.args(h, "go")[0]["at"] for h in ("l1", "l2")} == {
         h: pytest.approx(NOW + lead + OFFSETS[h]) for h in ("l1", "l2")
     }
@@ -118,9 +119,9 @@ def test_windows_are_in_the_hosts_own_clocks_and_the_trial_s_in_the_controller_s
     trial = rig.run()
     assert trial is not None
     assert trial.host == "db"
-    assert trial.window.start == pytest.approx(DAY + 0.003, abs=1e-5)
+    assert trial.window.start == pytest.approx(DAY + 0.003 + 3 * TELLING, abs=1e-5)
     for load in trial.loads:
-        assert load.window.start == pytest.approx(DAY + DAYS[load.host] + 0.003, abs=1e-5)
+        assert load.window.start == pytest.approx(DAY + DAYS[load.host] + 0.003 + 3 * TELLING, abs=1e-5)
 
 
 def test_each_host_has_its_raw_files_and_its_findings(rig: Rig) -> None:
@@ -165,7 +166,8 @@ def test_a_late_host_repeats_the_load_with_more_patience(rig: Rig) -> None:
     trial = rig.run()
     assert trial is not None
     leads = [args["at"] - NOW - OFFSETS["l1"] for args in rig.args("l1", "go")]
-    assert leads == [pytest.approx(0.003), pytest.approx(0.012), pytest.approx(0.048)]
+    first = 0.003 + 3 * TELLING
+    assert leads == [pytest.approx(first), pytest.approx(4 * first), pytest.approx(16 * first)]
     tasks = [args["task"] for args in rig.args("l1", "go")]
     assert len(set(tasks)) == 3
     assert [args["task"] for args in rig.args("l1", "cancel")] == tasks[:2]
