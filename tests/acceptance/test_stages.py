@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ import pytest
 from tests.lab.host import await_true
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.acceptance.conftest import Shell
     from tests.lab.host import LabHost
     from tests.lab.lab import Lab
@@ -22,12 +25,19 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = str(ROOT / "experiments" / "stages-example.yml")
 SHORT = ("--set=design.blocks=1",)
 LOCAL = ("--set=hosts={provider: local}", *SHORT)
-pytestmark = pytest.mark.xdist_group("stages-example")  # its ports are the example's own
 TOY = Path(__file__).parents[1] / "cases" / "stages" / "redis-server"
 
 
 @pytest.fixture
-def toy(cold_shell: Shell, tmp_path: Path) -> Path:
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The example's own ports on this machine, for one test at a time in whichever process."""
+    with (tmp_path_factory.getbasetemp().parent / "stages-example.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def toy(cold_shell: Shell, tmp_path: Path, ports: None) -> Path:
     """A redis-server that knows what the gateway asks of it, first on the PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
