@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import benchctl
-from tests.acceptance.conftest import QUICK, Shell
+from tests.acceptance.conftest import FAST, QUICK, Shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,21 +141,8 @@ def test_a_server_that_dies_at_its_start_shows_its_last_words(shell: Shell) -> N
 
 
 def test_an_own_program_is_measured_without_a_dbms(shell: Shell) -> None:
-    (shell.workspace / "mine.yml").write_text(
-        """
-name: mine
-workload:
-  role: command
-  run: >-
-    printf '{"throughput": 12.5}\\n'
-  parse: {json: true}
-factors:
-  side: {a: {}, b: {}}
-design: {blocks: 3}
-metrics: [{name: throughput, better: higher}]
-"""
-    )
-    result = json.loads(shell.run("run", "mine.yml", "--json").stdout)
+    (shell.workspace / "mine.yml").write_text(FAST)
+    result = json.loads(shell.run("run", "mine.yml", "--json", "--set=design.blocks=3").stdout)
     assert result["comparisons"][0]["effect"] == 0
     assert Path(shell.workspace / result["path"] / "report.html").exists()
     shell.nothing_left()

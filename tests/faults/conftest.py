@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,11 +13,13 @@ import pytest
 from benchctl.benchmark.connection import AgentConnection, connect
 from benchctl.errors import BenchctlError
 from benchctl.model.host import Host
+from tests.faults.whole import Whole
 from tests.lab.host import LabHost, await_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from tests.faults.whole import Site
 
 LIMIT = 60.0
 AGENTS = "ps -eo args | grep '[b]enchctl' || true"
@@ -73,3 +77,13 @@ def launch(agent: AgentConnection, task: str, script: str, **more: Any) -> str:
     argv = ["python3", "-c", script]
     agent.call("launch", **{"timeout": LIMIT, "task": task, "argv": argv, "cwd": cwd, "limit": 300, **more})
     return cwd
+
+
+@pytest.fixture
+def whole(site: Site, tmp_path: Path) -> Iterator[Whole]:
+    """A workspace and the real command on the hosts of the module's `site`."""
+    with tempfile.TemporaryDirectory(prefix="bt") as runtime:
+        made = Whole(tmp_path, Path(runtime))
+        yield made
+        site.mend()
+        made.close()

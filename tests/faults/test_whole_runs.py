@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole-runs")]
 CUTS = int(os.environ.get("BENCHCTL_TEST_CUTS", "8"))
-THOROUGH = pytest.mark.skipif(CUTS < 50, reason="BENCHCTL_TEST_CUTS=50 runs it, which takes minutes")
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +30,6 @@ def site(lab: Lab) -> Iterator[Site]:
     made = Site(lab, ("server", "left", "right"))
     yield made
     made.close()
-
-
-@pytest.fixture
-def whole(site: Site, tmp_path: Path) -> Iterator[Whole]:
-    with tempfile.TemporaryDirectory(prefix="bt") as runtime:
-        made = Whole(tmp_path, Path(runtime))
-        yield made
-        site.mend()
-        made.close()
 
 
 def check_finished(whole: Whole, count: int = 2) -> list[dict[str, Any]]:
@@ -56,7 +45,7 @@ def check_finished(whole: Whole, count: int = 2) -> list[dict[str, Any]]:
     return trials
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=THOROUGH)])
+@pytest.mark.parametrize("seconds", [5, 60])
 def test_a_trial_outlives_a_cut_cable(lab: Lab, site: Site, whole: Whole, seconds: int) -> None:
     whole.prepare(lab, site.groups, length=f"{seconds + 2}s", go=True)
     _, left, right = site.hosts

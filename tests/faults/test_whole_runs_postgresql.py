@@ -47,15 +47,6 @@ def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made.close()
 
 
-@pytest.fixture
-def whole(site: Site, tmp_path: Path) -> Iterator[Whole]:
-    with tempfile.TemporaryDirectory(prefix="bt") as runtime:
-        made = Whole(tmp_path, Path(runtime))
-        yield made
-        site.mend()
-        made.close()
-
-
 def groups(site: Site) -> dict[str, list[LabHost]]:
     server, *loaders = site.hosts
     return {"dbms": [server], "loader": loaders}
