@@ -5,14 +5,17 @@ Where there is none, nothing is done: adoption and marker find the processes the
 """
 
 import contextlib
+import errno
 import hashlib
 import os
+import time
 from pathlib import Path
 from typing import Iterator, List, Optional
 
 UNIT_PREFIX = "benchctl-"
 _ROOTS = ("", "unified", "systemd")  # below /sys/fs/cgroup: version 2, hybrid, systemd's named hierarchy
 _OWN = "supervisor"
+_RELEASE_LIMIT = 1.0  # seconds for the kernel to let go of a cgroup whose last process has ended
 _ACCOUNTED = ("memory", "io")  # not cpu: its controller would change how the measured are scheduled
 
 
@@ -74,14 +77,29 @@ class Cgroups:
                     os.close(handle)
 
     def remove(self, owner: str) -> None:
-        """Remove an owner's cgroup once it is empty."""
-        if self._root is not None:
+        """Remove an owner's cgroup, once all in it have ended, and those that they made below it."""
+        if self._root is None:
+            return
+        deadline = time.monotonic() + _RELEASE_LIMIT
+        for folder, _, _ in os.walk(self._folder(owner), topdown=False):
             with contextlib.suppress(OSError):
-                self._folder(owner).rmdir()
+                while not _removed(Path(folder)) and time.monotonic() < deadline:
+                    time.sleep(0.001)
 
     def _folder(self, owner: str) -> Path:
         plain = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in owner[:60])
         return (self._root or Path()) / f"{plain}.{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
+
+
+def _removed(folder: Path) -> bool:
+    """Remove a cgroup; False while the kernel has not let go of what ended in it. Raises OSError."""
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 def delegated() -> Optional[Path]:
