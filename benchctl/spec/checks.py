@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchctl.model.experiment import Become, LocalHosts
+from benchctl.model.experiment import Become, InventoryHosts, LocalHosts
 from benchctl.model.units import format_duration
 from benchctl.spec.levels import split, under
 from benchctl.spec.problems import Place, Problems, did_you_mean
@@ -92,7 +92,7 @@ class Checks:
 
     def _check_hosts(self) -> None:
         hosts = self._experiment.hosts
-        if isinstance(hosts, LocalHosts):
+        if not isinstance(hosts, InventoryHosts):
             return
         if not Path(hosts.path).exists():
             self._add(

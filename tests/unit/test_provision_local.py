@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.errors import SpecError
-from benchctl.model.experiment import Dbms, Experiment, Group, LocalHosts, Workload
+from benchctl.model.experiment import Dbms, Experiment, LocalHosts, Workload
+from benchctl.model.group import Group
 from benchctl.model.host import Host, Inventory
 from benchctl.provision import LocalProvisioner, from_ansible, to_ansible
 from benchctl.provision.fitness import examine
