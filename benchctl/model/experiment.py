@@ -9,6 +9,8 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, field
 
+from benchctl.model.aws import AwsHosts
+from benchctl.model.azure import AzureHosts
 from benchctl.model.group import Group
 from benchctl.model.lab import LabHosts
 from benchctl.model.record import Record, Scalar
@@ -89,7 +91,7 @@ class InventoryHosts(Record, frozen=True, kw_only=True, tag_field="provider", ta
     groups: dict[str, InventoryGroup] = field(default_factory=dict)
 
 
-Hosts = LocalHosts | InventoryHosts | LabHosts
+Hosts = LocalHosts | InventoryHosts | LabHosts | AwsHosts | AzureHosts
 
 
 class Tuning(Record, frozen=True, kw_only=True):

@@ -9,8 +9,11 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchctl.model.aws import AwsHosts
+from benchctl.model.azure import AzureHosts
 from benchctl.model.experiment import Become, InventoryHosts, LocalHosts
 from benchctl.model.units import format_duration
+from benchctl.spec.clouds import of_aws, of_azure
 from benchctl.spec.levels import split, under
 from benchctl.spec.problems import Place, Problems, did_you_mean
 
@@ -92,6 +95,9 @@ class Checks:
 
     def _check_hosts(self) -> None:
         hosts = self._experiment.hosts
+        if isinstance(hosts, AwsHosts | AzureHosts):
+            for complaint in of_aws(hosts) if isinstance(hosts, AwsHosts) else of_azure(hosts):
+                self._add(*complaint)
         if not isinstance(hosts, InventoryHosts):
             return
         if not Path(hosts.path).exists():

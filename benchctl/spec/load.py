@@ -31,20 +31,8 @@ if TYPE_CHECKING:
     from benchctl.model.role import Kind, RoleMeta
     from benchctl.spec.levels import Part
 
-_PROVIDER_KEYS = frozenset(
-    {
-        "region",
-        "instance_type",
-        "spot",
-        "disks",
-        "location",
-        "size",
-    }
-)
 LATER = {
-    "hosts": _PROVIDER_KEYS,
-    "hosts.groups.*": _PROVIDER_KEYS | {"tuning"},
-    "hosts.provider": frozenset({"aws", "azure"}),
+    "hosts.groups.*": frozenset({"tuning"}),
     "tuning.profile": frozenset({"repeatable", "peak", "/"}),
     "dbms": frozenset({"address"}),
 }

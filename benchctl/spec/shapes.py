@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 from msgspec import inspect
 
+from benchctl.model.aws import AwsHosts
+from benchctl.model.azure import AzureHosts
 from benchctl.model.experiment import Experiment, InventoryHosts, LocalHosts
 from benchctl.model.lab import LabHosts
 from benchctl.model.role import RoleMeta
@@ -130,6 +132,8 @@ def _hosts() -> Shape:
         "local": _of(inspect.type_info(LocalHosts)),
         "inventory": _of(inspect.type_info(InventoryHosts)),
         "lab": _of(inspect.type_info(LabHosts)),
+        "aws": _of(inspect.type_info(AwsHosts)),
+        "azure": _of(inspect.type_info(AzureHosts)),
     }
     provider = Field(
         Shape("choice", "where the hosts come from", choices=tuple(records)), default=next(iter(records))
@@ -148,13 +152,11 @@ def _hosts() -> Shape:
 
 def _of_others(name: str, records: Mapping[str, Shape]) -> dict[str, str]:
     """Return the keys that only other providers have, each with a word of whose it is."""
-    own = records[name].fields
-    return {
-        key: f"a key of provider: {other}"
-        for other, found in records.items()
-        for key in found.fields
-        if key not in own
-    }
+    whose: dict[str, list[str]] = {}
+    for other, found in records.items():
+        for key in found.fields.keys() - records[name].fields.keys():
+            whose.setdefault(key, []).append(other)
+    return {key: f"a key of provider: {', '.join(others)}" for key, others in whose.items()}
 
 
 def _stages(stages: Shape) -> Shape:
