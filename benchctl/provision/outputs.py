@@ -36,7 +36,9 @@ class StackHost(Record, frozen=True, kw_only=True):
     instance_type: str
     cpus: int | None = None
     zone: str = ""
-    price_per_hour: Annotated[float | None, Meta(ge=0, description="USD; None: not known")] = None
+    price_per_hour: Annotated[
+        Annotated[float, Meta(ge=0)] | None, Meta(description="USD; None: not known")
+    ] = None
     expires: float
 
 
