@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-unit lint types perf docs clean
+.PHONY: help setup engine quickstart test test-unit lint types perf docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ $(RUN): pyproject.toml constraints.txt
 $(DEV): $(RUN)
 	$(PIP) -e '.[dev]'
 	@touch $@
+
+engine: ## build the Pulumi engine, where it is not installed: only providers lab, aws and azure need it
+	@sh engine/build.sh
 
 quickstart: $(RUN) ## measure a real PostgreSQL under two settings and show the report
 	$(BIN)/benchctl run quickstart

@@ -16,6 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from benchctl.errors import EngineError
+from benchctl.provision.cache import cache_folder
+
 MIN_PYTHON = (3, 11)
 MIN_FREE = 2 * 1024**3  # bytes: an image, its clone and a run's raw files for the shipped experiments
 _PROBE_SECONDS = 10
@@ -31,7 +34,7 @@ class Check(NamedTuple):
 
 
 def examine(workspace: Path) -> list[Check]:
-    """Check system, Python, Ansible, SSH, PostgreSQL, who runs the server, workspace and free space."""
+    """Check system, Python, Ansible, SSH, PostgreSQL, who runs the server, Pulumi, workspace and free space."""
     return [
         _system(),
         _python(),
@@ -40,6 +43,7 @@ def examine(workspace: Path) -> list[Check]:
         _paramiko(),
         _postgresql(),
         _server_user(),
+        _engine(),
         _workspace(workspace),
         _space(workspace),
     ]
@@ -107,6 +111,29 @@ def _server_user() -> Check:
         )
     how = "a user namespace" if done.returncode == 0 else "nobody (user namespaces are refused)"
     return Check("server user", fit=True, found=f"root; the server runs in {how}")
+
+
+def _engine() -> Check:
+    """Only hosts that are made need it: its absence is told, and is no reason to be unfit."""
+    from benchctl.provision.engine import find_engine
+
+    try:
+        engine = find_engine()
+    except EngineError as error:
+        return Check("pulumi", fit=True, found=f"not for providers lab, aws, azure: {error.detail}")
+    plugins = ", ".join(sorted(_plugins(engine.own))) or "no provider plug-ins"
+    sdk = _version("pulumi")
+    found = f"{engine.version} ({engine.program}), Python package {sdk}, {plugins}"
+    return Check("pulumi", fit=True, found=found)
+
+
+def _plugins(own: bool) -> set[str]:  # noqa: FBT001 - one fact about the engine
+    """Return the provider plug-ins that the engine would find, as NAME VERSION."""
+    home = Path(
+        os.environ.get("PULUMI_HOME") or (cache_folder() / "pulumi" if own else Path.home() / ".pulumi")
+    )
+    folders = home.glob("plugins/resource-*-v*")
+    return {path.name.removeprefix("resource-").replace("-v", " ") for path in folders if path.is_dir()}
 
 
 def _workspace(workspace: Path) -> Check:

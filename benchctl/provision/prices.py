@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from benchctl.errors import UnfitError
+from benchctl.model.experiment import InventoryHosts, LocalHosts
+
+if TYPE_CHECKING:
+    from benchctl.model.experiment import Hosts
 
 
 def prices_file() -> Path:
@@ -38,3 +43,28 @@ def read_prices() -> dict[str, dict[str, float]]:
             f"{path} is no file of prices: {error}",
             remedy="write provider: {type: USD per hour}, such as aws: {c7i.metal-24xl: 4.28}",
         ) from error
+
+
+class Cost(NamedTuple):
+    """What one group of hosts costs; None where the price is not known."""
+
+    group: str
+    count: int
+    instance_type: str
+    per_hour: float | None  # USD, all hosts of the group
+
+
+def estimate(hosts: Hosts) -> list[Cost]:
+    """Return the cost of each group, by the user's prices; the lab's hosts cost nothing.
+
+    Raises UnfitError for a broken file of prices.
+    """
+    provider = str(type(hosts).__struct_config__.tag)
+    prices = read_prices().get(provider, {})
+    costs = []
+    for name, group in hosts.groups.items():
+        options = hosts if isinstance(hosts, LocalHosts | InventoryHosts) else hosts.of(name)
+        kind = getattr(options, "instance_type", None) or getattr(options, "size", None) or "container"
+        price = 0.0 if provider == "lab" else prices.get(str(kind))
+        costs.append(Cost(name, group.count, str(kind), None if price is None else price * group.count))
+    return costs

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from benchctl.errors import BenchctlError, EngineError, StackError, StackLockedError, UnfitError
-from benchctl.model.units import format_duration
 from benchctl.provision.cache import cache_folder
 from benchctl.provision.command import EngineCommand
 from benchctl.provision.engine import Engine, environment, find_engine
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from benchctl.model.host import Inventory
 
 GRACE = 3600.0  # seconds that hosts live longer than the run may take
-KEPT = 8 * 3600.0  # seconds that `--keep` gives them from then on
 _LAST_LINES = 30
 _OF_RESOURCES = re.compile(r"[-+~!]+\s+\S+:\S+:\S+ .*(created|deleted|updated|replaced|failed)")
 _LOCKED_BY = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
@@ -70,16 +68,23 @@ class StackProvisioner:
         """
         self.place = place
         self.provider = provider_of(hosts)
+        self.state = place.backend
+        self.expires = 0.0
         self._hosts = hosts
         self._say = say
         self._cancelled = cancelled
         self._unlock = unlock
 
+    def check(self) -> None:
+        """Raise EngineError without an engine, UnfitError for what the provider needs and this machine lacks."""
+        find_engine()
+        _automation()
+        provider_module(self.provider).check(self._hosts)
+
     def provision(self, experiment: Experiment) -> Inventory:
         """Make what is missing of the hosts; the same hosts when they are there.
 
-        Raises EngineError without an engine, UnfitError for what the provider needs, StackError with the
-        engine's own words; what was made until then is in the state.
+        Raises StackError with the engine's own words; what was made until then is in the state.
         """
         return self.up(time.time() + experiment.limits.run + GRACE)
 
@@ -95,6 +100,7 @@ class StackProvisioner:
                 raise
             self._say(f"{error.detail}\nonce more, as the provider allows it")
             outputs = self._up(other)
+        self.expires = expires
         self.place.pin(outputs.get(PINNED, {}))
         groups = read_outputs(outputs)
         return to_inventory(groups, identity_file=self.place.key, known_hosts=self.place.known_hosts)
@@ -140,8 +146,6 @@ class StackProvisioner:
         """Give the run's stack, with the request as its configuration where something is to be made."""
         engine = find_engine()
         automation = _automation()
-        if request is not None:
-            provider_module(self.provider).check(self._hosts)
         variables = self._environment(engine)
         work = self.place.work.absolute()
         work.mkdir(parents=True, exist_ok=True)
@@ -295,11 +299,6 @@ def _last_words(said: str) -> str:
     text = after.partition("\nResources:")[0] if found else said
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return "\n".join(lines[-_LAST_LINES:])
-
-
-def describe_expiry(expires: float) -> str:
-    """Return when hosts go, for people."""
-    return f"in {format_duration(max(0.0, expires - time.time()))}"
 
 
 def _user() -> str:
