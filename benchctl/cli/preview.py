@@ -45,7 +45,7 @@ def preview(experiment: str, sets: tuple[str, ...], roles_paths: tuple[Path, ...
     costs = estimate(spec.experiment.hosts)
     for cost in costs:
         price = "price not known" if cost.per_hour is None else f"{cost.per_hour:.2f} USD/h"
-        click.echo(f"  {cost.group}: {cost.count} × {cost.instance_type}, {price}")
+        click.echo(f"  {cost.group}: {cost.hosts} × {cost.instance_type}, {price}")
     length = format_duration(plan.expected_seconds)
     click.echo(_total(costs, plan.expected_seconds, length, str(prices_file())))
 

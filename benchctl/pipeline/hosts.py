@@ -1,4 +1,4 @@
-"""Hosts that are made for a run: made, given more time, taken away; the journal has it before the engine acts.
+"""Hosts that are made for a run: made, given more time, taken away; the journal has it before it happens.
 
 Owns what the journal says of them. Must not know how they are made.
 """

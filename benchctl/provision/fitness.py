@@ -34,7 +34,7 @@ class Check(NamedTuple):
 
 
 def examine(workspace: Path) -> list[Check]:
-    """Check system, Python, Ansible, SSH, PostgreSQL, who runs the server, Pulumi, workspace and free space."""
+    """Check system, Python, Ansible, SSH, PostgreSQL, the server's user, Pulumi, workspace and free space."""
     return [
         _system(),
         _python(),

@@ -49,7 +49,7 @@ class Cost(NamedTuple):
     """What one group of hosts costs; None where the price is not known."""
 
     group: str
-    count: int
+    hosts: int
     instance_type: str
     per_hour: float | None  # USD, all hosts of the group
 

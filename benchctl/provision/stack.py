@@ -76,7 +76,7 @@ class StackProvisioner:
         self._unlock = unlock
 
     def check(self) -> None:
-        """Raise EngineError without an engine, UnfitError for what the provider needs and this machine lacks."""
+        """Raise EngineError without an engine, UnfitError for what else is missing here."""
         find_engine()
         _automation()
         provider_module(self.provider).check(self._hosts)
