@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 GRACE = 3600.0  # seconds that hosts live longer than the run may take
 _LAST_LINES = 30
+_SWEEPS = 5  # an orphan of a dead engine may make one more while we remove
 _OF_RESOURCES = re.compile(r"[-+~!]+\s+\S+:\S+:\S+ .*(created|deleted|updated|replaced|failed)")
 _LOCKED_BY = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
 _BROKEN_STATE = re.compile(
@@ -131,9 +132,15 @@ class StackProvisioner:
         except _BrokenStateError as error:
             self._say(f"{error.detail}\nthe state cannot be used: looking for the run's tags instead")
             self._set_state_aside()
-        for leftover in leftovers(self.provider, run=self.place.run, hosts=self._hosts):
-            self._say(f"removing the {leftover.kind} {leftover.name}, which the state does not have")
-            remove(leftover)
+        for _ in range(_SWEEPS):
+            found = leftovers(self.provider, run=self.place.run, hosts=self._hosts)
+            if not found:
+                return
+            for leftover in found:
+                self._say(f"removing the {leftover.kind} {leftover.name}, which the state does not have")
+                remove(leftover)
+        names = ", ".join(f"{item.kind} {item.name}" for item in found)
+        raise StackError(f"{self.place.run}: removed again and again, and still there: {names}")
 
     def _up(self, request: Request) -> dict[str, Any]:
         again = self.place.work.exists()  # what was made before may have gone since
@@ -241,7 +248,8 @@ class StackProvisioner:
         if "incorrect passphrase" in said:
             return UnfitError(
                 f"the passphrase is not the one with which the state in {self.place.backend} was written",
-                remedy=f"set {PASSPHRASE} to that one, or put back {self.place.private / 'passphrase'}",
+                remedy=f"set {PASSPHRASE} to that one, or put back {self.place.private / 'passphrase'}; without it, "
+                f"`benchctl janitor --run {self.place.run} --remove` finds the hosts by their tags",
             )
         if _BROKEN_STATE.search(said):
             return _BrokenStateError(f"the state in {self.place.backend} is broken: {words}")

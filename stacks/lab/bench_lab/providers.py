@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
+from pulumi.dynamic import (
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    ResourceProvider,
+    UpdateResult,
+)
 
 from benchctl.provision.lab import machines
 from benchctl.provision.lab.image import host_recipe, image
+from benchctl.provision.orphan import end_with_parent
 from benchctl.provision.request import EXPIRES, RUN
 
 Props = dict[str, Any]
@@ -18,7 +26,14 @@ _NEW_HOST = ("name", "index", "network", "subnet", "image", "cpus", "memory", "p
 _GONE = ""  # the id of what is not there any more
 
 
-class NetworkProvider(ResourceProvider):
+class _Provider(ResourceProvider):
+    def configure(self, req: ConfigureRequest) -> None:
+        """Called in the provider's own process, before anything else."""
+        super().configure(req)
+        end_with_parent()
+
+
+class NetworkProvider(_Provider):
     """The run's network; its labels are as old as itself."""
 
     def create(self, props: Props) -> CreateResult:
@@ -38,7 +53,7 @@ class NetworkProvider(ResourceProvider):
         machines.remove("network", _id, _props["name"])
 
 
-class HostProvider(ResourceProvider):
+class HostProvider(_Provider):
     """A container host; only its expiry can be changed while it runs."""
 
     def create(self, props: Props) -> CreateResult:

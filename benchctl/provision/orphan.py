@@ -1,0 +1,23 @@
+"""Ends a provider's process when the engine that started it is gone: else it would make hosts for nobody."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from functools import cache
+
+_INTERVAL = 0.2  # seconds
+
+
+@cache
+def end_with_parent() -> None:
+    """Watch from now on, once per process: it ends at once when its parent has."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_INTERVAL)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
