@@ -124,14 +124,30 @@ class StackProvisioner:
         Raises StackError when something is left, StackLockedError while another engine works.
         """
         try:
-            with self._stack(None) as stack:
-                if self._unlock:
-                    self._do(stack.cancel)
-                self._do(lambda: stack.destroy(on_output=self._tell, color="never", continue_on_error=True))
-                self._do(lambda: stack.workspace.remove_stack(self.place.run, force=True))
+            self._destroy(unlock=self._unlock)
         except _BrokenStateError as error:
             self._say(f"{error.detail}\nthe state cannot be used: looking for the run's tags instead")
             self._set_state_aside()
+        except StackError as error:
+            # What was made while its answer got lost is not in the state, and other things hang on it.
+            self._say(f"{error.detail}\nlooking for the run's tags, then once more")
+            self._sweep()
+            self._destroy(refresh=True)
+        self._sweep()
+
+    def _destroy(self, *, unlock: bool = False, refresh: bool = False) -> None:
+        with self._stack(None) as stack:
+            if unlock:
+                self._do(stack.cancel)
+            self._do(
+                lambda: stack.destroy(
+                    on_output=self._tell, color="never", continue_on_error=True, refresh=refresh
+                )
+            )
+            self._do(lambda: stack.workspace.remove_stack(self.place.run, force=True))
+
+    def _sweep(self) -> None:
+        """Remove what carries the run's tags, until nothing does."""
         for _ in range(_SWEEPS):
             found = leftovers(self.provider, run=self.place.run, hosts=self._hosts)
             if not found:
@@ -248,7 +264,7 @@ class StackProvisioner:
         if "incorrect passphrase" in said:
             return UnfitError(
                 f"the passphrase is not the one with which the state in {self.place.backend} was written",
-                remedy=f"set {PASSPHRASE} to that one, or put back {self.place.private / 'passphrase'}; without it, "
+                remedy=f"set {PASSPHRASE} to that one, or put back {self.place.private / 'passphrase'}; else "
                 f"`benchctl janitor --run {self.place.run} --remove` finds the hosts by their tags",
             )
         if _BROKEN_STATE.search(said):
