@@ -53,6 +53,12 @@ echo "UUID=$(blkid -s UUID -o value "$disk") $folder ext4 noatime,nofail 0 2" >>
 mount "$folder"
 chown "$user:$group" "$folder"
 """
+_LEAVE_PROGRAM = "/usr/local/sbin/benchctl-leave"
+_LEAVE = f"""[Service]
+ExecStart=
+ExecStart=/bin/sh -c 'test "$(date +%%s)" -lt "$(cat {expiry.FILE})" \\
+  || {_LEAVE_PROGRAM} || systemctl poweroff --no-block'
+"""
 CACHE = "~/.cache/benchctl"  # the agent's, where images and data lie
 
 
@@ -63,12 +69,15 @@ class Disk(NamedTuple):
     folder: str = CACHE  # ~ is the home of the user who logs in
 
 
-def user_data(key: KeyPair, *, expires: float, user: str, disks: Sequence[Disk] = ()) -> str:
+def user_data(key: KeyPair, *, expires: float, user: str, disks: Sequence[Disk] = (), leave: str = "") -> str:
     """Return the cloud-config of a host; it holds the host's private key and is to be treated as a secret.
 
-    The switch is armed first: what fails after it cannot make a host stay.
+    The switch is armed first: what fails after it cannot make a host stay. `leave` is a program that a host
+    runs when its time is over and a shutdown would not end it; if it fails, the host shuts down.
     """
     files = {expiry.FILE: f"{int(expires)}\n", **expiry.units()}
+    if leave:
+        files["/etc/systemd/system/benchctl-expiry.service.d/leave.conf"] = _LEAVE
     commands = [
         ["systemctl", "daemon-reload"],
         ["systemctl", "enable", "--now", "benchctl-expiry.timer"],
@@ -83,6 +92,7 @@ def user_data(key: KeyPair, *, expires: float, user: str, disks: Sequence[Disk] 
         "write_files": [
             *(_file(path, content, "0644") for path, content in files.items()),
             *([_file(_DISK_PROGRAM, _DISK, "0755")] if disks else []),
+            *([_file(_LEAVE_PROGRAM, leave, "0755")] if leave else []),
         ],
         "runcmd": commands,
     }
