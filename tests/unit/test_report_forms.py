@@ -232,7 +232,7 @@ def test_without_factors_the_value_is_the_finding() -> None:
 
 
 @pytest.mark.parametrize("form", ["terminal", "html", "markdown"])
-def test_a_run_that_failed_says_why_and_shows_no_empty_figures(form: str) -> None:
+def test_a_run_that_failed_says_why_and_shows_no_empty_figures(form: Form) -> None:
     failed = view("nothing")._replace(reason="db-1: init ended with 127")
     text = render(failed, form)
     assert "failed: db-1: init ended with 127" in text
