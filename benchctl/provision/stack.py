@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 GRACE = 3600.0  # seconds that hosts live longer than the run may take
 _LAST_LINES = 30
+_TRACEBACK = "Traceback (most recent call last):"
+_EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Expired)\b")
 _SWEEPS = 5  # an orphan of a dead engine may make one more while we remove
 _OF_RESOURCES = re.compile(r"[-+~!]+\s+\S+:\S+:\S+ .*(created|deleted|updated|replaced|failed)")
 _LOCKED_BY = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
@@ -260,7 +262,7 @@ class StackProvisioner:
         )
 
     def _failed(self, said: str) -> BenchctlError:
-        words = _last_words(said)
+        words = last_words(said)
         if "incorrect passphrase" in said:
             return UnfitError(
                 f"the passphrase is not the one with which the state in {self.place.backend} was written",
@@ -317,12 +319,19 @@ def _stack_folder(provider: str) -> Iterator[Callable[[], None]]:
         sys.path.remove(folder)
 
 
-def _last_words(said: str) -> str:
-    """Return the diagnostics that the engine printed, or the end of what it said."""
+def last_words(said: str) -> str:
+    """Return the diagnostics that the engine printed, or the end of what it said; no frames of Python."""
     _, found, after = said.partition("Diagnostics:")
     text = after.partition("\nResources:")[0] if found else said
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return "\n".join(lines[-_LAST_LINES:])
+    kept = []
+    inside = False  # of a traceback
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if _EXCEPTION.match(line):
+            inside = False
+        if not inside:
+            kept.append(line.removesuffix(_TRACEBACK).rstrip())
+        inside = inside or line.endswith(_TRACEBACK)
+    return "\n".join(kept[-_LAST_LINES:])
 
 
 def _user() -> str:

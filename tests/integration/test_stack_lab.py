@@ -289,3 +289,9 @@ def test_a_host_that_never_answers_is_told_with_its_console_and_removed(
         machines.boot(silent)
     assert "systemd" in caught.value.detail  # its console
     assert [item.kind for item in leftovers("lab", run=run)] == ["network"]
+
+
+def test_an_image_that_is_not_there_is_told_before_anything_is_made(stacks: Stacks) -> None:
+    stack = stacks(LabHosts(groups={"loader": LabGroup(image="localhost/no-such:1")}))
+    with pytest.raises(UnfitError, match="podman has no image localhost/no-such:1"):
+        stack.check()

@@ -15,6 +15,7 @@ from benchctl.provision.outputs import OUTPUT, StackHost, exported, read_outputs
 from benchctl.provision.place import PASSPHRASE, STATE_URL, Place, passphrase
 from benchctl.provision.prices import estimate, read_prices
 from benchctl.provision.request import Request, read_request
+from benchctl.provision.stack import last_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,3 +122,26 @@ def test_unknown_prices_are_said_and_not_guessed(tmp_path: Path, monkeypatch: py
     (tmp_path / "prices.yml").write_text("aws: {c7i.large: cheap}\n", encoding="utf-8")
     with pytest.raises(UnfitError, match="no file of prices"):
         read_prices()
+
+
+def test_what_the_engine_said_has_no_frames_of_python() -> None:
+    said = """Updating:
+Diagnostics:
+  pulumi-python:dynamic/benchctl:Host (loader-2):
+    error: Traceback (most recent call last):
+      File "/x/__main__.py", line 84, in wrapper
+        return fn(self, request, context)
+               ^^^^^^^^^^^^^^^^^^^^^^^^^^
+    benchctl.errors.StackError: The hosts could not be made or taken away.
+    loader-2: sshd did not answer
+
+Resources:
+  + 2 created
+"""
+    assert last_words(said).splitlines() == [
+        "pulumi-python:dynamic/benchctl:Host (loader-2):",
+        "error:",
+        "benchctl.errors.StackError: The hosts could not be made or taken away.",
+        "loader-2: sshd did not answer",
+    ]
+    assert last_words("error: no stack") == "error: no stack"

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchctl.errors import UnfitError
+from benchctl.model.lab import LabHosts
 from benchctl.provision.janitor import Leftover
 from benchctl.provision.lab import machines
-from benchctl.provision.lab.podman import REMEDY, possible
+from benchctl.provision.lab.podman import REMEDY, possible, prefix, run
 
 if TYPE_CHECKING:
     from benchctl.model.experiment import Hosts
@@ -18,10 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["check", "leftovers", "remove"]
 
 
-def check(_hosts: Hosts) -> None:
-    """Raise UnfitError where this machine cannot have container hosts."""
+def check(hosts: Hosts) -> None:
+    """Raise UnfitError where this machine cannot have container hosts, or not from the images named."""
     if not possible():
         raise UnfitError("this machine cannot have container hosts", remedy=REMEDY)
+    if isinstance(hosts, LabHosts):
+        for image in {hosts.of(name).image for name in hosts.groups} - {None}:
+            if run([*prefix(), "podman", "image", "exists", str(image)]).returncode:
+                raise UnfitError(
+                    f"podman has no image {image}",
+                    remedy="build, import or pull it first; without hosts.image, benchctl makes its own",
+                )
 
 
 def leftovers(run: str | None, _hosts: Hosts | None) -> list[Leftover]:

@@ -99,7 +99,14 @@ def boot(machine: Machine) -> str:
     key = _write_files(folder, machine)
     try:
         podman(
-            "run", "--detach", "--rm", "--replace", *_arguments(machine, folder), machine.image, "/sbin/init"
+            "run",
+            "--detach",
+            "--pull=never",
+            "--rm",
+            "--replace",
+            *_arguments(machine, folder),
+            machine.image,
+            "/sbin/init",
         )
         _await_ssh(machine)
     except BaseException:
