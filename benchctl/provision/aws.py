@@ -43,10 +43,10 @@ def check(hosts: Hosts) -> None:
     """Raise UnfitError without SDK or credentials, SpecError for a region or type that does not exist."""
     if not isinstance(hosts, AwsHosts):
         raise SpecError("these hosts are not on AWS")
-    session = _session()
-    _check_region(session, hosts.region)
-    _check_types(session, hosts)
-    _check_credentials(session, hosts.region)
+    account = session()
+    _check_region(account, hosts.region)
+    _check_types(account, hosts)
+    _check_credentials(account, hosts.region)
 
 
 def fallback(request: Request, message: str) -> Request | None:
@@ -64,24 +64,27 @@ def leftovers(run: str | None, hosts: Hosts | None) -> Sequence[Leftover]:
 
     Raises UnfitError without credentials.
     """
-    session = _session()
-    home = hosts.region if isinstance(hosts, AwsHosts) else session.region_name or _HOME
-    _check_credentials(session, home)
-    regions = [home]
-    if not isinstance(hosts, AwsHosts):
-        with _words("regions", home):
-            found = session.client("ec2", home).describe_regions()["Regions"]
-        regions = [region["RegionName"] for region in found]
-    return [leftover for region in regions for leftover in _tagged(session, region, run)]
+    account = session()
+    home = hosts.region if isinstance(hosts, AwsHosts) else account.region_name or _HOME
+    _check_credentials(account, home)
+    wanted = [home] if isinstance(hosts, AwsHosts) else regions(account, home)
+    return [leftover for region in wanted for leftover in _tagged(account, region, run)]
+
+
+def regions(account: Any, home: str) -> list[str]:  # noqa: ANN401 - boto3 has no types
+    """Return the regions that are enabled in this account."""
+    with _words("regions", home):
+        found = account.client("ec2", home).describe_regions()["Regions"]
+    return [region["RegionName"] for region in found]
 
 
 def remove(leftover: Leftover) -> None:
     """Remove one thing; nothing happens when it is gone. Raises StackError with EC2's words."""
     from botocore.exceptions import ClientError
 
-    ec2 = _client(_session(), leftover.zone)
+    ec2 = client(session(), leftover.zone)
     try:
-        _KINDS[leftover.kind].remove(ec2, leftover.name)
+        KINDS[leftover.kind].remove(ec2, leftover.name)
     except ClientError as error:
         if ".NotFound" in error.response["Error"]["Code"] or ".Unknown" in error.response["Error"]["Code"]:
             return
@@ -92,7 +95,8 @@ def remove(leftover: Leftover) -> None:
 
 
 @cache
-def _session() -> Any:  # noqa: ANN401 - boto3 has no types
+def session() -> Any:  # noqa: ANN401
+    """Return boto3's session with whatever credentials there are. Raises UnfitError without the extra."""
     missing = [name for name in ("boto3", "pulumi", "pulumi_aws") if importlib.util.find_spec(name) is None]
     if missing:
         raise UnfitError(
@@ -108,8 +112,8 @@ def _session() -> Any:  # noqa: ANN401 - boto3 has no types
         raise UnfitError(f"AWS: {error}", remedy="set AWS_PROFILE to one of ~/.aws/config") from error
 
 
-def _check_region(session: Any, region: str) -> None:  # noqa: ANN401
-    known = [name for part in _PARTITIONS for name in session.get_available_regions("ec2", part)]
+def _check_region(account: Any, region: str) -> None:  # noqa: ANN401
+    known = [name for part in _PARTITIONS for name in account.get_available_regions("ec2", part)]
     if region not in known:
         raise SpecError(
             f"hosts.region: AWS has no region {region}{did_you_mean(region, known)}",
@@ -117,8 +121,8 @@ def _check_region(session: Any, region: str) -> None:  # noqa: ANN401
         )
 
 
-def _check_types(session: Any, hosts: AwsHosts) -> None:  # noqa: ANN401
-    known = _client(session, hosts.region).meta.service_model.shape_for("InstanceType").enum
+def _check_types(account: Any, hosts: AwsHosts) -> None:  # noqa: ANN401
+    known = client(account, hosts.region).meta.service_model.shape_for("InstanceType").enum
     for name in hosts.groups:
         kind = hosts.of(name).instance_type
         if kind not in known:
@@ -128,14 +132,14 @@ def _check_types(session: Any, hosts: AwsHosts) -> None:  # noqa: ANN401
             )
 
 
-def _check_credentials(session: Any, region: str) -> None:  # noqa: ANN401
+def _check_credentials(account: Any, region: str) -> None:  # noqa: ANN401
     from botocore.exceptions import BotoCoreError, ClientError
 
     remedy = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`"
     try:
-        if session.get_credentials() is None:
+        if account.get_credentials() is None:
             raise UnfitError("there are no credentials for AWS", remedy=remedy)
-        session.client("sts", region).get_caller_identity()
+        account.client("sts", region).get_caller_identity()
     except (BotoCoreError, ClientError) as error:
         raise UnfitError(f"AWS takes no credentials from here: {error}", remedy=remedy) from error
 
@@ -154,12 +158,12 @@ def _words(what: str, region: str) -> Iterator[None]:
         ) from error
 
 
-def _tagged(session: Any, region: str, run: str | None) -> Iterator[Leftover]:  # noqa: ANN401
-    ec2 = _client(session, region)
+def _tagged(account: Any, region: str, run: str | None) -> Iterator[Leftover]:  # noqa: ANN401
+    ec2 = client(account, region)
     prices = read_prices().get("aws", {})
     with _words("resources by tag", region):
         for kind in _kinds(ec2):
-            for found in _described(ec2, _KINDS[kind]):
+            for found in _described(ec2, KINDS[kind]):
                 tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
                 gone = kind == "instance" and found["State"]["Name"] in _GONE
                 if gone or RUN not in tags or run not in {None, tags[RUN]}:
@@ -167,7 +171,7 @@ def _tagged(session: Any, region: str, run: str | None) -> Iterator[Leftover]:  
                 yield Leftover(
                     provider="aws",
                     kind=kind,
-                    name=found[_KINDS[kind].name],
+                    name=found[KINDS[kind].name],
                     run=tags[RUN],
                     owner=tags.get(OWNER, ""),
                     expires=float(tags[EXPIRES]) if tags.get(EXPIRES, "").isdecimal() else 0.0,
@@ -180,10 +184,10 @@ def _kinds(ec2: Any) -> list[str]:  # noqa: ANN401
     """Return the kinds of which there are tagged ones, in the order in which they can go; one question."""
     pages = ec2.get_paginator("describe_tags").paginate(Filters=[{"Name": "key", "Values": [RUN]}])
     tagged = {tag["ResourceType"] for page in pages for tag in page["Tags"]}
-    return [kind for kind in _KINDS if kind in tagged]
+    return [kind for kind in KINDS if kind in tagged]
 
 
-def _described(ec2: Any, kind: _Kind) -> Iterator[dict[str, Any]]:  # noqa: ANN401
+def _described(ec2: Any, kind: Kind) -> Iterator[dict[str, Any]]:  # noqa: ANN401
     """Yield what EC2 has of a kind; what is gone keeps its tags for a while, so tags alone do not tell."""
     wanted = [{"Name": "tag-key", "Values": [RUN]}]
     pages = (
@@ -197,9 +201,9 @@ def _described(ec2: Any, kind: _Kind) -> Iterator[dict[str, Any]]:  # noqa: ANN4
 
 
 @cache
-def _client(session: Any, region: str) -> Any:  # noqa: ANN401
+def client(account: Any, region: str) -> Any:  # noqa: ANN401
     """Return the client of a region; one takes a second to make."""
-    return session.client("ec2", region)
+    return account.client("ec2", region)
 
 
 def _terminate(ec2: Any, name: str) -> None:  # noqa: ANN401
@@ -222,7 +226,7 @@ def _gateway(ec2: Any, name: str) -> None:  # noqa: ANN401
     ec2.delete_internet_gateway(InternetGatewayId=name)
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """One of EC2's resource types: how it is looked up, what its id is called, how one goes away."""
 
     operation: str
@@ -232,38 +236,36 @@ class _Kind(NamedTuple):
 
 
 # In the order in which they can go.
-_KINDS = {
-    "instance": _Kind("describe_instances", "Reservations", "InstanceId", _terminate),
-    "volume": _Kind(
+KINDS = {
+    "instance": Kind("describe_instances", "Reservations", "InstanceId", _terminate),
+    "volume": Kind(
         "describe_volumes", "Volumes", "VolumeId", lambda ec2, name: ec2.delete_volume(VolumeId=name)
     ),
-    "launch-template": _Kind(
+    "launch-template": Kind(
         "describe_launch_templates",
         "LaunchTemplates",
         "LaunchTemplateId",
         lambda ec2, name: ec2.delete_launch_template(LaunchTemplateId=name),
     ),
-    "key-pair": _Kind(
+    "key-pair": Kind(
         "describe_key_pairs", "KeyPairs", "KeyName", lambda ec2, name: ec2.delete_key_pair(KeyName=name)
     ),
-    "placement-group": _Kind(
+    "placement-group": Kind(
         "describe_placement_groups",
         "PlacementGroups",
         "GroupName",
         lambda ec2, name: ec2.delete_placement_group(GroupName=name),
     ),
-    "security-group": _Kind(
+    "security-group": Kind(
         "describe_security_groups",
         "SecurityGroups",
         "GroupId",
         lambda ec2, name: ec2.delete_security_group(GroupId=name),
     ),
-    "route-table": _Kind("describe_route_tables", "RouteTables", "RouteTableId", _route_table),
-    "subnet": _Kind(
+    "route-table": Kind("describe_route_tables", "RouteTables", "RouteTableId", _route_table),
+    "subnet": Kind(
         "describe_subnets", "Subnets", "SubnetId", lambda ec2, name: ec2.delete_subnet(SubnetId=name)
     ),
-    "internet-gateway": _Kind(
-        "describe_internet_gateways", "InternetGateways", "InternetGatewayId", _gateway
-    ),
-    "vpc": _Kind("describe_vpcs", "Vpcs", "VpcId", lambda ec2, name: ec2.delete_vpc(VpcId=name)),
+    "internet-gateway": Kind("describe_internet_gateways", "InternetGateways", "InternetGatewayId", _gateway),
+    "vpc": Kind("describe_vpcs", "Vpcs", "VpcId", lambda ec2, name: ec2.delete_vpc(VpcId=name)),
 }

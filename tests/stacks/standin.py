@@ -134,9 +134,10 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
 
     def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._telling(context, f"update {request.type} {request.id}"):
-            news = _read(request.news)
+            old, news = _read(request.old_inputs), _read(request.news)
+            changed = {key: value for key, value in news.items() if old.get(key) != value}
             self.cloud.tag(request.type, request.id, news.get("tags", {}))
-            return provider_pb2.UpdateResponse(properties=_written({**_read(request.olds), **news}))
+            return provider_pb2.UpdateResponse(properties=_written({**_read(request.olds), **changed}))
 
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._telling(context, f"delete {request.type} {request.id}"):

@@ -19,6 +19,7 @@ from benchctl.provision.engine import find_engine
 from benchctl.provision.place import Place
 from benchctl.provision.request import EXPIRES, RUN
 from benchctl.provision.stack import StackProvisioner
+from tests.needs import engine_root
 from tests.stacks.ec2 import CANONICAL, REGION, Ec2
 from tests.stacks.mocks import request
 from tests.stacks.standin import Failure, StandIn, serving
@@ -49,12 +50,14 @@ pytestmark = [
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    engine_root()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     with mock_aws():
         client = boto3.client("ec2", REGION)
-        monkeypatch.setattr(aws, "_client", lambda _session, _region: client)
+        aws.session.cache_clear()  # the next one has the credentials of now
+        monkeypatch.setattr(aws, "client", lambda _account, _region: client)
         found = StandIn("aws", "7.51.1", Ec2(client))
         with serving(found) as port:
             monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", f"aws:{port}")
