@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 GRACE = 3600.0  # seconds that hosts live longer than the run may take
 _LAST_LINES = 30
+_AFTER_DIAGNOSTICS = re.compile(r"^(?:Outputs|Resources):", re.MULTILINE)
 _TRACEBACK = "Traceback (most recent call last):"
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Expired)\b")
 _SWEEPS = 5  # an orphan of a dead engine may make one more while we remove
@@ -322,7 +323,7 @@ def _stack_folder(provider: str) -> Iterator[Callable[[], None]]:
 def last_words(said: str) -> str:
     """Return the diagnostics that the engine printed, or the end of what it said; no frames of Python."""
     _, found, after = said.partition("Diagnostics:")
-    text = after.partition("\nResources:")[0] if found else said
+    text = _AFTER_DIAGNOSTICS.split(after, maxsplit=1)[0] if found else said
     kept = []
     inside = False  # of a traceback
     for line in filter(None, map(str.strip, text.splitlines())):

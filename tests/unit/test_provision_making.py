@@ -145,3 +145,7 @@ Resources:
         "loader-2: sshd did not answer",
     ]
     assert last_words("error: no stack") == "error: no stack"
+    assert (
+        last_words("Diagnostics:\n  error: refused\n\nOutputs:\n  hosts: {}\n\nResources:\n")
+        == "error: refused"
+    )
