@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine quickstart test test-unit lint types perf docs clean
+.PHONY: help setup engine quickstart test test-unit lint types types-stacks perf docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ lint: $(DEV) ## ruff, clean and formatted; ansible-lint runs among the tests
 
 types: $(DEV) ## mypy, strict on source and tests
 	$(BIN)/mypy
+
+types-stacks: $(DEV) ## mypy over the stacks of the clouds against their real SDKs: minutes, gigabytes
+	$(BIN)/mypy --config-file stacks/mypy.ini --cache-dir .mypy_cache/stacks stacks/aws/bench_aws stacks/azure/bench_azure
 
 perf: $(DEV) ## the figures of docs/performance, each as a ratio with its peer in the same run
 	$(BIN)/python -m tests.perf

@@ -17,12 +17,14 @@ from benchctl.model.aws import AwsHosts
 from benchctl.provision.janitor import Leftover
 from benchctl.provision.prices import read_prices
 from benchctl.provision.request import EXPIRES, OWNER, RUN
+from benchctl.provision.settle import settle as await_hosts
 from benchctl.spec.problems import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from benchctl.model.experiment import Hosts
+    from benchctl.model.host import Host
     from benchctl.provision.request import Request
 
 _PARTITIONS = ("aws", "aws-us-gov", "aws-cn")
@@ -57,6 +59,14 @@ def fallback(request: Request, message: str) -> Request | None:
     refused = any(word in message for word in _NO_CAPACITY)
     prefers = any(hosts.of(name).spot == "prefer" for name in hosts.groups)
     return msgspec.structs.replace(request, on_demand=True) if refused and prefers else None
+
+
+def settle(
+    run: str, hosts: Hosts, made: Sequence[Host], expires: float, cancelled: Callable[[], bool]
+) -> None:
+    """Wait for hosts that were made, and set their time; raises StackError with a silent host's console."""
+    region = hosts.region if isinstance(hosts, AwsHosts) else _HOME
+    await_hosts(made, expires, console=lambda name: _console(region, run, name), cancelled=cancelled)
 
 
 def leftovers(run: str | None, hosts: Hosts | None) -> Sequence[Leftover]:
@@ -142,6 +152,18 @@ def _check_credentials(account: Any, region: str) -> None:  # noqa: ANN401
         account.client("sts", region).get_caller_identity()
     except (BotoCoreError, ClientError) as error:
         raise UnfitError(f"AWS takes no credentials from here: {error}", remedy=remedy) from error
+
+
+def _console(region: str, run: str, name: str) -> str:
+    """Return what a host's console has said so far."""
+    ec2 = client(session(), region)
+    mine = [{"Name": "tag:Name", "Values": [f"{run} {name}"]}]
+    with _words("console", region):
+        for reservation in ec2.describe_instances(Filters=mine)["Reservations"]:
+            for instance in reservation["Instances"]:
+                found = ec2.get_console_output(InstanceId=instance["InstanceId"], Latest=False)
+                return str(found.get("Output", ""))
+    return ""
 
 
 @contextmanager

@@ -24,12 +24,14 @@ from benchctl.errors import SpecError, StackError, UnfitError
 from benchctl.model.azure import AzureHosts
 from benchctl.provision.janitor import Leftover
 from benchctl.provision.request import EXPIRES, OWNER, RUN
+from benchctl.provision.settle import settle as await_hosts
 from benchctl.spec.problems import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from benchctl.model.experiment import Hosts
+    from benchctl.model.host import Host
     from benchctl.provision.request import Request
 
 ARM = "https://management.azure.com"
@@ -37,6 +39,7 @@ LOGIN = "https://login.microsoftonline.com"
 _GROUPS = "2021-04-01"  # versions of the interface, by what is asked
 _LOCATIONS = "2022-12-01"
 _SKUS = "2021-07-01"
+_MACHINES = "2024-07-01"
 _LIMIT = 60.0  # seconds for an answer
 _DELETE_LIMIT = 1800.0  # seconds for a resource group with everything in it
 _PAUSE = 5.0  # seconds between two looks
@@ -85,6 +88,17 @@ def fallback(request: Request, message: str) -> Request | None:
     return msgspec.structs.replace(request, on_demand=True) if prefers else None
 
 
+def settle(
+    run: str,
+    hosts: Hosts,  # noqa: ARG001 - one subscription
+    made: Sequence[Host],
+    expires: float,
+    cancelled: Callable[[], bool],
+) -> None:
+    """Wait for hosts that were made, and set their time; raises StackError with a silent host's console."""
+    await_hosts(made, expires, console=lambda name: _console(run, name), cancelled=cancelled)
+
+
 def leftovers(run: str | None, hosts: Hosts | None) -> Sequence[Leftover]:  # noqa: ARG001 - one subscription
     """Return the resource groups that carry a run's tags. Raises UnfitError without credentials."""
     account = _account()
@@ -123,6 +137,18 @@ def remove(leftover: Leftover) -> None:
     except OSError as error:
         raise StackError(f"the resource group {leftover.name} may stay: {error}") from error
     raise StackError(f"the resource group {leftover.name} is still there after {_DELETE_LIMIT:.0f} s")
+
+
+def _console(run: str, name: str) -> str:
+    """Return what a host's serial console has said so far."""
+    machine = f"/resourcegroups/benchctl-{run}/providers/Microsoft.Compute/virtualMachines/{name}"
+    try:
+        found = _ask(_account(), f"{machine}/retrieveBootDiagnosticsData", _MACHINES, method="POST")
+        place = str(found["serialConsoleLogBlobUri"]).removeprefix("https://")
+        with urllib.request.urlopen(f"https://{place}", timeout=_LIMIT) as answer:
+            return str(answer.read().decode(errors="replace"))
+    except (OSError, KeyError, ValueError) as error:
+        raise UnfitError(f"Azure does not give the console of {name}: {error}") from error
 
 
 def _check_sizes(account: _Account, hosts: AzureHosts) -> None:

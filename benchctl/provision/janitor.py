@@ -34,7 +34,8 @@ class Leftover(Record, frozen=True, kw_only=True):
 class Provider(Protocol):
     """What a provider's module offers.
 
-    One may also have `fallback(request, message) -> Request | None`: what to ask for after a failure.
+    One may also have `fallback(request, message) -> Request | None`: what to ask for after a failure, and
+    `settle(run, hosts, made, expires, cancelled)`: waits for hosts that were made and tells them their time.
     """
 
     def check(self, hosts: Hosts) -> None:

@@ -24,7 +24,10 @@ def make_key() -> KeyPair:
 
 
 def derived_key(seed: str, name: str) -> KeyPair:
-    """Return the ed25519 key pair of a host: always the same for a seed, and no use for other names."""
+    """Return the ed25519 key pair of a host: always the same for a seed, and no use for other names.
+
+    The private key's text differs from time to time all the same: OpenSSH's form has a random number in it.
+    """
     return _pair(hmac.digest(seed.encode(), b"ssh-host-key:" + name.encode(), "sha256"))
 
 

@@ -107,7 +107,11 @@ class StackProvisioner:
         self.expires = expires
         self.place.pin(outputs.get(PINNED, {}))
         groups = read_outputs(outputs)
-        return to_inventory(groups, identity_file=self.place.key, known_hosts=self.place.known_hosts)
+        inventory = to_inventory(groups, identity_file=self.place.key, known_hosts=self.place.known_hosts)
+        settle = getattr(provider_module(self.provider), "settle", None)
+        if settle is not None:
+            settle(self.place.run, self._hosts, inventory.hosts, expires, self._cancelled)
+        return inventory
 
     def preview(self, expires: float) -> dict[str, int]:
         """Return how many resources an up would create, update, delete, …; nothing is made."""

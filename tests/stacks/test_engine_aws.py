@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NAME = "20261121-1015-case-3f2a"
 LATER = 3600.0
+SETTLED: list[float] = []  # the times that hosts were told, which these here never answer to
 SMALL = f"""
   provider: aws
   region: {REGION}
@@ -51,6 +52,7 @@ pytestmark = [
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     engine_root()
+    monkeypatch.setattr(aws, "settle", lambda *given: SETTLED.append(given[-2]))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
@@ -102,7 +104,9 @@ def test_hosts_from_preview_to_the_end(stand_in: StandIn, tmp_path: Path) -> Non
     made = ids(stand_in)
 
     later = expires + LATER
+    assert SETTLED[-1] == expires
     assert stack.up(later) == inventory  # a longer life changes tags, and no host
+    assert SETTLED[-1] == later
     assert ids(stand_in) == made
     assert stand_in.creates == CREATES
     cloud: Any = stand_in.cloud

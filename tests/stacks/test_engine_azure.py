@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NAME = "20261121-1015-case-3f2a"
 LATER = 3600.0
+SETTLED: list[float] = []  # the times that hosts were told, which these here never answer to
 SMALL = """
   provider: azure
   location: westeurope
@@ -60,6 +61,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Azure]:
 @pytest.fixture
 def stand_in(cloud: Azure, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     engine_root()
+    monkeypatch.setattr(azure, "settle", lambda *given: SETTLED.append(given[-2]))
     found = StandIn("azure-native", "3.29.0", cloud)
     with serving(found) as port:
         monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", f"azure-native:{port}")
@@ -91,7 +93,9 @@ def test_hosts_from_preview_to_the_end(stand_in: StandIn, cloud: Azure, tmp_path
     assert [host.name for host in inventory.hosts] == ["dbms-1", "loader-1"]
     made = set(cloud.there)
     later = expires + LATER
+    assert SETTLED[-1] == expires
     assert stack.up(later) == inventory
+    assert SETTLED[-1] == later
     assert set(cloud.there) == made
     assert cloud.groups()[f"benchctl-{NAME}"]["tags"]["benchctl-expires"] == str(int(later))
     assert Place(tmp_path, tmp_path / "runs" / NAME).pinned()["image.dbms"] == "0.20261101.1"
