@@ -251,7 +251,7 @@ def engines(place: Place) -> list[int]:
 
 
 def providers(place: Place) -> list[int]:
-    return [pid for pid, argv in processes(place) if "pulumi.dynamic" in argv]
+    return [pid for pid, argv in processes(place) if "benchctl.provision.orphan" in argv]
 
 
 def processes(place: Place) -> list[tuple[int, list[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,27 @@ def test_a_program_that_is_no_engine_is_refused(
 
 def test_the_version_is_the_one_that_go_builds() -> None:
     assert f"github.com/pulumi/pulumi/pkg/v3 v{BUILT}" in (ROOT / "engine" / "go.mod").read_text("utf-8")
+
+
+def test_make_engine_builds_once_where_it_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    go = tools / "go"  # writes what it was asked to, instead of an engine
+    go.write_text(
+        '#!/bin/sh\nwhile [ "$1" != -o ]; do case $1 in *Version=*) v=${1##*=};; esac; shift; done\n'
+        'printf \'#!/bin/sh\\necho %s\\n\' "$v" > "$2"\n',
+        encoding="ascii",
+    )
+    go.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    build = ["sh", str(ROOT / "engine" / "build.sh")]
+    subprocess.run(build, check=True, capture_output=True, timeout=60)
+    engine = find_engine()
+    assert (engine.own, engine.version) == (True, BUILT)
+    assert (engine.program.parent / "pulumi-resource-pulumi-python").stat().st_mode & 0o111
+    go.unlink()
+    again = subprocess.run(build, check=True, capture_output=True, text=True, timeout=60)
+    assert "is there" in again.stdout
+    assert len(list(engine.program.parent.iterdir())) == 2
