@@ -98,11 +98,7 @@ class HostGroup(pulumi.ComponentResource):
         record = pulumi.Output.all(address=address.ip_address, private_address=private).apply(
             lambda found: self._record(name, found)
         )
-        version = virtual.storage_profile.apply(
-            lambda profile: (
-                profile.image_reference.exact_version if profile and profile.image_reference else None
-            )
-        )
+        version = virtual.storage_profile.apply(_exact_version)
         return record, version
 
     def _machine_of(self, name: str, card: network.NetworkInterface) -> compute.VirtualMachine:
