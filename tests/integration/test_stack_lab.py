@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
 
     from benchctl.model.host import Host
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack-lab")]
+# Where the engine dies in mid-program, Pulumi's SDK forgets its event loop, which says so when it goes.
+FORGOTTEN = "ignore:Exception ignored in. <function BaseEventLoop:pytest.PytestUnraisableExceptionWarning"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("stack-lab"),
+    pytest.mark.filterwarnings(FORGOTTEN),
+]
 HOUR = 3600.0
 TWO = LabHosts(groups={"dbms": LabGroup(), "loader": LabGroup()})
 
@@ -70,6 +77,7 @@ def stacks(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.delenv(PASSPHRASE, raising=False)
     made = Stacks(tmp_path)
     yield made
+    gc.collect()  # what the SDK forgot goes now, and not in another test
     for run in made.runs:
         for leftover in leftovers("lab", run=run):
             remove(leftover)
