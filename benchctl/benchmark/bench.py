@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from benchctl import gates
+    from benchctl.benchmark.calibration import Capacities
     from benchctl.benchmark.cancel import Cancel
     from benchctl.benchmark.fleet import Fleet
     from benchctl.benchmark.stages import StageRunner
@@ -61,6 +62,7 @@ class Bench:
     clock: Callable[[], float]  # the time of day, for what is recorded
     timer: Callable[[], float]  # CLOCK_MONOTONIC of this machine, for limits, lengths and T0
     stages: StageRunner | None = None  # None: roles bring what is run
+    capacities: Capacities = field(default_factory=dict)
 
     @property
     def server(self) -> Host:

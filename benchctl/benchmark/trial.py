@@ -46,12 +46,18 @@ class TrialRun:
         ]
         _require_success(outcome, raw)
         with attempt.phase("evaluate"):
-            judged = evaluate(raw, _facts(outcome), workload=outcome.workload, context=bench.context)
+            judged = evaluate(raw, self._facts(outcome), workload=outcome.workload, context=bench.context)
         trial = self._trial(started, outcome, files, judged)
         for pending in removed:
             pending.result(attempt.limit())
         bench.sink.finish(trial)
         return trial
+
+    def _facts(self, outcome: Outcome) -> Measured:
+        loads, treatment = outcome.loads, self._attempt.treatment.id
+        known = self._bench.capacities
+        ran = tuple(one._replace(capacity=known.get(one.host, {}).get(treatment)) for one in loads.ran)
+        return Measured(outcome.host, loads.window, ran, loads.start, outcome.server)
 
     def _trial(self, started: float, outcome: Outcome, files: dict[str, str], judged: Evaluation) -> Trial:
         attempt = self._attempt
@@ -76,11 +82,6 @@ class TrialRun:
             files=files,
             **judged._asdict(),
         )
-
-
-def _facts(outcome: Outcome) -> Measured:
-    loads = outcome.loads
-    return Measured(outcome.host, loads.window, loads.ran, loads.start, outcome.server)
 
 
 def _as_one(ran: tuple[Ran, ...], at: float) -> TaskResult:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchctl.gates.context import Context
-    from benchctl.model.measurement import LoaderResult, ServerFacts, TaskResult, Window
+    from benchctl.model.measurement import Capacity, LoaderResult, ServerFacts, TaskResult, Window
 
 SAMPLES = "host.samples"
 SCHEMAS = (1, 2)
@@ -32,6 +32,7 @@ class Evidence(NamedTuple):
     problem: str  # why samples are empty or incomplete; else ""
     self_timed: bool
     """Whether the load generators' own report is all there is, and the window only a frame around it."""
+    capacity: Capacity | None  # of the load generator here
 
     @property
     def first(self) -> Sample:
@@ -47,7 +48,7 @@ class Evidence(NamedTuple):
         return float(self.last["m"] - self.first["m"])
 
 
-def read(
+def read(  # noqa: PLR0913 - each is a part of the evidence
     raw: Path,
     *,
     window: Window,
@@ -56,6 +57,7 @@ def read(
     result: LoaderResult | None,
     context: Context,
     self_timed: bool | None = None,
+    capacity: Capacity | None = None,
 ) -> Evidence:
     """Read a host's raw folder of a trial; the rest is passed through.
 
@@ -64,7 +66,7 @@ def read(
     samples, problem = _read_samples(raw / SAMPLES)
     if self_timed is None:
         self_timed = result is not None and result.percentile_source == "loader"
-    return Evidence(window, load, server, result, context, samples, problem, self_timed)
+    return Evidence(window, load, server, result, context, samples, problem, self_timed, capacity)
 
 
 def _read_samples(path: Path) -> tuple[tuple[Sample, ...], str]:

@@ -79,6 +79,14 @@ ON_HOSTS = (
         measures.loader_cpu,
     ),
     Gate(
+        "loader_capacity",
+        "the load generator does more than half of what it can do on this host at most",
+        "ratio",
+        measures.CAPACITY_SHARE,
+        "noise",
+        measures.loader_capacity,
+    ),
+    Gate(
         "schedule_lag",
         "the load generator could not keep its schedule",
         "ms",
