@@ -17,6 +17,7 @@ setup: $(DEV) ## make the virtual environment with everything in it
 
 $(RUN): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'benchctl needs Python 3.11 or newer: make PYTHON=python3.11 …' >&2; exit 1; }
+	@echo 'Installing into $(VENV): about a minute.'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e .
 	@touch $@

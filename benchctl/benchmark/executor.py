@@ -52,8 +52,18 @@ def run_trials(trials: Iterable[PlannedTrial], bench: Bench) -> None:
             if isinstance(error, AgentError):
                 bench.fleet.each("hello", timeout=HELLO_LIMIT)  # a silent one fails all later trials too
             failures_in_a_row += 1
-            if design.on_failure == "stop" or failures_in_a_row >= len(bench.plan.treatments):
+            if design.on_failure == "stop":
                 raise
+            if failures_in_a_row >= len(bench.plan.treatments):
+                error.remedy = "; ".join(filter(None, (error.remedy, _given_up(failures_in_a_row))))
+                raise
+
+
+def _given_up(failures: int) -> str:
+    trials = "the only treatment" if failures == 1 else f"{failures} trials in a row, one of each treatment,"
+    return (
+        f"{trials} failed, so the rest was not tried; `resume` keeps the plan: a changed file needs a new run"
+    )
 
 
 def _run(planned: PlannedTrial, bench: Bench) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_./+]|-(?=[0-9]))(?:[A-Za-z0-9_./%+ -]*[A-Za-z0-9_./%+-])?")
 _NO_TEXT = {"null", "true", "false", "."}  # YAML would read these as something else
-_EXAMPLES = {"run": "./load.sh", "parse": "{json: true}"}  # what a command of one's own needs
+_EXAMPLES = {"run": "/path/to/load.sh", "parse": "{json: true}"}  # what a command of one's own needs
 
 
 class Wish(NamedTuple):
@@ -110,7 +110,7 @@ def _example(name: str, option: Option) -> str:
 
 def _gist(doc: str) -> str:
     """The first words of an option's doc; `benchctl roles show` has all of it."""
-    return re.split(r"[;:(]", doc, maxsplit=1)[0].strip().rstrip(".")
+    return re.split(r"; |: |\. ", doc, maxsplit=1)[0].strip().rstrip(".")
 
 
 def _scalar(value: object, option: Option | None) -> str:

@@ -68,9 +68,11 @@ def _gist(plan: Plan) -> str:
         "trial": len(plan.trials),
     }
     treatments, blocks, trials = (f"{n} {noun}" + "s" * (n != 1) for noun, n in counts.items())
+    varied = any(len(factor.labels) > 1 for factor in plan.factors)
     return (
         f"{treatments} in {blocks}: {trials},"
         f" about {format_duration(plan.expected_seconds)} on a host that has nothing yet"
+        f"{'' if varied else '; nothing is compared, for no factor has two levels'}"
     )
 
 

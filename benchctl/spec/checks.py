@@ -5,14 +5,17 @@ Each check notes its problems at the places that the walker remembered. Must not
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchctl.errors import SpecError
 from benchctl.model.experiment import Become, LocalHosts
 from benchctl.model.units import format_duration
 from benchctl.spec.levels import split, under
 from benchctl.spec.problems import Place, Problems, did_you_mean
+from benchctl.spec.words import is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_TREATMENTS = 5_000
 MAX_TRIALS = 100_000
+_SEVERAL = re.compile(r"[0-9.]+[a-zA-Z%]*( +[0-9.]+[a-zA-Z%]*)+")  # values without commas
 _ROLES_GROUPS = ("dbms", "loader")
 
 
@@ -158,6 +162,12 @@ class Checks:
 
     def _check_factors(self) -> None:
         for factor in self._experiment.factors:
+            label = factor.levels[0].label
+            if len(factor.levels) == 1 and _SEVERAL.fullmatch(label):
+                levels = ", ".join(label.split())
+                self._add(
+                    f"factors.{factor.name}", f"found one level, {label}", "", f"write commas: [{levels}]"
+                )
             for path in dict.fromkeys(path for level in factor.levels for path in level.sets):
                 where = split(path)
                 option = (
@@ -191,6 +201,7 @@ class Checks:
             pairs = zip(self._experiment.factors, levels, strict=True)
             label = ", ".join(f"{factor.name}={level.label}" for factor, level in pairs)
             self._check_window(parts.workload, label)
+            self._check_command(parts.workload, label)
             if self._experiment.workload is not None:
                 self._check_required("workload", parts.workload, label)
             self._check_required("dbms", parts.dbms, label)
@@ -211,6 +222,22 @@ class Checks:
         if window >= limit:
             needed = f"more than warmup and duration together, {format_duration(window)}"
             self._add_once("limits.trial", f"found {format_duration(limit)}", label, needed, "raise it")
+
+    def _check_command(self, workload: Workload, label: str) -> None:
+        """The load generator `command` installs nothing: what it cannot run or read is known now."""
+        if workload.role != "command" or "run" not in workload.options or self._experiment.stages:
+            return
+        from benchctl.loaders import get
+
+        try:
+            words = get("command").command(workload, {}, None, 0).argv
+        except SpecError as error:
+            place, _, found = error.detail.partition(": ")
+            self._add_once(place, found or place, label, "", error.remedy)
+            return
+        if is_lost(words):
+            found = f"found {words[0]}, from the empty folder that a trial starts in"
+            self._add_once("workload.run", found, label, "a program on the PATH, or an absolute path", "")
 
     def _check_required(self, section: str, part: Dbms | Workload | None, label: str) -> None:
         meta = self._roles.get(section)
