@@ -46,6 +46,11 @@ def samples(evidence: Evidence) -> Measurement:
     return Measurement(float(bool(evidence.problem)), evidence.problem)
 
 
+def samples_dropped(evidence: Evidence) -> Measurement:
+    """Samples between the edges that are gone: what the window was as a whole is known from the edges."""
+    return Measurement(float(evidence.dropped))
+
+
 def errors(evidence: Evidence) -> Measurement | None:
     result = evidence.result
     if result is None:

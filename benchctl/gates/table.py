@@ -58,6 +58,14 @@ class Gate(NamedTuple):
 
 ON_HOSTS = (
     Gate("samples", "what the host did is not known", "1", 0, "noise", measures.samples),
+    Gate(
+        "samples_dropped",
+        "the host had no room for all samples: the window's course is not known from its begin on",
+        "1",
+        0,
+        "hint",
+        measures.samples_dropped,
+    ),
     Gate("errors", "requests failed", "ratio", 0.0001, "false", measures.errors),
     Gate(
         "overlap", "the load did not run through the whole window", "ratio", 0.01, "false", measures.overlap
