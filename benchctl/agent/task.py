@@ -238,7 +238,7 @@ class _Execution:
         setting = Setting(self._wanted.env, str(self._wanted.cwd))
         stdout, stderr = (file.fileno() for file in outputs)
         name = self._task.name
-        child = self._context.reaper.spawn(argv, name, setting, stdout, stderr, held)
+        child = self._context.reaper.spawn(argv, name, setting, stdout, stderr, held.load if held else None)
         self._task.child = child
         child.watch(self._task.wake)
         if held is None:
