@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from benchctl import gates
-    from benchctl.benchmark.calibration import Capacities
     from benchctl.benchmark.cancel import Cancel
     from benchctl.benchmark.fleet import Fleet
-    from benchctl.benchmark.stages import StageRunner
     from benchctl.journal import Journal
     from benchctl.model.event import Listener
     from benchctl.model.host import Host, Inventory
-    from benchctl.model.measurement import Trial
+    from benchctl.model.measurement import Capacity, Trial
     from benchctl.model.plan import Plan
 
 AT_ONCE = 64  # hosts that are asked side by side
@@ -61,8 +59,7 @@ class Bench:
     context: gates.Context
     clock: Callable[[], float]  # the time of day, for what is recorded
     timer: Callable[[], float]  # CLOCK_MONOTONIC of this machine, for limits, lengths and T0
-    stages: StageRunner | None = None  # None: roles bring what is run
-    capacities: Capacities = field(default_factory=dict)
+    capacities: Mapping[str, Mapping[str, Capacity]] = field(default_factory=dict)  # host -> treatment ->
 
     @property
     def server(self) -> Host:

@@ -66,8 +66,8 @@ def benchmark(session: Session) -> str:
     for host, capacities in bench.capacities.items():
         session.store.save_capacities(host, capacities)
     begin = session.timer()
-    with staged(bench, lambda host: session.store.host_folder(host) / "logs") as with_stages:
-        run_trials(_trials(session), with_stages)
+    with staged(bench, lambda host: session.store.host_folder(host) / "logs") as courses:
+        run_trials(_trials(session), bench, courses)
     done = sum(session.store.is_done(trial.ordinal) for trial in session.plan.trials)
     return f"{done} of {len(session.plan.trials)} trials in {format_duration(session.timer() - begin)}"
 
