@@ -92,8 +92,10 @@ def run(
             ask_become_password=ask_become_password,
         )  # fmt: skip
     except (UnfitError, SpecError) as error:
-        if not again and not isinstance(error, LeaseError):  # which says how to go on with this run
+        if not again:
             _remove_if_never_begun(store)
+        if isinstance(error, LeaseError):
+            raise LeaseError(error.detail, remedy="the same command with --wait waits for it") from error
         raise
 
 

@@ -168,7 +168,10 @@ def _about_latency(view: RunView, names: Names) -> tuple[str, ...]:
         why = "Driven at a rate: latency counts from the intended start, waiting included."
     else:
         why = "Closed loop: times are service times, without waiting before a request."
-    return (lead, f"{why} A dash: not every trial had the requests to carry that percentile.")
+    dash = "not every trial had the requests to carry that percentile"
+    if any(len(trial.loads) > 1 for trial in view.trials):
+        dash += ", or its load generators gave none that can be put together"
+    return (lead, f"{why} A dash: {dash}.")
 
 
 def _summary_table(names: Names, metrics: list[MetricSummary], *, detail: bool = False) -> Table:
