@@ -56,7 +56,7 @@ class Watch:
         """Open all that is to be sampled, and go on in a thread. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         server = self._server.pid if self._server else None
-        sampler = self._sampler = Sampler(self.path, server, self._sources)
+        sampler = self._sampler = Sampler(self.path, server, self._sources, expected=len(self._moments))
         if self._task is not None:
             self._task.watch(self._wake)
         name = f"watch-{self.path.parent.name}"

@@ -1,7 +1,7 @@
 """What every load generator's module offers, and the table that finds it by the role's name.
 
-A module here has five functions: `prepare` and `command` say what to execute, `parse`, `samples` and
-`latencies` read the raw folder of a finished trial. Numbers come from the raw files and the given window
+A module here has six functions: `prepare`, `command` and `null_run` say what to execute, `parse`, `samples`
+and `latencies` read the raw folder of a finished trial. Numbers come from the raw files and the given window
 alone, so that they can be derived again at any time, offline.
 """
 
@@ -41,6 +41,14 @@ class Command(NamedTuple):
     env: dict[str, str]
 
 
+class NullRun(NamedTuple):
+    """A short run against a target that does nothing, to see what the load generator reaches at most."""
+
+    workload: Workload  # as fast as it goes
+    target: Target  # how the load generator reaches the null target
+    against: dict[str, Any]  # the null target, in the words of the agent's `launch`
+
+
 class Loader(Protocol):
     """The boundary between a load generator and the rest of the program.
 
@@ -62,6 +70,16 @@ class Loader(Protocol):
 
         Its working folder is an empty folder of the trial's own; all that it writes there becomes raw files.
         Raises SpecError for options that this load generator cannot have.
+        """
+
+    def null_run(
+        self, workload: Workload, descriptor: Descriptor, target: Target, runtime: str
+    ) -> NullRun | None:
+        """The run that shows the most this workload can reach on its host, where that can be shown.
+
+        The null target listens in the folder `runtime` where `target` is a socket, else at the loopback. None
+        where it cannot answer in the target's place. Only what the load generator does itself is in it:
+        neither the network nor a target that takes its time.
         """
 
     def parse(

@@ -12,8 +12,10 @@ import csv
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from benchctl.errors import ParseError, SpecError
-from benchctl.loaders.loader import Command
+from benchctl.loaders.loader import Command, NullRun
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
 
@@ -46,6 +48,7 @@ _COLUMNS = {
     "max_latency_ms": ("latency_max", "ms"),
 }
 _PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
+_NULL_REQUESTS = 100_000  # without pipelining: about a second
 # What stands on stderr of a run that went well: a server that hides its settings from clients.
 _REMARKS = ("WARNING: Could not fetch server CONFIG", "WARN: could not fetch server CONFIG")
 _REMEDY = (
@@ -106,6 +109,25 @@ def command(
     return Command(tuple(argv), _environment(descriptor))
 
 
+def null_run(
+    workload: Workload,
+    descriptor: Descriptor,  # noqa: ARG001 - the boundary's signature
+    target: Target,
+    runtime: str,
+) -> NullRun:
+    """The same test, clients and pipeline, for about a second."""
+    found = _options(workload.options)
+    requests = min(_NULL_REQUESTS * found.pipeline * found.threads, 20 * _NULL_REQUESTS)
+    against = {"protocol": "redis", "reply": _answer(found), "threads": found.threads}
+    if "socket" in target:
+        place: Target = {"socket": f"{runtime}/null-target.sock"}
+        against |= place
+    else:
+        place = {"host": "127.0.0.1", "port": "{port}"}
+    short = msgspec.structs.replace(workload, options={**workload.options, "requests": requests})
+    return NullRun(short, place, against)
+
+
 def parse(
     raw: Path,
     window: Window,  # noqa: ARG001 - the program measures by itself, nothing can be cut
@@ -143,6 +165,13 @@ def latencies(
     window: Window,  # noqa: ARG001
 ) -> dict[str, Ints]:
     return {}
+
+
+def _answer(found: _Options) -> str:
+    """What a Redis with the wanted keys answers to the test."""
+    if found.test in {"get", "lpop", "rpop"}:
+        return f"${found.data_size}\r\n{'x' * found.data_size}\r\n"
+    return {"ping_mbulk": "+PONG\r\n", "set": "+OK\r\n", "spop": "$-1\r\n"}.get(found.test, ":1\r\n")
 
 
 def _options(given: Mapping[str, Value]) -> _Options:

@@ -20,9 +20,11 @@ from benchctl.provision import from_ansible
 from benchctl.results.files import manifest, write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from benchctl.model.host import Inventory
+    from benchctl.model.measurement import Capacity
 
 T = TypeVar("T")
 
@@ -113,6 +115,11 @@ class RunStore:
             path.parent.name: self._read(path.relative_to(self.path).as_posix(), dict[str, Any])
             for path in found
         }
+
+    def save_capacities(self, host: str, capacities: Mapping[str, Capacity]) -> None:
+        """Store what the load generator reaches on a host against a null target, by treatment."""
+        if capacities:
+            write_atomically(self.host_folder(host) / "capacity.json", to_json(capacities))
 
     def trial_folder(self, ordinal: int) -> Path:
         return self.path / "trials" / f"{ordinal:04d}"
