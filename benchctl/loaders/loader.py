@@ -1,8 +1,8 @@
 """What every load generator's module offers, and the table that finds it by the role's name.
 
-A module here has six functions: `prepare`, `command` and `null_run` say what to execute, `parse`, `samples`
-and `latencies` read the raw folder of a finished trial. Numbers come from the raw files and the given window
-alone, so that they can be derived again at any time, offline.
+A module here has seven functions: `names` says what will be measured, `prepare`, `command` and `null_run`
+what to execute; `parse`, `samples` and `latencies` read the raw folder of a finished trial. Numbers come from
+the raw files and the given window alone, so that they can be derived again at any time, offline.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ class Loader(Protocol):
 
     @property
     def ENDS_ITSELF(self) -> bool: ...  # noqa: N802 - a constant of a module
+
+    def names(self, workload: Workload) -> frozenset[str] | None:
+        """The metrics that this workload gives; None where only the run can tell.
+
+        Raises SpecError for what this load generator cannot have.
+        """
 
     def prepare(
         self, options: Mapping[str, Value], descriptor: Descriptor, target: Target | None, seed: int

@@ -34,7 +34,15 @@ BUILTINS = ("tpcb-like", "simple-update", "select-only")
 LOG_PREFIX = "tx"
 _NULL_PORT = 1  # of the null target's socket: no server of an instance has it
 _CONNECTED = 100  # clients that certainly are connected within a second
+_ALWAYS = ("throughput", "latency_mean", "errors", "retries")
+_LATENESS = ("schedule_lag_mean", "schedule_lag_p99")
 PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99, "latency_p999": 0.999}
+
+
+def names(workload: Workload) -> frozenset[str]:
+    """How late transactions start is known with a rate only."""
+    late = _LATENESS if "rate" in workload.options else ()
+    return frozenset({*_ALWAYS, *PERCENTILES, *late})
 
 
 def prepare(

@@ -74,6 +74,17 @@ class _Options(NamedTuple):
     data_size: int
 
 
+def names(workload: Workload) -> frozenset[str]:
+    """Its table's columns. Raises SpecError for a warm-up, which redis-benchmark cannot have."""
+    if workload.warmup:
+        raise SpecError(
+            "workload.warmup: redis-benchmark reports its whole life and cannot leave out its beginning",
+            remedy="take warmup out, and give it more requests",
+        )
+    _options(workload.options)
+    return frozenset({"errors", *(name for name, _ in _COLUMNS.values())})
+
+
 def prepare(
     options: Mapping[str, Value],
     descriptor: Descriptor,
@@ -94,12 +105,7 @@ def command(
     target: Target | None,
     seed: int,  # noqa: ARG001 - redis-benchmark 7 takes none
 ) -> Command:
-    """One run of one test. Raises SpecError for a warm-up, which redis-benchmark cannot have."""
-    if workload.warmup:
-        raise SpecError(
-            "workload.warmup: redis-benchmark reports its whole life and cannot leave out its beginning",
-            remedy="take warmup out, and give it more requests",
-        )
+    """One run of one test."""
     found = _options(workload.options)
     argv = [descriptor["binaries"]["redis-benchmark"], *_connection(target), "--csv", "-t", found.test]
     argv += ["-n", str(found.requests), "-c", str(found.clients), "-P", str(found.pipeline)]

@@ -79,7 +79,9 @@ def _trials(session: Session) -> Iterator[PlannedTrial]:
     counts = {trial.ordinal for trial in store.trials() if trial.validity != "invalid"}
     lost = [trial.ordinal for trial in plan.trials if trial.ordinal not in counts]
     if lost and len(plan.treatments) > 1:
-        why = f"trials {', '.join(map(str, lost))} do not count: one make-up block follows"
+        which = ", ".join(map(str, lost))
+        do = f"trials {which} do" if lost[1:] else f"trial {which} does"
+        why = f"{do} not count: one make-up block follows"
         session.listener(Message(level="info", text=why))
         yield from make_up_block([treatment.id for treatment in plan.treatments], plan.experiment.design)
 

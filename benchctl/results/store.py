@@ -98,7 +98,14 @@ class RunStore:
         write_atomically(self.path / "descriptors.json", to_json(descriptors))
 
     def descriptors(self) -> dict[str, dict[str, str]]:
-        """Host -> instance id or loader role -> path of its descriptor there."""
+        """Host -> instance id or loader role -> path of its descriptor there.
+
+        Raises RunStateError for a run that was not configured.
+        """
+        if not (self.path / "descriptors.json").exists():
+            raise RunStateError(
+                f"{self.id} has no step configure behind it", remedy=f"`benchctl configure {self.id}` first"
+            )
         return self._read("descriptors.json", dict[str, dict[str, str]])
 
     def host_folder(self, host: str) -> Path:

@@ -136,7 +136,7 @@ def test_prepare_fills_the_keys_that_the_tests_draw() -> None:
 )
 def test_what_it_cannot_have_is_refused(given: Workload, message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        loaders.get("redis_benchmark").command(given, DESCRIPTOR, TARGET, 7)
+        loaders.get("redis_benchmark").names(given)
 
 
 def test_a_system_is_needed() -> None:
