@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchctl.agent import layout
 from benchctl.benchmark.protocol import Clock
-from benchctl.errors import AgentError, BenchctlError, ServiceError
+from benchctl.errors import AgentError, BenchctlError, LateError, ServiceError
 
 if TYPE_CHECKING:
     import threading
@@ -30,6 +30,7 @@ Outcome = Exception | Reply | Callable[[Reply], Reply]
 Content = bytes | Callable[[Reply], bytes]
 
 _SAMPLES = "host.samples"
+LATENESS = 1.0  # seconds: a fake host is never late by accident
 SCHEMA = 2
 
 _PROC = {
@@ -127,6 +128,8 @@ class FakeAgent:
             raise AgentError(f"{self.host}: the connection is closed")
         if timeout <= 0:
             raise AgentError(f"{self.host}: no reply to {op} within {timeout:g} s")
+        if op == "series":  # what it consists of is recorded
+            return {"replies": [self.call(timeout=timeout, **each) for each in args["ops"]]}
         self.calls.append((op, args))
         outcome = self._scripted[op].popleft() if self._scripted[op] else {}
         if isinstance(outcome, Exception):
@@ -283,6 +286,8 @@ class FakeAgent:
         if args["task"] not in self._launched:
             raise AgentError(f"{self.host}: there is no task {args['task']}")
         if args["task"] not in self._begun:
+            if args.get("strict") and args["at"] < self._monotonic() - LATENESS:
+                raise LateError(f"{self.host}: task {args['task']} was told of its start after it")
             self._begin(args["task"], args["at"])
         return {"late": self._begun[args["task"]]["late"]}
 
@@ -303,6 +308,8 @@ class FakeAgent:
     def _op_unwatch(self, args: Reply) -> Reply:
         watch = self._watches.get(args["watch"])
         if watch is None:
+            return {"samples": 0, "files": []}
+        if self._start_of(watch) is None:
             return {"samples": 0, "files": []}
         path = self._sampled(watch)
         count = len(path.read_text(encoding="ascii").splitlines()) - 1
@@ -346,7 +353,7 @@ class FakeAgent:
 
     def _begin(self, task: str, at: float) -> None:
         args, now = self._launched[task], self._monotonic()
-        late = at < now - 1.0  # a fake host is never late by accident
+        late = at < now - LATENESS
         began = now if late else max(at, now)
         start = self._clock() + began - now
         self._begun[task] = {"start": start, "began": began, "late": late}
@@ -358,7 +365,8 @@ class FakeAgent:
         for watch in self._watches.values():
             if watch.get("task") == task:
                 self._sampled(watch)
-                length = watch["start"] - begun["began"] + watch["warmup"] + watch["duration"]
+                start = self._start_of(watch) or 0.0
+                length = start - begun["began"] + watch["warmup"] + watch["duration"]
                 end = max(end, begun["start"] + length)
         return {
             "exit": 0,
@@ -378,12 +386,18 @@ class FakeAgent:
             "files_left_off": 0,
         }
 
+    def _start_of(self, watch: Reply) -> float | None:
+        """When it starts; None while its task has not."""
+        begun = self._begun.get(watch.get("task", ""), {})
+        start: float | None = watch.get("start", begun.get("began"))
+        return start
+
     def _sampled(self, watch: Reply) -> Path:
         path = Path(watch["cwd"]) / _SAMPLES
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             boot = self._clock() - self._monotonic()
-            begin = watch["start"] + watch["warmup"]
+            begin = (self._start_of(watch) or 0.0) + watch["warmup"]
             path.write_text(_samples(boot, begin, watch["duration"], watch["hz"], watch))
         return path
 
