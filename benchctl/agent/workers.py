@@ -1,4 +1,4 @@
-"""Threads that do one piece of work after the other, so that a request does not wait for a new one to be born.
+"""Threads that do one piece of work after the other: a request does not wait for a new one to be born.
 
 Owns how many there are. Must not know what the work is.
 """

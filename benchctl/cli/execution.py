@@ -69,7 +69,7 @@ class How(TypedDict, total=False):
 
 def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summary | None:
     """Execute steps of a run with the real hosts; the events go to stderr."""
-    from benchctl.cli.hosts_select import become_password
+    from benchctl.cli.hosts_select import become_password, kept_inventories
     from benchctl.configure import AnsibleRunner
     from benchctl.pipeline.execute import execute
     from benchctl.pipeline.session import Session
@@ -87,7 +87,7 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
             cancel=cancel,
             clock=time.time,
             timer=time.monotonic,
-            provisioner=provisioner_for(plan.experiment),
+            provisioner=provisioner_for(plan.experiment, kept_inventories()),
             runner=AnsibleRunner(
                 roles_path=[Path(folder) for folder in plan.role_folders], cancelled=lambda: cancel.requested
             ),
