@@ -153,6 +153,7 @@ OPS: Dict[str, Op] = {
     "unwatch": Op(watch.unwatch, {"watch": str}),
     "cancel": Op(task.cancel, {"task": str}),
     "files": Op(files.files, {"dir": str}),
+    "read": Op(files.read, {"dir": str}),
     "remove": Op(files.remove, {"path": str}),
     "fingerprint": Op(fingerprint.fingerprint),
     "series": Op(series, {"ops": list}),

@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchctl.benchmark.evaluation import Ran
+from benchctl.benchmark.filechannel import contents
 from benchctl.errors import AgentError, BenchctlError, LateError, StepError
 from benchctl.model.event import Message
 from benchctl.model.measurement import Start, TaskResult, Window
@@ -67,6 +68,7 @@ class Loads(NamedTuple):
     files: dict[str, set[str]]  # host -> what lies in the trial's folder there
     failures: tuple[str, ...]  # hosts whose load failed by itself; the others were ended for it
     deaths: dict[str, int | None]  # host -> how the service that its load needs ended
+    read: dict[str, dict[str, bytes]] = {}  # noqa: RUF012 - never changed  # host -> small files that came along
 
 
 def run_together(
@@ -91,6 +93,14 @@ def run_together(
         f"{', '.join(late)}: late at the start in each of {ROUNDS} tries",
         remedy="see what keeps this host or the way to it busy; a quieter one starts in time",
     )
+
+
+class _Parts(NamedTuple):
+    """What a host told at the end of its load."""
+
+    load: Reply
+    samples: Reply
+    read: dict[str, bytes]
 
 
 class _Round:
@@ -131,8 +141,11 @@ class _Round:
             return None
         others = [host for host in self._fleet if host not in self._launches]
         samples = self._each("unwatch", lambda _: {"watch": self._task}, others)
-        samples |= {host: watched for host, (_, watched) in replies.items()}
-        return self._loads(at, at_day, clocks, {host: reply for host, (reply, _) in replies.items()}, samples)
+        samples |= {host: parts.samples for host, parts in replies.items()}
+        loads = self._loads(
+            at, at_day, clocks, {host: parts.load for host, parts in replies.items()}, samples
+        )
+        return loads._replace(read={host: parts.read for host, parts in replies.items()})
 
     def cancel(self) -> None:
         """End the loads that have not ended."""
@@ -174,9 +187,13 @@ class _Round:
         One request for each host: whatever else is said before T0 makes the starts uneven.
         """
         loads, others = {}, {}
-        end: list[Reply] = [{"op": "await", "task": self._task}, {"op": "unwatch", "watch": self._task}]
         for host in self._launches:
             go = {"op": "go", "task": self._task, "at": at + clocks[host].offset, "strict": True}
+            end: list[Reply] = [
+                {"op": "await", "task": self._task},
+                {"op": "unwatch", "watch": self._task},
+                {"op": "read", "dir": self._attempt.folder(host)},
+            ]
             loads[host] = self._fleet[host].submit("series", ops=[go, *end] if self._barrier else end)
         for host in self._fleet:
             if host not in self._launches:
@@ -195,17 +212,14 @@ class _Round:
             "service": self._services.get(host),
         }
 
-    def _await(self, loads: dict[str, Pending], others: dict[str, Pending]) -> dict[str, tuple[Reply, Reply]]:
-        """Wait for all; the first one that fails, is late or is lost ends the others.
-
-        Returns what became of each load and of its samples.
-        """
+    def _await(self, loads: dict[str, Pending], others: dict[str, Pending]) -> dict[str, _Parts]:
+        """Wait for all; the first one that fails, is late or is lost ends the others."""
         wake = threading.Event()
         waiting = {**loads, **others}
         for pending in waiting.values():
             pending.watch(wake)
         ends = self._attempt.bench.timer() + self._timing.limit + SILENCE
-        replies: dict[str, tuple[Reply, Reply]] = {}
+        replies: dict[str, _Parts] = {}
         while waiting:
             wake.clear()
             for host in [host for host, pending in waiting.items() if pending.done]:
@@ -216,15 +230,15 @@ class _Round:
                     self.cancel()
                     continue
                 if host in loads:
-                    ended, watched = reply["replies"][-2:]
-                    replies[host] = ended, watched
+                    ended, watched, read = reply["replies"][-3:]
+                    replies[host] = _Parts(ended, watched, contents(read))
                     if _went_wrong(ended) and not self.late:
                         self.cancel()
             if waiting and not wake.wait(max(0.0, ends - self._attempt.bench.timer())):
                 silent = ", ".join(sorted(waiting))
                 raise AgentError(f"{silent}: the load's end was not reported in time")
         if self._barrier and not self.late:
-            self.late = tuple(host for host, (reply, _) in replies.items() if reply["late"])
+            self.late = tuple(host for host, parts in replies.items() if parts.load["late"])
         return replies
 
     def _loads(

@@ -39,7 +39,7 @@ class TrialRun:
         course = WorkloadCourse(attempt) if bench.stages is None else bench.stages.course(attempt)
         outcome = course.run()
         with attempt.phase("fetch", hosts=outcome.loads.files):
-            raw, files = attempt.fetch(outcome.loads.files)
+            raw, files = attempt.fetch(outcome.loads.files, outcome.loads.read)
             files |= outcome.files
         removed = [
             bench.fleet[host].submit("remove", path=attempt.folder(host)) for host in outcome.loads.files

@@ -6,11 +6,13 @@ Held to tests/contract/test_agent.py together with the real one.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
 import shutil
 import time
+import zlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -320,6 +322,14 @@ class FakeAgent:
         if not folder.is_dir():
             raise AgentError(f"{self.host}: {folder} is no folder")
         return {"files": _listing(folder)}
+
+    def _op_read(self, args: Reply) -> Reply:
+        folder, found = Path(args["dir"]), []
+        for name in [entry["path"] for entry in _listing(folder)]:
+            content = (folder / name).read_bytes()
+            data = base64.b64encode(zlib.compress(content, 1)).decode("ascii")
+            found.append({"path": name, "sha256": hashlib.sha256(content).hexdigest(), "data": data})
+        return {"read": found}
 
     def _op_remove(self, args: Reply) -> Reply:
         path = Path(args["path"])
