@@ -137,6 +137,7 @@ class _Round:
             self._abandon()
             raise
         if self.late:
+            self._tell("await", self.late, task=self._task)  # one that was never let loose is still to end
             self._unwatch()
             return None
         others = [host for host in self._fleet if host not in self._launches]

@@ -107,6 +107,7 @@ class FakeAgent:
         self._tasks: dict[str, Reply] = {}
         self._launched: dict[str, Reply] = {}  # task -> arguments of its launch
         self._begun: dict[str, Reply] = {}  # task -> start, began, late
+        self._cancelled: set[str] = set()  # tasks that were never let loose
         self._watches: dict[str, Reply] = {}  # watch -> its arguments
         self._commits = 0
         cache = folder / "cache"
@@ -203,7 +204,9 @@ class FakeAgent:
         self._started(args)
         return {}
 
-    def _op_cancel(self, _: Reply) -> Reply:
+    def _op_cancel(self, args: Reply) -> Reply:
+        if args["task"] in self._launched and args["task"] not in self._begun:
+            self._cancelled.add(args["task"])
         return {}
 
     def _op_stamps(self, args: Reply) -> Reply:
@@ -277,6 +280,7 @@ class FakeAgent:
                 f"{self.host}: {folder} is not below {self._work}: no task of this run may empty it"
             )
         if known is None:
+            self._refuse_a_taken(folder)
             shutil.rmtree(folder, ignore_errors=True)
             self._launched[task] = args
             if not args.get("hold"):
@@ -297,7 +301,10 @@ class FakeAgent:
         task = args["task"]
         if task not in self._launched:
             raise AgentError(f"{self.host}: there is no task {task}")
-        if task not in self._begun:
+        if task in self._cancelled:
+            now = {"start": self._clock(), "began": self._monotonic(), "late": False}
+            self._tasks[task] = {**self._result(task, now, now["start"]), "exit": -9, "cancelled": True}
+        elif task not in self._begun:
             raise AgentError(f"{self.host}: no reply to await within its time: {task} is held")
         if task not in self._tasks:
             self._tasks[task] = self._ended(task)
@@ -369,6 +376,12 @@ class FakeAgent:
         self._begun[task] = {"start": start, "began": began, "late": late}
         self._write_outputs(args)
 
+    def _refuse_a_taken(self, folder: Path) -> None:
+        """As the real one: a held task has a folder until it has ended, which only `await` knows."""
+        for task, args in self._launched.items():
+            if args["cwd"] == str(folder) and task not in self._begun and task not in self._tasks:
+                raise AgentError(f"{self.host}: {folder} is or holds {folder}, which is in use")
+
     def _ended(self, task: str) -> Reply:
         begun = self._begun[task]
         end = begun["start"]
@@ -378,6 +391,9 @@ class FakeAgent:
                 start = self._start_of(watch) or 0.0
                 length = start - begun["began"] + watch["warmup"] + watch["duration"]
                 end = max(end, begun["start"] + length)
+        return self._result(task, begun, end)
+
+    def _result(self, task: str, begun: Reply, end: float) -> Reply:
         return {
             "exit": 0,
             "timed_out": False,
