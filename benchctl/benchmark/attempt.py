@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from benchctl.errors import StepError
+from benchctl.errors import AgentError, StepError
 from benchctl.model.event import TrialPhase
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class Attempt:
         wanted: list[tuple[str, list[str]]] = []
         for host, names in files.items():
             target, there = raw / host, read.get(host, {})
+            for name in names:
+                _require_inside(host, name)
             for folder in sorted({(target / name).parent for name in names} | {target}):
                 folder.mkdir(parents=True, exist_ok=True)
             for name in sorted(there.keys() & set(names)):
@@ -117,3 +119,9 @@ class Attempt:
         source, target = self.folder(host), raw / host
         hashes = self.bench.fleet[host].fetch_all([(f"{source}/{name}", target / name) for name in names])
         return {f"raw/{host}/{name}": digest for name, digest in zip(names, hashes, strict=True)}
+
+
+def _require_inside(host: str, name: str) -> None:
+    """Raise AgentError for a name that leads out of the folder: hosts tell names, and may be anybody's."""
+    if name.startswith("/") or ".." in name.split("/"):
+        raise AgentError(f"{host}: {name[:80]!a} is no file of the trial's folder")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -182,6 +183,25 @@ def test_a_host_that_is_always_late_fails_the_trial_by_name(rig: Rig) -> None:
     assert rig.run() is None
     assert "l2: late at the start in each of 5 tries" in rig.failure()
     assert len(rig.args("l1", "go")) == 5
+
+
+@pytest.mark.parametrize("name", ["../../../../.bashrc", "/etc/passwd", "x/../../y"])
+def test_a_host_cannot_name_a_file_outside_of_the_trial(rig: Rig, name: str) -> None:
+    rig.agents["l2"].script("unwatch", {"files": [{"path": name, "size": 1}]})
+    rig.agents["l2"].script("read", {"read": []})
+    assert rig.run() is None
+    assert "l2: " in rig.failure()
+    assert "no file of the trial's folder" in rig.failure()
+
+
+@pytest.mark.parametrize("data", ["", "!!"])
+def test_what_arrives_damaged_is_fetched(rig: Rig, data: str) -> None:
+    rig.agents["l1"].script("read", {"read": [{"path": "stdout", "data": data, "sha256": "0" * 64}]})
+    trial = rig.run()
+    assert trial is not None
+    kept = rig.store.trial_folder(1) / "raw" / "l1" / "stdout"
+    assert kept.read_bytes() == b'{"throughput": 100.0}\n'
+    assert trial.files["raw/l1/stdout"] == sha256(kept.read_bytes()).hexdigest()
 
 
 def test_a_load_that_fails_ends_the_others_and_is_named(rig: Rig) -> None:
