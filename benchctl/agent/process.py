@@ -259,10 +259,21 @@ def children(pid: int) -> List[int]:
         return [other for other in _all_processes() if _parent(other) == pid]
     found: List[int] = []
     with contextlib.suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - at the end of each task, many threads
             with contextlib.suppress(OSError):
-                found.extend(map(int, (thread / "children").read_bytes().split()))
+                found.extend(map(int, _read(f"/proc/{pid}/task/{thread}/children").split()))
     return found
+
+
+def _read(path: str) -> bytes:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while more := os.read(handle, 1 << 16):
+            data += more
+        return data
+    finally:
+        os.close(handle)
 
 
 def descendants(pid: int) -> List[int]:

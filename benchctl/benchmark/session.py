@@ -22,6 +22,7 @@ from benchctl.errors import (
     BenchctlError,
     ConnectionLostError,
     HostKeyError,
+    LateError,
     LeaseError,
     ServiceError,
     TaskError,
@@ -43,7 +44,12 @@ STATUS_TIMEOUT = 2.0  # seconds after the end of a program's output until its ex
 CLOCK_FIRST = 20  # round trips of a first measurement
 CLOCK_FRESH = 0.5  # seconds for which a measurement needs no new one
 _BACKOFF, _BACKOFF_LIMIT = 0.1, 5.0  # seconds between two attempts, doubled each time
-_KINDS: dict[str, type[BenchctlError]] = {"service": ServiceError, "task": TaskError, "lease": LeaseError}
+_KINDS: dict[str, type[BenchctlError]] = {
+    "service": ServiceError,
+    "task": TaskError,
+    "lease": LeaseError,
+    "late": LateError,
+}
 
 
 class _End(NamedTuple):

@@ -41,7 +41,7 @@ class TrialRun:
         started = bench.clock()
         outcome = self._courses(attempt).run()
         with attempt.phase("fetch", hosts=outcome.loads.files):
-            raw, files = attempt.fetch(outcome.loads.files)
+            raw, files = attempt.fetch(outcome.loads.files, outcome.loads.read)
             files |= outcome.files
         removed = [
             bench.fleet[host].submit("remove", path=attempt.folder(host)) for host in outcome.loads.files

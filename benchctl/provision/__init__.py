@@ -13,17 +13,22 @@ from benchctl.provision.local import LocalProvisioner
 from benchctl.provision.provisioner import Provisioner
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchctl.model.experiment import Experiment
 
 __all__ = ["LocalProvisioner", "Provisioner", "from_ansible", "provisioner_for", "to_ansible"]
 
 
-def provisioner_for(experiment: Experiment) -> Provisioner:
-    """Return what gives the hosts that the experiment's provider names."""
+def provisioner_for(experiment: Experiment, keep: Path | None = None) -> Provisioner:
+    """Return what gives the hosts that the experiment's provider names.
+
+    `keep` is a folder for what need not be worked out again; without it nothing is kept.
+    """
     from benchctl.model.experiment import InventoryHosts
 
     if isinstance(experiment.hosts, InventoryHosts):
         from benchctl.provision.static import InventoryProvisioner  # late: threads and programs
 
-        return InventoryProvisioner()
+        return InventoryProvisioner(keep)
     return LocalProvisioner()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ASIDE = ".removed"
 LEASE_TTL = 3600.0  # seconds; the lease ends with this process anyway
 
-Kind = Literal["image", "instance", "agent", "capacity", "work", "leftover"]
+Kind = Literal["image", "instance", "agent", "capacity", "work", "inventory", "leftover"]
 
 
 class Item(NamedTuple):
@@ -49,6 +49,7 @@ def removable(cache: Path, current_agent: str) -> list[Item]:
         *_items(cache, "agent", "agent/*", lambda _: "of another version of benchctl"),
         *_items(cache, "capacity", memory.FILE, lambda _: "what load generators reach here at most"),
         *_items(cache, "work", "runs/*", lambda _: "work folder of a run"),
+        *_items(cache, "inventory", "inventories/*", lambda _: "what Ansible said of an inventory"),
         *_items(cache, "leftover", f"{ASIDE}/*", lambda _: "of a removal that was cut short"),
     ]
     return [

@@ -5,6 +5,7 @@ A trial is done when its raw files are synced and trial.json is renamed into pla
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin
 
 import msgspec
@@ -33,6 +34,12 @@ class _Head(msgspec.Struct):
     """As much of a record as says which form it has; all else is skipped."""
 
     schema: int | None = None
+
+
+@cache
+def _schema_of(kind: type[Record]) -> object:
+    """The schema of a record that has one; asking costs more than reading a file does."""
+    return {field.name: field.default for field in msgspec.structs.fields(kind)}.get("schema")
 
 
 class RunStore:
@@ -202,8 +209,7 @@ class RunStore:
         """Raise RunStateError for a record that another version of benchctl wrote in another form."""
         if not issubclass(get_origin(kind) or kind, Record):
             return
-        fields = msgspec.structs.fields(cast("type[Record]", kind))
-        known = {field.name: field.default for field in fields}.get("schema")
+        known = _schema_of(cast("type[Record]", kind))
         found = msgspec.json.decode(data, type=_Head).schema
         if known is not None and found != known:
             raise RunStateError(
