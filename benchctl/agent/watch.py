@@ -4,6 +4,7 @@ Owns when samples are taken. A watch goes on without any connection; it ends wit
 or when it is told to.
 """
 
+import math
 import threading
 import time
 from pathlib import Path
@@ -38,6 +39,10 @@ class Span(NamedTuple):
     duration: float
     hertz: float
 
+    def most(self) -> int:
+        """Samples in it, edges included, one too many rather than one too few."""
+        return math.ceil((self.warmup + self.duration) * self.hertz) + 3
+
 
 class Watch:
     """One sampler and its thread."""
@@ -65,7 +70,7 @@ class Watch:
         """Open all that is to be sampled, and go on in a thread. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         server = self._server.pid if self._server else None
-        sampler = self._sampler = Sampler(self.path, server, self._sources, expected=len(self._moments))
+        sampler = self._sampler = Sampler(self.path, server, self._sources, expected=self._span.most())
         if self._task is not None:
             self._task.watch(self._wake)
         name = f"watch-{self.path.parent.name}"
