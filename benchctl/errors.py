@@ -41,6 +41,10 @@ class AgentError(StepError):
     """The agent on a host could not do what was asked."""
 
 
+class LateError(AgentError):
+    """A host learned of an instant after it had passed."""
+
+
 class ConnectionLostError(AgentError):
     """The connection to the agent on a host ended unexpectedly."""
 

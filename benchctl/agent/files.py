@@ -3,6 +3,7 @@
 Owns which paths may be written and removed: only those of the own run.
 """
 
+import binascii
 import contextlib
 import hashlib
 import json
@@ -10,8 +11,9 @@ import os
 import shutil
 import stat
 import threading
+import zlib
 from pathlib import Path
-from typing import BinaryIO, Dict, Iterator, Optional
+from typing import BinaryIO, Dict, Iterator, Optional, Tuple
 
 from benchctl.agent.context import Context
 from benchctl.agent.layout import LINE_LIMIT, below, check_name
@@ -19,6 +21,8 @@ from benchctl.agent.refusal import RefusalError
 from benchctl.agent.wire import Json
 
 SIZE_LIMIT = 64 << 30  # bytes of a file that is sent here
+READ_SIZE = 1 << 16  # bytes of a file that a reply may carry
+READ_LIMIT = 20_000  # bytes of a reply that such files may take, beside a list of files
 _CHUNK = 1 << 20
 
 
@@ -36,12 +40,41 @@ def files(_: Context, dir: str) -> Json:  # noqa: A002 - the protocol's name
     folder = Path(dir)
     if not folder.is_dir():
         raise RefusalError(f"{folder} is no folder")
-    found = []
-    for path in sorted(folder.rglob("*")):
-        status = path.lstat()
-        if stat.S_ISREG(status.st_mode):
-            found.append({"path": str(path.relative_to(folder)), "size": status.st_size})
-    return {"files": found}
+    return {"files": [{"path": name, "size": size} for name, size in sorted(_regular(str(folder), ""))]}
+
+
+def read(context: Context, dir: str) -> Json:  # noqa: A002 - same
+    """Return the content of small files below a folder, as many as a reply has room for; none is no error.
+
+    Each with its SHA-256; `data` is their content by zlib in base64. So what a short task leaves needs no
+    round trip of its own.
+    """
+    folder = Path(dir)
+    if not below(folder, context.work):
+        raise RefusalError(f"{folder} is not below {context.work}")
+    found, left = [], READ_LIMIT
+    for name, size in sorted(_regular(str(folder), "")) if folder.is_dir() else ():
+        if size > READ_SIZE:
+            continue
+        with contextlib.suppress(OSError):
+            content = (folder / name).read_bytes()
+            data = binascii.b2a_base64(zlib.compress(content, 1), newline=False).decode("ascii")
+            entry = {"path": name, "sha256": hashlib.sha256(content).hexdigest(), "data": data}
+            left -= len(json.dumps(entry)) + 2
+            if left < 0:
+                break
+            found.append(entry)
+    return {"read": found}
+
+
+def _regular(folder: str, above: str) -> Iterator[Tuple[str, int]]:
+    """Walk a tree: names below its root and sizes of regular files; no link is followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _regular(entry.path, f"{above}{entry.name}/")
+            elif entry.is_file(follow_symlinks=False):
+                yield above + entry.name, entry.stat(follow_symlinks=False).st_size
 
 
 def remove(context: Context, path: str) -> Json:

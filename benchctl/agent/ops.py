@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple, Union
 
-from benchctl.agent import files, fingerprint, image, process, service, task, watch
+from benchctl.agent import files, fingerprint, image, memory, process, service, task, watch
 from benchctl.agent.context import Context
 from benchctl.agent.process import boot_id
 from benchctl.agent.refusal import RefusalError
@@ -102,6 +102,19 @@ def sweep(context: Context) -> None:
             return
 
 
+def series(context: Context, ops: List[object]) -> Json:
+    """Execute operations one after the other; return their replies. The first one refused ends it.
+
+    Raises what that one raises; what was done before it is done.
+    """
+    replies = []
+    for each in ops:
+        if not isinstance(each, dict) or each.get("op") == "series":
+            raise RefusalError("series: ops is no list of operations")
+        replies.append(perform(context, each.get("op"), {k: v for k, v in each.items() if k != "op"}))
+    return {"replies": replies}
+
+
 OPS: Dict[str, Op] = {
     "hello": Op(hello),
     "clock": Op(clock),
@@ -126,22 +139,33 @@ OPS: Dict[str, Op] = {
     "launch": Op(
         task.launch,
         {"task": str, "argv": list, "cwd": str, "limit": _NUMBER},
-        {"env": _OBJECT, "hold": bool, "service": _TEXT, "shell": bool, "output_limit": int},
+        {
+            "env": _OBJECT,
+            "hold": bool,
+            "service": _TEXT,
+            "shell": bool,
+            "output_limit": int,
+            "against": _OBJECT,
+        },
         leased=True,
     ),
-    "go": Op(task.go, {"task": str, "at": _NUMBER}, leased=True),
+    "go": Op(task.go, {"task": str, "at": _NUMBER}, {"strict": bool}, leased=True),
     "await": Op(task.await_, {"task": str}),
     "watch": Op(
         watch.watch,
-        {"watch": str, "cwd": str, "start": _NUMBER, "warmup": _NUMBER, "duration": _NUMBER, "hz": _NUMBER},
-        {"task": _TEXT, "service": _TEXT},
+        {"watch": str, "cwd": str, "warmup": _NUMBER, "duration": _NUMBER, "hz": _NUMBER},
+        {"start": _NUMBER, "task": _TEXT, "service": _TEXT},
         leased=True,
     ),
     "unwatch": Op(watch.unwatch, {"watch": str}),
     "cancel": Op(task.cancel, {"task": str}),
     "files": Op(files.files, {"dir": str}),
+    "read": Op(files.read, {"dir": str}),
     "remove": Op(files.remove, {"path": str}),
+    "recall": Op(memory.recall, {"name": str}),
+    "remember": Op(memory.remember, {"name": str, "value": dict}, leased=True),
     "fingerprint": Op(fingerprint.fingerprint),
+    "series": Op(series, {"ops": list}),
     "end": Op(end),
 }
 

@@ -105,8 +105,8 @@ def _open_throttle() -> List[int]:
 
 def open_cgroup(pid: Optional[int]) -> Dict[str, Optional[int]]:
     """Open the files of a process's own cgroup; none when it shares the agent's, or there is no version 2."""
-    theirs, ours = _unified_cgroup(pid) if pid else None, _unified_cgroup(os.getpid())
-    if theirs in {None, ours, "/"}:
+    theirs = _unified_cgroup(pid) if pid else None
+    if theirs is None or theirs in {_unified_cgroup(os.getpid()), "/"}:
         return {}
     for root in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
         folder = root / theirs.lstrip("/")

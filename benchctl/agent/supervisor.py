@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from typing import Callable, Dict, Optional
+from typing import Dict, Optional
 
 from benchctl.agent import attach, files, ops
 from benchctl.agent.cgroup import Cgroups, delegated
@@ -28,6 +28,7 @@ from benchctl.agent.process import state_of
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.session import Session
 from benchctl.agent.wire import Json
+from benchctl.agent.workers import Workers
 
 REQUESTS_LIMIT = 64  # under way at once
 CONNECTIONS_LIMIT = 32
@@ -51,7 +52,7 @@ class Supervisor:
         self._listener = socket.socket(socket.AF_UNIX)
         self._connections: Dict[int, Connection] = {}
         self._sessions: Dict[str, Session] = {}
-        self._slots = threading.Semaphore(REQUESTS_LIMIT)
+        self._workers = Workers(REQUESTS_LIMIT)
         self._awake, self._alarm = os.pipe()
         self._ending = threading.Event()
         self._ended = False
@@ -177,22 +178,14 @@ class Supervisor:
             return True
         known = connection.session.admit(number)
         if known is None:
-            work, args = self._answer, (connection.session, number, name, request)
+            taken = self._workers.do(self._answer, connection.session, number, name, request)
         elif known:
-            work, args = connection.send, (known,)  # type: ignore[assignment]
+            taken = self._workers.do(connection.send, known)
         else:
             return True
-        if not self._slots.acquire(blocking=False):
+        if not taken:
             self._reject(connection, f"more than {REQUESTS_LIMIT} requests under way")
-            return False
-        threading.Thread(target=self._in_slot, args=(work, *args), daemon=True).start()
-        return True
-
-    def _in_slot(self, work: Callable[..., None], *args: object) -> None:
-        try:
-            work(*args)
-        finally:
-            self._slots.release()
+        return taken
 
     def _answer(self, session: Session, number: int, name: object, args: Json) -> None:
         try:

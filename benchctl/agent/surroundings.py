@@ -4,6 +4,7 @@ Owns their sources. Anything that a host does not have, or does not show to this
 """
 
 import contextlib
+import operator
 import os
 import time
 from collections import deque
@@ -98,9 +99,10 @@ def interrupts() -> Optional[Dict[str, int]]:
     names = head.split()
     totals = [0] * len(names)
     for line in lines:
-        columns = line.split()[1 : len(names) + 1]
-        if len(columns) == len(names) and all(map(str.isdigit, columns)):
-            totals = [total + int(column) for total, column in zip(totals, columns)]  # noqa: B905 - equal, 3.9
+        columns = line.split(None, len(names) + 1)[1 : len(names) + 1]
+        if len(columns) == len(names):
+            with contextlib.suppress(ValueError):  # a line with fewer counts than CPUs, then words
+                totals = list(map(operator.add, totals, map(int, columns)))
     return {name.lower(): total for name, total in zip(names, totals)}  # noqa: B905 - same
 
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
-from benchctl.agent import files, hold, layout, process
+from benchctl.agent import files, hold, layout, null_target, process
 from benchctl.agent.context import Context, Handle
 from benchctl.agent.process import Process, Setting
 from benchctl.agent.refusal import RefusalError
@@ -62,11 +62,26 @@ class Task:
         self._watchers: List[threading.Event] = []
         self._lock = threading.Lock()
 
+    @property
+    def instant(self) -> Optional[float]:
+        """CLOCK_MONOTONIC of its start, which may be ahead; None while nobody knows."""
+        if self.wanted.hold:
+            return self.at
+        return self.child.began if self.child is not None else None
+
     def watch(self, event: threading.Event) -> None:
-        """Set `event` when its process has ended, at once if it has."""
+        """Set `event` when its start is known and when its process has ended, at once if that is past."""
         with self._lock:
             self._watchers.append(event)
-            if self.over.is_set():
+            if self.over.is_set() or self.instant is not None:
+                event.set()
+
+    def tell(self, at: float) -> None:
+        """Let it start at an instant of CLOCK_MONOTONIC."""
+        with self._lock:
+            self.at = at
+            self.wake.set()
+            for event in self._watchers:
                 event.set()
 
     def finish(self) -> None:
@@ -96,14 +111,18 @@ def launch(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
     service: Optional[str] = None,
     shell: bool = False,  # noqa: FBT001, FBT002 - same
     output_limit: int = OUTPUT_LIMIT,
+    against: Optional[Json] = None,
 ) -> Json:
     """Start a command in an empty folder, or load it and hold it for `go`; the same id is not started again.
 
-    `limit` in seconds after its start; it ends earlier when `service` dies. `held` says how it waits: by
+    `limit` in seconds after its start; it ends earlier when `service` dies. `against` describes a null target
+    that it is run against, see null_target.words. `held` says how it waits: by
     ptrace before its first instruction, or still to be spawned. Raises RefusalError of kind task when it
     cannot be started, of kind service when there is no server.
     """
     words = [*_SHELL, *_words(argv, 1)] if shell else _words(argv)
+    if against is not None:
+        words = null_target.words(against, words)
     with context.lock:
         found = context.tasks.get(task)
         if found is None:
@@ -122,15 +141,19 @@ def launch(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
     return {"pid": found.child.pid if found.child else 0, "held": found.held}
 
 
-def go(context: Context, task: str, at: float) -> Json:
-    """Start a held task at an instant of CLOCK_MONOTONIC, at once and late if that is past; told once."""
+def go(context: Context, task: str, at: float, strict: bool = False) -> Json:  # noqa: FBT001, FBT002 - as above
+    """Start a held task at an instant of CLOCK_MONOTONIC, at once and late if that is past; told once.
+
+    With `strict` an instant that is past is refused, with kind late, and the task is held on.
+    """
     found = _known(context, task)
     if not found.wanted.hold:
         raise RefusalError(f"task {task} is not held: it started when it was launched")
     if found.at is None:
         found.late = time.monotonic() > at
-        found.at = float(at)
-        found.wake.set()
+        if found.late and strict:
+            raise RefusalError(f"task {task} was told of its start after it", "late")
+        found.tell(float(at))
     return {"late": found.late}
 
 
@@ -234,7 +257,7 @@ class _Execution:
         setting = Setting(self._wanted.env, str(self._wanted.cwd))
         stdout, stderr = (file.fileno() for file in outputs)
         name = self._task.name
-        child = self._context.reaper.spawn(argv, name, setting, stdout, stderr, held)
+        child = self._context.reaper.spawn(argv, name, setting, stdout, stderr, held.load if held else None)
         self._task.child = child
         child.watch(self._task.wake)
         if held is None:

@@ -4,6 +4,7 @@ Owns when samples are taken. A watch goes on without any connection; it ends wit
 or when it is told to.
 """
 
+import math
 import threading
 import time
 from pathlib import Path
@@ -30,20 +31,33 @@ class Moment(NamedTuple):
     warmup: bool
 
 
+class Span(NamedTuple):
+    """What is sampled, in seconds; without a `start` from the task's on."""
+
+    start: Optional[float]  # CLOCK_MONOTONIC
+    warmup: float
+    duration: float
+    hertz: float
+
+    def most(self) -> int:
+        """Samples in it, edges included, one too many rather than one too few."""
+        return math.ceil((self.warmup + self.duration) * self.hertz) + 3
+
+
 class Watch:
     """One sampler and its thread."""
 
     def __init__(
         self,
         path: Path,
-        moments: List[Moment],
+        span: "Span",
         task: Optional[Task],
         server: Optional[Handle],
         sources: Sources,
     ) -> None:
         """Describe a watch; nothing is opened before `begin`."""
         self.path = path
-        self._moments = moments
+        self._span = span
         self._task = task
         self._server = server
         self._sources = sources
@@ -56,7 +70,7 @@ class Watch:
         """Open all that is to be sampled, and go on in a thread. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         server = self._server.pid if self._server else None
-        sampler = self._sampler = Sampler(self.path, server, self._sources)
+        sampler = self._sampler = Sampler(self.path, server, self._sources, expected=self._span.most())
         if self._task is not None:
             self._task.watch(self._wake)
         name = f"watch-{self.path.parent.name}"
@@ -75,7 +89,9 @@ class Watch:
 
     def _live(self, sampler: Sampler) -> None:
         try:
-            for moment, following in zip(self._moments, [*self._moments[1:], None]):  # noqa: B905 - equal, 3.9
+            start = self._start()
+            plan = [] if start is None else moments(start, *self._span[1:])
+            for moment, following in zip(plan, [*plan[1:], None]):  # noqa: B905 - equal, 3.9
                 if following and not moment.edge and following.at <= time.monotonic():
                     continue  # behind: what is missed is not made up
                 first = not sampler.taken and self._task is not None
@@ -90,6 +106,16 @@ class Watch:
                 self._take(sampler, moment, edge=moment.edge)
         finally:
             sampler.close()
+
+    def _start(self) -> Optional[float]:
+        """Wait until the start is known; None when it was ended before."""
+        task = self._task
+        if self._span.start is not None or task is None:
+            return self._span.start
+        while task.instant is None and not self._stopped.is_set() and not task.over.is_set():
+            self._wake.wait()
+            self._wake.clear()
+        return task.instant
 
     def _await(self, at: float) -> bool:
         """Wait until an instant; say whether it came before the end."""
@@ -113,20 +139,22 @@ def watch(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
     context: Context,
     watch: str,
     cwd: str,
-    start: float,
     warmup: float,
     duration: float,
     hz: float,
+    start: Optional[float] = None,
     task: Optional[str] = None,
     service: Optional[str] = None,
 ) -> Json:
     """Sample the host from `start` (CLOCK_MONOTONIC) on into cwd/host.samples; the same id begins once.
 
-    `warmup` and `duration` in seconds: the window's edges are at start + warmup and `duration` later. It ends
-    early with an edge when `task` ends.
+    Without `start` from the start of `task`, whenever that is told. `warmup` and `duration` in seconds: the
+    window's edges are at start + warmup and `duration` later. It ends early with an edge when `task` ends.
     """
     if duration <= 0 or warmup < 0 or hz <= 0:
         raise RefusalError("watch: duration and hz are more than 0, warmup is not less")
+    if start is None and task is None:
+        raise RefusalError("watch: it needs a start, or a task to start with")
     folder = Path(cwd)
     if not folder.is_absolute() or ".." in folder.parts or not layout.below(folder, context.work):
         raise RefusalError(f"{folder} is not below {context.work}: no samples of this run belong there")
@@ -139,10 +167,10 @@ def watch(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
         server = context.services.get(service) if service is not None else None
         if service is not None and server is None:
             raise RefusalError(f"{service} is not running, so there is nothing to watch", "service")
-        plan = moments(start, warmup, duration, hz)
+        span = Span(start, warmup, duration, hz)
         if context.sources is None:
             context.sources = Sources()
-        begun = context.watches[watch] = Watch(folder / SAMPLES, plan, found, server, context.sources)
+        begun = context.watches[watch] = Watch(folder / SAMPLES, span, found, server, context.sources)
     try:
         begun.begin()  # not under the lock: a `go` must not wait for it
     except OSError as error:

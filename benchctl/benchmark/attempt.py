@@ -5,11 +5,12 @@ Owns what every course of a trial needs. Must not know what a trial does.
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from benchctl.errors import StepError
+from benchctl.errors import AgentError, StepError
 from benchctl.model.event import TrialPhase
 
 if TYPE_CHECKING:
@@ -84,23 +85,43 @@ class Attempt:
         finally:
             self.phases[name] = round(self.bench.timer() - begin, 6)
 
-    def fetch(self, files: Mapping[str, Iterable[str]]) -> tuple[Path, dict[str, str]]:
+    def fetch(
+        self, files: Mapping[str, Iterable[str]], read: Mapping[str, Mapping[str, bytes]]
+    ) -> tuple[Path, dict[str, str]]:
         """Bring the named files of each host's folder here, from all hosts side by side.
 
-        Returns the raw folder, with a folder for each host, and the files' hashes by raw/<host>/<file>.
+        `read` has the content of those that came already. Returns the raw folder, with a folder for each
+        host, and the files' hashes by raw/<host>/<file>.
         """
         self.bench.cancel.check()
-        raw = self.raw
-        wanted = [(host, sorted(names)) for host, names in files.items()]
+        raw, found = self.raw, {}
+        wanted: list[tuple[str, list[str]]] = []
+        for host, names in files.items():
+            target, there = raw / host, read.get(host, {})
+            for name in names:
+                _require_inside(host, name)
+            for folder in sorted({(target / name).parent for name in names} | {target}):
+                folder.mkdir(parents=True, exist_ok=True)
+            for name in sorted(there.keys() & set(names)):
+                (target / name).write_bytes(there[name])
+                found[f"raw/{host}/{name}"] = hashlib.sha256(there[name]).hexdigest()
+            if missing := sorted(set(names) - there.keys()):
+                wanted.append((host, missing))
         if len(wanted) == 1:
-            return raw, self._fetch_from(raw, *wanted[0])
-        with ThreadPoolExecutor(len(wanted) or 1, "fetch") as pool:
-            parts = list(pool.map(lambda one: self._fetch_from(raw, *one), wanted))
-        return raw, {name: digest for part in parts for name, digest in part.items()}
+            return raw, found | self._fetch_from(raw, *wanted[0])
+        if wanted:
+            with ThreadPoolExecutor(len(wanted), "fetch") as pool:
+                for part in pool.map(lambda one: self._fetch_from(raw, *one), wanted):
+                    found |= part
+        return raw, found
 
     def _fetch_from(self, raw: Path, host: str, names: list[str]) -> dict[str, str]:
         source, target = self.folder(host), raw / host
-        for folder in sorted({(target / name).parent for name in names} | {target}):
-            folder.mkdir(parents=True, exist_ok=True)
         hashes = self.bench.fleet[host].fetch_all([(f"{source}/{name}", target / name) for name in names])
         return {f"raw/{host}/{name}": digest for name, digest in zip(names, hashes, strict=True)}
+
+
+def _require_inside(host: str, name: str) -> None:
+    """Raise AgentError for a name that leads out of the folder: hosts tell names, and may be anybody's."""
+    if name.startswith("/") or ".." in name.split("/"):
+        raise AgentError(f"{host}: {name[:80]!a} is no file of the trial's folder")

@@ -5,10 +5,12 @@ Owns the controller's half of that framing and its limits. Must not know what th
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import hashlib
 import json
 import shutil
+import zlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 LINE_LIMIT = 64 * 1024
 FILE_LIMIT = 64 << 30  # bytes of one file that are fetched
 CLOSE_TIMEOUT = 5.0
+READ_LIMIT = 1 << 16  # bytes of a file that comes within a reply
 _AHEAD = 24 * 1024  # bytes of requests sent ahead: they fit into any pipe, so that nobody waits for ever
 _CHUNK = 1 << 18
 
@@ -153,6 +156,18 @@ class FileChannel:
             )
         self._heard()
         return data
+
+
+def contents(reply: dict[str, Any]) -> dict[str, bytes]:
+    """Return the files that a reply of `read` carries, by name; what arrived damaged is left out."""
+    found = {}
+    for entry in reply["read"]:
+        unpacking = zlib.decompressobj()
+        with contextlib.suppress(zlib.error, ValueError):
+            content = unpacking.decompress(binascii.a2b_base64(entry["data"]), READ_LIMIT)
+            if hashlib.sha256(content).hexdigest() == entry["sha256"]:
+                found[entry["path"]] = content
+    return found
 
 
 def write_all(channel: Channel, data: bytes) -> None:

@@ -19,7 +19,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchctl.benchmark.evaluation import Ran
-from benchctl.errors import AgentError, BenchctlError, StepError
+from benchctl.benchmark.filechannel import contents
+from benchctl.errors import AgentError, BenchctlError, LateError, StepError
 from benchctl.model.event import Message
 from benchctl.model.measurement import Start, TaskResult, Window
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from benchctl.benchmark.attempt import Attempt
     from benchctl.benchmark.protocol import Clock, Pending
 
-TELLING = 0.003  # seconds for each host: what is still being said and read at T0 makes the starts uneven
+TELLING = 0.001  # seconds for each host: what is still being said and read at T0 makes the starts uneven
 ROUNDS = 5  # tries, while a host learns of T0 too late
 PATIENCE = 4  # how many times the lead of the try before
 GRACE = 30.0  # seconds that a load may need beyond its window to connect, write its log and end
@@ -67,6 +68,7 @@ class Loads(NamedTuple):
     files: dict[str, set[str]]  # host -> what lies in the trial's folder there
     failures: tuple[str, ...]  # hosts whose load failed by itself; the others were ended for it
     deaths: dict[str, int | None]  # host -> how the service that its load needs ended
+    read: dict[str, dict[str, bytes]] = {}  # noqa: RUF012 - never changed  # host -> small files that came along
 
 
 def run_together(
@@ -91,6 +93,14 @@ def run_together(
         f"{', '.join(late)}: late at the start in each of {ROUNDS} tries",
         remedy="see what keeps this host or the way to it busy; a quieter one starts in time",
     )
+
+
+class _Parts(NamedTuple):
+    """What a host told at the end of its load."""
+
+    load: Reply
+    samples: Reply
+    read: dict[str, bytes]
 
 
 class _Round:
@@ -122,25 +132,36 @@ class _Round:
             if self._barrier:
                 at = self._attempt.bench.timer() + self._lead()
             at_day = self._attempt.bench.clock() + at - self._attempt.bench.timer()
-            replies = self._await(self._release(at, clocks))
+            replies = self._await(*self._release(at, clocks))
         except BaseException:
             self._abandon()
             raise
-        samples = self._each("unwatch", lambda _: {"watch": self._task}, self._fleet)
         if self.late:
+            self._tell("await", self.late, task=self._task)  # one that was never let loose is still to end
+            self._unwatch()
             return None
-        return self._loads(at, at_day, clocks, replies, samples)
+        others = [host for host in self._fleet if host not in self._launches]
+        samples = self._each("unwatch", lambda _: {"watch": self._task}, others)
+        samples |= {host: parts.samples for host, parts in replies.items()}
+        loads = self._loads(
+            at, at_day, clocks, {host: parts.load for host, parts in replies.items()}, samples
+        )
+        return loads._replace(read={host: parts.read for host, parts in replies.items()})
 
     def cancel(self) -> None:
         """End the loads that have not ended."""
         self._tell("cancel", self._launches, task=self._task)
 
     def _launch(self) -> float:
-        """Start the loads, held where others are waited for; return when they were started."""
+        """Start the loads, held where others are waited for; return when they were started.
+
+        Each with its samples, which begin when it does: then one word starts both.
+        """
 
         def arguments(host: str) -> Reply:
             launch = self._launches[host]
-            return {
+            load = {
+                "op": "launch",
                 "task": self._task,
                 "argv": list(launch.argv),
                 "cwd": self._attempt.folder(host),
@@ -150,64 +171,75 @@ class _Round:
                 "service": launch.service,
                 "shell": launch.shell,
             }
+            return {"ops": [load, {"op": "watch", "task": self._task, **self._watch(host)}]}
 
-        self._each("launch", arguments, self._launches)
+        self._each("series", arguments, self._launches)
         return self._attempt.bench.timer()
 
     def _lead(self) -> float:
         """Seconds from now to T0."""
         return self._patience * lead(self._fleet.round_trip, len(self._fleet))
 
-    def _release(self, at: float, clocks: Mapping[str, Clock]) -> dict[str, Pending]:
-        """Say when to start; return what to await."""
-        told, awaited = {}, {}
+    def _release(
+        self, at: float, clocks: Mapping[str, Clock]
+    ) -> tuple[dict[str, Pending], dict[str, Pending]]:
+        """Say when to start; return what to await of the loads, and what the hosts without one answer.
+
+        One request for each host: whatever else is said before T0 makes the starts uneven.
+        """
+        loads, others = {}, {}
         for host in self._launches:
-            if self._barrier:
-                told[host] = self._fleet[host].submit("go", task=self._task, at=at + clocks[host].offset)
-            awaited[host] = self._fleet[host].submit("await", task=self._task)
-        watches = [self._watch(host, at + clocks[host].offset) for host in self._fleet]
-        for watch in watches:
-            watch.result(self._attempt.limit())
-        for host, pending in told.items():
-            if pending.result(self._attempt.limit())["late"]:
-                self.late += (host,)
-        if self.late:
-            self.cancel()
-        return awaited
+            go = {"op": "go", "task": self._task, "at": at + clocks[host].offset, "strict": True}
+            end: list[Reply] = [
+                {"op": "await", "task": self._task},
+                {"op": "unwatch", "watch": self._task},
+                {"op": "read", "dir": self._attempt.folder(host)},
+            ]
+            loads[host] = self._fleet[host].submit("series", ops=[go, *end] if self._barrier else end)
+        for host in self._fleet:
+            if host not in self._launches:
+                start = at + clocks[host].offset
+                others[host] = self._fleet[host].submit("watch", start=start, **self._watch(host))
+        return loads, others
 
-    def _watch(self, host: str, at: float) -> Pending:
+    def _watch(self, host: str) -> Reply:
         timing = self._timing
-        return self._fleet[host].submit(
-            "watch",
-            watch=self._task,
-            cwd=self._attempt.folder(host),
-            start=at,
-            warmup=timing.warmup,
-            duration=timing.limit if timing.open_end else timing.duration,
-            hz=self._attempt.bench.plan.experiment.telemetry.hz,
-            task=self._task if host in self._launches else None,
-            service=self._services.get(host),
-        )
+        return {
+            "watch": self._task,
+            "cwd": self._attempt.folder(host),
+            "warmup": timing.warmup,
+            "duration": timing.limit if timing.open_end else timing.duration,
+            "hz": self._attempt.bench.plan.experiment.telemetry.hz,
+            "service": self._services.get(host),
+        }
 
-    def _await(self, awaited: dict[str, Pending]) -> dict[str, Reply]:
-        """Wait for all; the first one that fails or is lost ends the others."""
+    def _await(self, loads: dict[str, Pending], others: dict[str, Pending]) -> dict[str, _Parts]:
+        """Wait for all; the first one that fails, is late or is lost ends the others."""
         wake = threading.Event()
-        for pending in awaited.values():
+        waiting = {**loads, **others}
+        for pending in waiting.values():
             pending.watch(wake)
         ends = self._attempt.bench.timer() + self._timing.limit + SILENCE
-        replies: dict[str, Reply] = {}
-        while len(replies) < len(awaited):
+        replies: dict[str, _Parts] = {}
+        while waiting:
             wake.clear()
-            for host, pending in awaited.items():
-                if host not in replies and pending.done:
-                    replies[host] = pending.result(0.0)
-                    if _went_wrong(replies[host]) and not self.late:
+            for host in [host for host, pending in waiting.items() if pending.done]:
+                try:
+                    reply = waiting.pop(host).result(0.0)
+                except LateError:
+                    self.late += (host,)
+                    self.cancel()
+                    continue
+                if host in loads:
+                    ended, watched, read = reply["replies"][-3:]
+                    replies[host] = _Parts(ended, watched, contents(read))
+                    if _went_wrong(ended) and not self.late:
                         self.cancel()
-            silent = sorted(awaited.keys() - replies.keys())
-            if silent and not wake.wait(max(0.0, ends - self._attempt.bench.timer())):
-                raise AgentError(f"{', '.join(silent)}: the load's end was not reported in time")
+            if waiting and not wake.wait(max(0.0, ends - self._attempt.bench.timer())):
+                silent = ", ".join(sorted(waiting))
+                raise AgentError(f"{silent}: the load's end was not reported in time")
         if self._barrier and not self.late:
-            self.late = tuple(host for host, reply in replies.items() if reply["late"])
+            self.late = tuple(host for host, parts in replies.items() if parts.load["late"])
         return replies
 
     def _loads(
@@ -277,6 +309,9 @@ class _Round:
     def _abandon(self) -> None:
         """Leave no load and no sampler behind."""
         self.cancel()
+        self._unwatch()
+
+    def _unwatch(self) -> None:
         self._tell("unwatch", self._fleet, watch=self._task)
 
 

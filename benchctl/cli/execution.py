@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Required, TypedDict, Unpack
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 WAIT_INTERVAL = 1.0  # seconds between two tries for a host that another run holds
 MANY_TREATMENTS = 1000  # more than these are asked about before anything is done
 LONG_RUN = 86_400.0  # seconds; so is a longer run
+AHEAD = ("benchctl.pipeline.summary", "scipy.special", "benchctl.report.to_terminal", "plotly.offline")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -70,7 +73,7 @@ class How(TypedDict, total=False):
 
 def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summary | None:
     """Execute steps of a run with the real hosts; the events go to stderr."""
-    from benchctl.cli.hosts_select import become_password
+    from benchctl.cli.hosts_select import become_password, kept_inventories
     from benchctl.configure import AnsibleRunner
     from benchctl.pipeline.execute import execute
     from benchctl.pipeline.session import Session
@@ -90,6 +93,7 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
             timer=time.monotonic,
             provisioner=provisioner_for(
                 plan.experiment,
+                kept_inventories(),
                 Making(
                     root=store.path.absolute().parent.parent,
                     folder=store.path.absolute(),
@@ -101,7 +105,13 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
             runner=AnsibleRunner(
                 roles_path=[Path(folder) for folder in plan.role_folders], cancelled=lambda: cancel.requested
             ),
-            connect=partial(_connect, wait=how.get("wait", False), listener=listener, cancel=cancel),
+            connect=partial(
+                _connect,
+                wait=how.get("wait", False),
+                listener=listener,
+                cancel=cancel,
+                ahead=AHEAD if how["first"] != "destroy" else (),
+            ),
             force=how.get("force", False),
             become_password=password,
         )
@@ -123,9 +133,44 @@ def _leave(code: int) -> NoReturn:
 
 
 def _connect(
-    hosts: Sequence[Host], run: str, owner: str, ttl: float, *, wait: bool, listener: Listener, cancel: Cancel
+    hosts: Sequence[Host],
+    run: str,
+    owner: str,
+    ttl: float,
+    *,
+    wait: bool,
+    listener: Listener,
+    cancel: Cancel,
+    ahead: Sequence[str],
 ) -> Mapping[str, Agent]:
-    """Reach the hosts' agents; with `wait`, again and again until the run that holds a host is done."""
+    """Reach the hosts' agents; with `wait`, again and again until the run that holds a host is done.
+
+    Meanwhile the modules that come `ahead` are loaded, so that nobody waits for them later.
+    """
+    loading = threading.Thread(target=_load, args=(ahead,), name="loading")
+    loading.start()
+    try:
+        return _reach(hosts, run, owner, ttl, wait=wait, listener=listener, cancel=cancel)
+    finally:
+        loading.join()  # nothing is loaded beside a measurement
+
+
+def _load(names: Sequence[str]) -> None:
+    for name in names:
+        with suppress(ImportError):  # who needs it says so better
+            import_module(name)
+
+
+def _reach(
+    hosts: Sequence[Host],
+    run: str,
+    owner: str,
+    ttl: float,
+    *,
+    wait: bool,
+    listener: Listener,
+    cancel: Cancel,
+) -> Mapping[str, Agent]:
     from benchctl.benchmark.connection import connect_all
 
     def notice(text: str) -> None:

@@ -37,7 +37,7 @@ def select(inventory_path: Path | None, names: Sequence[str]) -> tuple[list[Host
     from benchctl.spec import load
 
     if inventory_path is not None:
-        known = read_inventory(inventory_path)
+        known = read_inventory(inventory_path, kept_inventories())
         wanted = names or known.groups["all"]
         unknown = [name for name in wanted if name not in known.variables and name not in known.groups]
         _refuse(
@@ -48,9 +48,20 @@ def select(inventory_path: Path | None, names: Sequence[str]) -> tuple[list[Host
     if not names:
         return [Host(name="localhost", transport="pipe")], None
     experiment = load(names[0]).experiment
-    hosts = {host.name: host for host in provisioner_for(experiment).provision(experiment).hosts}
+    provisioner = provisioner_for(experiment, kept_inventories())
+    hosts = {host.name: host for host in provisioner.provision(experiment).hosts}
     _refuse([name for name in names[1:] if name not in hosts], names[0], list(hosts))
     return [hosts[name] for name in names[1:] or hosts], experiment
+
+
+def kept_inventories() -> Path | None:
+    """Return the folder in which the content of inventories is kept; None for a user without a home."""
+    from benchctl.agent.layout import cache_folder
+
+    try:
+        return cache_folder() / "inventories"
+    except ValueError:
+        return None
 
 
 def become_password(experiment: Experiment | None, *, ask: bool) -> str | None:

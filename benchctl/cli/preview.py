@@ -32,7 +32,7 @@ def preview(experiment: str, sets: tuple[str, ...], roles_paths: tuple[Path, ...
         run = Path(folder, "runs", f"preview-{spec.experiment.name}")
         run.mkdir(parents=True)
         making = Making(Path(folder), run, lambda text: click.echo(text, err=True), lambda: False)
-        maker = provisioner_for(spec.experiment, making)
+        maker = provisioner_for(spec.experiment, making=making)
         if not isinstance(maker, HostMaker) or not isinstance(maker, StackProvisioner):
             raise UsageError(
                 f"the hosts of {experiment} are there already: nothing would be made",

@@ -9,7 +9,8 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchctl.errors import UsageError
+from benchctl.errors import SpecError, UsageError
+from benchctl.model.experiment import Workload
 from benchctl.spec import read_role
 from benchctl.spec.problems import did_you_mean
 from benchctl.spec.share import find_role, roles_in
@@ -54,8 +55,7 @@ def experiment_lines(wish: Wish, folders: Sequence[Path]) -> Iterator[str]:
     yield "workload:"
     yield f"  role: {loader.name}"
     yield from _options(loader, "workload", varied)
-    yield "  warmup: 5s                   # under load, but not measured"
-    yield "  duration: 30s                # measured; a minute or more says more"
+    yield from _window(loader)
     yield "\n# What varies. The first level is the baseline, the others are compared with it."
     yield "factors:"
     yield from _factors(wish, {"dbms": dbms, "workload": loader})
@@ -64,6 +64,20 @@ def experiment_lines(wish: Wish, folders: Sequence[Path]) -> Iterator[str]:
     yield "\n# What is compared. The first metric decides. Differences within delta count as equivalent."
     yield "metrics:"
     yield from _metrics(loader)
+
+
+def _window(loader: RoleMeta) -> Iterator[str]:
+    from benchctl.loaders import LOADERS, get
+
+    warmup = 5.0
+    try:
+        if loader.name in LOADERS:
+            get(loader.name).names(Workload(role=loader.name, warmup=warmup))
+    except SpecError:
+        yield "  duration: 30s                # about as long as it takes; the options decide"
+        return
+    yield f"  warmup: {warmup:g}s                   # under load, but not measured"
+    yield "  duration: 30s                # measured; a minute or more says more"
 
 
 def _parts(role: str, folders: Sequence[Path]) -> tuple[RoleMeta | None, RoleMeta]:

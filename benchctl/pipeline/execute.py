@@ -12,9 +12,7 @@ from benchctl.pipeline.hosts import keep_hosts, outlived
 from benchctl.pipeline.recovery import ever_reached, recover
 from benchctl.pipeline.state import read_state
 from benchctl.pipeline.steps import STEPS
-from benchctl.pipeline.summary import summarise
 from benchctl.pipeline.undo import release
-from benchctl.results.tables import write_tables
 
 if TYPE_CHECKING:
     from benchctl.model.comparison import State, Summary
@@ -122,6 +120,9 @@ def _conclude(session: Session, error: BaseException | None) -> Summary | None:
     session.store.save_state(read_state(session.store))
     if not session.store.trials():
         return None
+    from benchctl.pipeline.summary import summarise  # late: tables and statistics take as long as connecting
+    from benchctl.results.tables import write_tables
+
     summary = summarise(session.store)
     session.store.save_summary(summary)
     write_tables(session.store)

@@ -40,17 +40,20 @@ class Making(NamedTuple):
     unlock: bool = False  # remove the lock that a dead engine left
 
 
-def provisioner_for(experiment: Experiment, making: Making | None = None) -> Provisioner:
+def provisioner_for(
+    experiment: Experiment, keep: Path | None = None, making: Making | None = None
+) -> Provisioner:
     """Return what gives the hosts that the experiment's provider names.
 
-    Raises UsageError for hosts that only a run makes, without `making`.
+    `keep` is a folder for what need not be worked out again; without it nothing is kept. Raises UsageError for
+    hosts that only a run makes, without `making`.
     """
     from benchctl.model.experiment import InventoryHosts, LocalHosts
 
     if isinstance(experiment.hosts, InventoryHosts):
         from benchctl.provision.static import InventoryProvisioner  # late: threads and programs
 
-        return InventoryProvisioner()
+        return InventoryProvisioner(keep)
     if isinstance(experiment.hosts, LocalHosts):
         return LocalProvisioner()
     if making is None:

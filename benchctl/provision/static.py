@@ -7,20 +7,16 @@ inventory holds are read by Ansible alone; none is kept here. Must not connect t
 from __future__ import annotations
 
 import difflib
-import json
-import os
 import re
 import shlex
-import subprocess
-import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchctl.errors import SpecError, UnfitError
+from benchctl.errors import SpecError
 from benchctl.model.experiment import Become, InventoryHosts, Ssh
 from benchctl.model.host import Host, Inventory
+from benchctl.provision.listing import listed
 from benchctl.provision.openssh import Wanted, checked, resolve
 
 if TYPE_CHECKING:
@@ -29,12 +25,20 @@ if TYPE_CHECKING:
     from benchctl.model.experiment import Experiment
     from benchctl.model.record import Scalar
 
-_READ_LIMIT = 120  # seconds; an inventory may be a program that asks a cloud
-_MAX_OUTPUT = 64 * 1024**2  # bytes
 _PARALLEL = 16  # ssh -G at once
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _WORDS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
 _KEYS = ("ansible_ssh_private_key_file", "ansible_private_key_file")
+_ADDRESS, _PORT = ("ansible_host", "ansible_ssh_host"), ("ansible_port", "ansible_ssh_port")
+_USER = ("ansible_user", "ansible_ssh_user")
+_PYTHON, _PRIVATE, _CONNECTION = "ansible_python_interpreter", "bench_address", "ansible_connection"
+_BECOME, _BECOME_USER, _BECOME_METHOD = "ansible_become", "ansible_become_user", "ansible_become_method"
+_READ = frozenset(
+    [
+        *(*_WORDS, *_KEYS, *_ADDRESS, *_PORT, *_USER, _PYTHON, _PRIVATE, _CONNECTION),
+        *(_BECOME, _BECOME_USER, _BECOME_METHOD),
+    ]
+)
 _TRUE = ("true", "yes", "on", "1", "y", "t")
 
 
@@ -49,6 +53,10 @@ class Known(NamedTuple):
 class InventoryProvisioner:
     """Gives the hosts that an inventory has already; there is nothing to make or to take away."""
 
+    def __init__(self, keep: Path | None = None) -> None:
+        """`keep` is a folder for what is read of inventories that are plain text; without it nothing is."""
+        self._keep = keep
+
     def provision(self, experiment: Experiment) -> Inventory:
         """Return the experiment's groups, each with the first `count` hosts of the inventory's group.
 
@@ -58,7 +66,7 @@ class InventoryProvisioner:
         hosts = experiment.hosts
         if not isinstance(hosts, InventoryHosts):
             raise TypeError("the experiment's hosts come from no inventory")
-        known = read_inventory(Path(hosts.path))
+        known = read_inventory(Path(hosts.path), self._keep)
         names = [*(["dbms"] if experiment.dbms else []), *(["loader"] if experiment.workload else [])]
         wanted = {name: hosts.groups.get(name) for name in dict.fromkeys([*names, *hosts.groups])}
         chosen = {
@@ -72,17 +80,18 @@ class InventoryProvisioner:
         )
 
 
-def read_inventory(path: Path) -> Known:
+def read_inventory(path: Path, keep: Path | None = None) -> Known:
     """Let `ansible-inventory` read an inventory; vault passwords come by Ansible's own environment variables.
 
-    The user's ansible.cfg is not read. Raises UnfitError with Ansible's own words, SpecError for host names
-    that could be taken for something else.
+    With `keep` it is not asked again about what has not changed (listing). The user's ansible.cfg is not
+    read. Raises UnfitError with Ansible's own words, SpecError for host names that could be taken for
+    something else.
     """
     if not path.exists():
         raise SpecError(f"the inventory {path} does not exist", remedy="correct hosts.path, or the argument")
-    listed = _listed(path)
-    variables: dict[str, dict[str, Any]] = listed.get("_meta", {}).get("hostvars", {})
-    groups = {name: _members(listed, name, ()) for name in listed if name != "_meta"}
+    said = listed(path, _READ, keep)
+    variables: dict[str, dict[str, Any]] = said.get("_meta", {}).get("hostvars", {})
+    groups = {name: _members(said, name, ()) for name in said if name != "_meta"}
     names = _once([*groups.values(), tuple(variables)])
     for name in names:
         if not _NAME.fullmatch(name):
@@ -101,45 +110,11 @@ def resolve_hosts(known: Known, names: Sequence[str], ssh: Ssh, become: Become) 
         return dict(zip(names, found, strict=True))
 
 
-def _listed(path: Path) -> dict[str, Any]:
-    program = Path(sys.executable).with_name("ansible-inventory")
-    with tempfile.TemporaryDirectory(prefix="benchctl-inventory-") as private:
-        config = Path(private, "ansible.cfg")
-        config.touch()
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(config), "ANSIBLE_HOME": private}
-        environment |= {"LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCAL_TEMP": private}
-        environment |= {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "1"}
-        try:
-            done = subprocess.run(
-                [program, "--list", "-i", path.absolute()],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_READ_LIMIT,
-                check=False,
-            )
-        except OSError as error:
-            raise UnfitError(f"{program}: {error.strerror}", remedy="see `benchctl doctor`") from error
-        except subprocess.TimeoutExpired as error:
-            raise UnfitError(f"ansible-inventory took more than {_READ_LIMIT} s for {path}") from error
-    said = done.stderr.decode(errors="replace").strip()
-    if done.returncode or len(done.stdout) > _MAX_OUTPUT:
-        raise UnfitError(f"Ansible cannot read the inventory {path}:\n{said[-2000:]}", remedy=_remedy(said))
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def _remedy(said: str) -> str:
-    if "vault" in said.lower():
-        return "set ANSIBLE_VAULT_PASSWORD_FILE or ANSIBLE_VAULT_IDENTITY_LIST; ansible.cfg is not read"
-    return "try `ansible-inventory --list -i` with the same path"
-
-
-def _members(listed: Mapping[str, Any], name: str, above: tuple[str, ...]) -> tuple[str, ...]:
+def _members(said: Mapping[str, Any], name: str, above: tuple[str, ...]) -> tuple[str, ...]:
     if name in above:
         return ()
-    group = listed.get(name, {})
-    children = [_members(listed, child, (*above, name)) for child in group.get("children", ())]
+    group = said.get(name, {})
+    children = [_members(said, child, (*above, name)) for child in group.get("children", ())]
     return _once([group.get("hosts", ()), *children])
 
 
@@ -184,7 +159,7 @@ def _refuse_strangers(known: Known, chosen: Mapping[str, tuple[str, ...]]) -> No
 
 
 def _host(name: str, variables: Mapping[str, Any], ssh: Ssh, become: Become) -> Host:
-    connection = _text(name, variables, "ansible_connection") or "ssh"
+    connection = _text(name, variables, _CONNECTION) or "ssh"
     if connection == "local":
         return Host(name=name, transport="pipe")
     if connection not in {"ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh"}:
@@ -196,13 +171,13 @@ def _host(name: str, variables: Mapping[str, Any], ssh: Ssh, become: Become) -> 
 
 
 def _wanted(name: str, variables: Mapping[str, Any], ssh: Ssh) -> Wanted:
-    port = _first(name, variables, "ansible_port", "ansible_ssh_port")
+    port = _first(name, variables, *_PORT)
     if port is not None and not (port.isascii() and port.isdigit()):
         raise SpecError(f"{name}: ansible_port is {port!a}, which is no number")
     words = [word for key in _WORDS for word in _split(name, key, _text(name, variables, key) or "")]
     return Wanted(
-        address=_first(name, variables, "ansible_host", "ansible_ssh_host") or name,
-        user=ssh.user or _first(name, variables, "ansible_user", "ansible_ssh_user"),
+        address=_first(name, variables, *_ADDRESS) or name,
+        user=ssh.user or _first(name, variables, *_USER),
         port=ssh.port or (int(port) if port else None),
         key=ssh.key or _first(name, variables, *_KEYS),
         jump=ssh.jump,
@@ -214,16 +189,16 @@ def _wanted(name: str, variables: Mapping[str, Any], ssh: Ssh) -> Wanted:
 
 def _beyond_ssh(name: str, variables: Mapping[str, Any], become: Become) -> dict[str, Scalar]:
     options: dict[str, Scalar] = {}
-    python = _text(name, variables, "ansible_python_interpreter")
+    python = _text(name, variables, _PYTHON)
     if python and not python.startswith("auto"):
         options["python"] = python
-    if private := _text(name, variables, "bench_address"):
+    if private := _text(name, variables, _PRIVATE):
         options["private_address"] = private
-    if become.enabled or (_text(name, variables, "ansible_become") or "").lower() in _TRUE:
-        own = None if become.enabled else _text(name, variables, "ansible_become_user")
+    if become.enabled or (_text(name, variables, _BECOME) or "").lower() in _TRUE:
+        own = None if become.enabled else _text(name, variables, _BECOME_USER)
         options["become"] = True
         options["become_user"] = own or become.user
-        options["become_method"] = _text(name, variables, "ansible_become_method") or "sudo"
+        options["become_method"] = _text(name, variables, _BECOME_METHOD) or "sudo"
     return options
 
 

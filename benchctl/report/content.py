@@ -48,7 +48,7 @@ def _measured(view: RunView, names: Names) -> tuple[Section, ...]:
 def _facts(view: RunView) -> list[tuple[str, str]]:
     return [
         ("run", clean(view.summary.run)),
-        ("state", f"{view.summary.state}: {clean(view.reason)}" if view.reason else view.summary.state),
+        ("state", ": ".join(filter(None, (view.summary.state, clean(" ".join(view.reason.split())))))),
         ("grade", words.grade(view)),
         ("trials", words.counts(view)),
         ("time", _time(view)),

@@ -5,6 +5,7 @@ A trial is done when its raw files are synced and trial.json is renamed into pla
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin
 
 import msgspec
@@ -20,9 +21,11 @@ from benchctl.provision import from_ansible
 from benchctl.results.files import manifest, write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from benchctl.model.host import Inventory
+    from benchctl.model.measurement import Capacity
 
 T = TypeVar("T")
 
@@ -31,6 +34,12 @@ class _Head(msgspec.Struct):
     """As much of a record as says which form it has; all else is skipped."""
 
     schema: int | None = None
+
+
+@cache
+def _schema_of(kind: type[Record]) -> object:
+    """The schema of a record that has one; asking costs more than reading a file does."""
+    return {field.name: field.default for field in msgspec.structs.fields(kind)}.get("schema")
 
 
 class RunStore:
@@ -96,7 +105,14 @@ class RunStore:
         write_atomically(self.path / "descriptors.json", to_json(descriptors))
 
     def descriptors(self) -> dict[str, dict[str, str]]:
-        """Host -> instance id or loader role -> path of its descriptor there."""
+        """Host -> instance id or loader role -> path of its descriptor there.
+
+        Raises RunStateError for a run that was not configured.
+        """
+        if not (self.path / "descriptors.json").exists():
+            raise RunStateError(
+                f"{self.id} has no step configure behind it", remedy=f"`benchctl configure {self.id}` first"
+            )
         return self._read("descriptors.json", dict[str, dict[str, str]])
 
     def host_folder(self, host: str) -> Path:
@@ -113,6 +129,11 @@ class RunStore:
             path.parent.name: self._read(path.relative_to(self.path).as_posix(), dict[str, Any])
             for path in found
         }
+
+    def save_capacities(self, host: str, capacities: Mapping[str, Capacity]) -> None:
+        """Store what the load generator reaches on a host against a null target, by treatment."""
+        if capacities:
+            write_atomically(self.host_folder(host) / "capacity.json", to_json(capacities))
 
     def trial_folder(self, ordinal: int) -> Path:
         return self.path / "trials" / f"{ordinal:04d}"
@@ -188,8 +209,7 @@ class RunStore:
         """Raise RunStateError for a record that another version of benchctl wrote in another form."""
         if not issubclass(get_origin(kind) or kind, Record):
             return
-        fields = msgspec.structs.fields(cast("type[Record]", kind))
-        known = {field.name: field.default for field in fields}.get("schema")
+        known = _schema_of(cast("type[Record]", kind))
         found = msgspec.json.decode(data, type=_Head).schema
         if known is not None and found != known:
             raise RunStateError(

@@ -21,7 +21,7 @@ from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.words import is_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from benchctl.model.experiment import Dbms, Experiment, Value, Workload
     from benchctl.model.role import RoleMeta
@@ -207,7 +207,7 @@ class Checks:
             pairs = zip(self._experiment.factors, levels, strict=True)
             label = ", ".join(f"{factor.name}={level.label}" for factor, level in pairs)
             self._check_window(parts.workload, label)
-            self._check_command(parts.workload, label)
+            self._check_load(parts.workload, label)
             if self._experiment.workload is not None:
                 self._check_required("workload", parts.workload, label)
             self._check_required("dbms", parts.dbms, label)
@@ -229,18 +229,34 @@ class Checks:
             needed = f"more than warmup and duration together, {format_duration(window)}"
             self._add_once("limits.trial", f"found {format_duration(limit)}", label, needed, "raise it")
 
-    def _check_command(self, workload: Workload, label: str) -> None:
-        """The load generator `command` installs nothing: what it cannot run or read is known now."""
-        if workload.role != "command" or "run" not in workload.options or self._experiment.stages:
-            return
-        from benchctl.loaders import get
+    def _check_load(self, workload: Workload, label: str) -> None:
+        """What the load generator cannot do, or will not report, is known before it runs."""
+        from benchctl.loaders import LOADERS, get
 
+        own = workload.role == "command"
+        if self._experiment.stages or workload.role not in LOADERS or (own and "run" not in workload.options):
+            return
+        loader = get(workload.role)
         try:
-            words = get("command").command(workload, {}, None, 0).argv
+            names = loader.names(workload)
+            if own:
+                self._check_program(loader.command(workload, {}, None, 0).argv, label)
         except SpecError as error:
             place, _, found = error.detail.partition(": ")
-            self._add_once(place, found or place, label, "", error.remedy)
+            self._add_once(place, found, label, "", error.remedy)
             return
+        known = {metric.name for metric in self._roles["workload"].metrics}
+        for index, metric in enumerate(self._experiment.metrics):
+            if names is not None and metric.name not in names and (not known or metric.name in known):
+                self._add_once(
+                    f"metrics.{index}.name",
+                    f"found {metric.name!r}, which this load does not report",
+                    label,
+                    f"{', '.join(sorted(names))}{did_you_mean(metric.name, names)}",
+                    "",
+                )
+
+    def _check_program(self, words: Sequence[str], label: str) -> None:
         if is_lost(words):
             found = f"found {words[0]}, from the empty folder that a trial starts in"
             self._add_once("workload.run", found, label, "a program on the PATH, or an absolute path", "")
@@ -250,10 +266,19 @@ class Checks:
         if part is None or meta is None:
             return
         for name, option in meta.options.items():
-            conditions = option.needed_with.items()
-            needed = bool(conditions) and all(part.options.get(other) == value for other, value in conditions)
-            if (option.required or needed) and name not in part.options:
-                given = ", ".join(f"{key}: {value}" for key, value in conditions)
-                remedy = f"add it, {meta.name} needs it" + (f" with {given}" if needed else "")
+            needed = bool(option.needed_with) and _holds(option.needed_with, part.options)
+            if name in part.options:
+                given = part.options[name] != option.default
+                for other, value in {**option.needed_with, **option.only_with}.items():
+                    if given and part.options.get(other) != value:
+                        found = f"found it with {other} {part.options.get(other)}, which does not look at it"
+                        self._add_once(f"{section}.{name}", found, label, "", f"add {other}: {value}")
+            elif option.required or needed:
+                conditions = ", ".join(f"{key}: {value}" for key, value in option.needed_with.items())
+                remedy = f"add it, {meta.name} needs it" + (f" with {conditions}" if needed else "")
                 doc = option.doc.rstrip(".")
                 self._add_once(f"{section}.{name}", "found no such key", label, doc, remedy)
+
+
+def _holds(conditions: Mapping[str, str], options: Mapping[str, Value]) -> bool:
+    return all(options.get(other) == value for other, value in conditions.items())

@@ -6,11 +6,13 @@ Held to tests/contract/test_agent.py together with the real one.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
 import shutil
 import time
+import zlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchctl.agent import layout
 from benchctl.benchmark.protocol import Clock
-from benchctl.errors import AgentError, BenchctlError, ServiceError
+from benchctl.errors import AgentError, BenchctlError, LateError, ServiceError
 
 if TYPE_CHECKING:
     import threading
@@ -30,6 +32,7 @@ Outcome = Exception | Reply | Callable[[Reply], Reply]
 Content = bytes | Callable[[Reply], bytes]
 
 _SAMPLES = "host.samples"
+LATENESS = 1.0  # seconds: a fake host is never late by accident
 SCHEMA = 2
 
 _PROC = {
@@ -104,7 +107,9 @@ class FakeAgent:
         self._tasks: dict[str, Reply] = {}
         self._launched: dict[str, Reply] = {}  # task -> arguments of its launch
         self._begun: dict[str, Reply] = {}  # task -> start, began, late
+        self._cancelled: set[str] = set()  # tasks that were never let loose
         self._watches: dict[str, Reply] = {}  # watch -> its arguments
+        self._remembered: dict[str, Reply] = {}
         self._commits = 0
         cache = folder / "cache"
         self._work = cache / "runs" / run
@@ -127,6 +132,8 @@ class FakeAgent:
             raise AgentError(f"{self.host}: the connection is closed")
         if timeout <= 0:
             raise AgentError(f"{self.host}: no reply to {op} within {timeout:g} s")
+        if op == "series":  # what it consists of is recorded
+            return {"replies": [self.call(timeout=timeout, **each) for each in args["ops"]]}
         self.calls.append((op, args))
         outcome = self._scripted[op].popleft() if self._scripted[op] else {}
         if isinstance(outcome, Exception):
@@ -198,7 +205,9 @@ class FakeAgent:
         self._started(args)
         return {}
 
-    def _op_cancel(self, _: Reply) -> Reply:
+    def _op_cancel(self, args: Reply) -> Reply:
+        if args["task"] in self._launched and args["task"] not in self._begun:
+            self._cancelled.add(args["task"])
         return {}
 
     def _op_stamps(self, args: Reply) -> Reply:
@@ -272,6 +281,7 @@ class FakeAgent:
                 f"{self.host}: {folder} is not below {self._work}: no task of this run may empty it"
             )
         if known is None:
+            self._refuse_a_taken(folder)
             shutil.rmtree(folder, ignore_errors=True)
             self._launched[task] = args
             if not args.get("hold"):
@@ -283,6 +293,8 @@ class FakeAgent:
         if args["task"] not in self._launched:
             raise AgentError(f"{self.host}: there is no task {args['task']}")
         if args["task"] not in self._begun:
+            if args.get("strict") and args["at"] < self._monotonic() - LATENESS:
+                raise LateError(f"{self.host}: task {args['task']} was told of its start after it")
             self._begin(args["task"], args["at"])
         return {"late": self._begun[args["task"]]["late"]}
 
@@ -290,7 +302,10 @@ class FakeAgent:
         task = args["task"]
         if task not in self._launched:
             raise AgentError(f"{self.host}: there is no task {task}")
-        if task not in self._begun:
+        if task in self._cancelled:
+            now = {"start": self._clock(), "began": self._monotonic(), "late": False}
+            self._tasks[task] = {**self._result(task, now, now["start"]), "exit": -9, "cancelled": True}
+        elif task not in self._begun:
             raise AgentError(f"{self.host}: no reply to await within its time: {task} is held")
         if task not in self._tasks:
             self._tasks[task] = self._ended(task)
@@ -304,6 +319,8 @@ class FakeAgent:
         watch = self._watches.get(args["watch"])
         if watch is None:
             return {"samples": 0, "files": []}
+        if self._start_of(watch) is None:
+            return {"samples": 0, "files": []}
         path = self._sampled(watch)
         count = len(path.read_text(encoding="ascii").splitlines()) - 1
         return {"samples": count, "files": [{"path": path.name, "size": path.stat().st_size}]}
@@ -314,11 +331,26 @@ class FakeAgent:
             raise AgentError(f"{self.host}: {folder} is no folder")
         return {"files": _listing(folder)}
 
+    def _op_read(self, args: Reply) -> Reply:
+        folder, found = Path(args["dir"]), []
+        for name in [entry["path"] for entry in _listing(folder)]:
+            content = (folder / name).read_bytes()
+            data = base64.b64encode(zlib.compress(content, 1)).decode("ascii")
+            found.append({"path": name, "sha256": hashlib.sha256(content).hexdigest(), "data": data})
+        return {"read": found}
+
     def _op_remove(self, args: Reply) -> Reply:
         path = Path(args["path"])
         if not layout.below(path, self._work):
             raise AgentError(f"{self.host}: {path} is not below {self._work}: it is not this run's to remove")
         shutil.rmtree(path, ignore_errors=True)
+        return {}
+
+    def _op_recall(self, args: Reply) -> Reply:
+        return {"value": self._remembered.get(args["name"])}
+
+    def _op_remember(self, args: Reply) -> Reply:
+        self._remembered[args["name"]] = args["value"]
         return {}
 
     def _op_fingerprint(self, _: Reply) -> Reply:
@@ -346,11 +378,17 @@ class FakeAgent:
 
     def _begin(self, task: str, at: float) -> None:
         args, now = self._launched[task], self._monotonic()
-        late = at < now - 1.0  # a fake host is never late by accident
+        late = at < now - LATENESS
         began = now if late else max(at, now)
         start = self._clock() + began - now
         self._begun[task] = {"start": start, "began": began, "late": late}
         self._write_outputs(args)
+
+    def _refuse_a_taken(self, folder: Path) -> None:
+        """As the real one: a held task has a folder until it has ended, which only `await` knows."""
+        for task, args in self._launched.items():
+            if args["cwd"] == str(folder) and task not in self._begun and task not in self._tasks:
+                raise AgentError(f"{self.host}: {folder} is or holds {folder}, which is in use")
 
     def _ended(self, task: str) -> Reply:
         begun = self._begun[task]
@@ -358,8 +396,12 @@ class FakeAgent:
         for watch in self._watches.values():
             if watch.get("task") == task:
                 self._sampled(watch)
-                length = watch["start"] - begun["began"] + watch["warmup"] + watch["duration"]
+                start = self._start_of(watch) or 0.0
+                length = start - begun["began"] + watch["warmup"] + watch["duration"]
                 end = max(end, begun["start"] + length)
+        return self._result(task, begun, end)
+
+    def _result(self, task: str, begun: Reply, end: float) -> Reply:
         return {
             "exit": 0,
             "timed_out": False,
@@ -378,12 +420,18 @@ class FakeAgent:
             "files_left_off": 0,
         }
 
+    def _start_of(self, watch: Reply) -> float | None:
+        """When it starts; None while its task has not."""
+        begun = self._begun.get(watch.get("task", ""), {})
+        start: float | None = watch.get("start", begun.get("began"))
+        return start
+
     def _sampled(self, watch: Reply) -> Path:
         path = Path(watch["cwd"]) / _SAMPLES
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             boot = self._clock() - self._monotonic()
-            begin = watch["start"] + watch["warmup"]
+            begin = (self._start_of(watch) or 0.0) + watch["warmup"]
             path.write_text(_samples(boot, begin, watch["duration"], watch["hz"], watch))
         return path
 

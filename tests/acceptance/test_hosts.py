@@ -36,6 +36,16 @@ metrics: [{name: ops, better: higher}]
 """
 
 
+REDIS = """
+name: redis
+hosts: {provider: inventory, path: PATH, groups: {dbms: {count: 1}, loader: {count: 1}}}
+dbms: {role: redis, source: prefix, prefix: /usr}
+workload: {role: redis_benchmark, clients: 4, requests: 5000, keyspace: 100}
+factors: {workload.pipeline: [1, 16]}
+design: {blocks: 1}
+"""
+
+
 def only_run(shell: Shell) -> Path:
     (found,) = (shell.workspace / "runs").iterdir()
     return found
@@ -55,7 +65,8 @@ def left(host: LabHost) -> str:
 
 @pytest.mark.slow
 def test_two_loaders_drive_one_postgresql(shell: Shell, lab: Lab) -> None:
-    dbms, *loaders = lab.hosts(3)
+    dbms, *loaders = hosts = lab.hosts(3)
+    before = [left(host) for host in hosts]
     path = lab.inventory({"dbms": [dbms], "loader": loaders})
     shell.run("run", "pg-two-loaders", f"--set=hosts.path={path}", *SHORT, limit=1200)
     run = only_run(shell)
@@ -63,13 +74,41 @@ def test_two_loaders_drive_one_postgresql(shell: Shell, lab: Lab) -> None:
     assert len(found) == 2
     for trial in found:
         check_trial(trial, dbms.name, [host.name for host in loaders])
-    for host in (dbms, *loaders):
+    for loader in loaders:
+        check_capacity(run, loader.name)
+    for host in hosts:
         facts = json.loads((run / "hosts" / host.name / "fingerprint.json").read_text())
         assert facts["host.name"] == host.name
-        assert left(host) == ""
+    assert [left(host) for host in hosts] == before
     assert (run / "hosts" / dbms.name / "logs").is_dir()
     again = shell.run("report", "latest", "--recompute", "--format=json").stdout
     assert json.loads(again)["trials"]["planned"] == 2
+
+
+def check_capacity(run: Path, host: str) -> None:
+    """What the load generator reaches at most is kept with the run and with each trial, and judged."""
+    known = json.loads((run / "hosts" / host / "capacity.json").read_text())
+    for trial in trials(run):
+        (load,) = (load for load in trial["loads"] if load["host"] == host)
+        assert load["capacity"] == known[trial["treatment"]]
+        reached = load["result"]["metrics"]["throughput"]["value"]
+        (found,) = (f for f in trial["findings"] if (f["gate"], f["host"]) == ("loader_capacity", host))
+        share = reached / load["capacity"]["throughput"]
+        assert found["value"] == pytest.approx(share, rel=1e-3) or "is not known" in found["reason"]
+
+
+@pytest.mark.slow
+def test_redis_on_a_host_of_its_own(shell: Shell, lab: Lab) -> None:
+    hosts = lab.hosts(2)
+    dbms, loader = hosts
+    before = [left(host) for host in hosts]
+    path = lab.inventory({"dbms": [dbms], "loader": [loader]})
+    (shell.workspace / "redis.yml").write_text(REDIS.replace("PATH", str(path)), encoding="utf-8")
+    shell.run("run", "redis.yml")
+    run = only_run(shell)
+    assert [trial["result"]["loader"] for trial in trials(run)] == ["redis_benchmark"] * 2
+    check_capacity(run, loader.name)
+    assert [left(host) for host in hosts] == before
 
 
 def check_trial(trial: dict[str, Any], dbms: str, loaders: list[str]) -> None:
@@ -103,6 +142,7 @@ def check_trial(trial: dict[str, Any], dbms: str, loaders: list[str]) -> None:
 
 def test_a_load_of_nothing_on_two_hosts_starts_together(shell: Shell, lab: Lab) -> None:
     loaders = lab.hosts(2)
+    before = [left(host) for host in loaders]
     path = lab.inventory({"loader": loaders})
     (shell.workspace / "noop.yml").write_text(NOOP.replace("PATH", str(path)), encoding="utf-8")
     shell.run("run", "noop.yml")
@@ -110,11 +150,12 @@ def test_a_load_of_nothing_on_two_hosts_starts_together(shell: Shell, lab: Lab) 
     for trial in trials(run):
         assert trial["result"]["metrics"]["ops"]["value"] == 2
         assert {load["host"] for load in trial["loads"]} == {host.name for host in loaders}
-    assert [left(host) for host in loaders] == ["", ""]
+    assert [left(host) for host in loaders] == before
 
 
 def test_a_host_that_is_down_is_named_before_anything_begins(shell: Shell, lab: Lab) -> None:
     up = lab.host("h1")
+    before = left(up)
     path = lab.inventory({"loader": [up]})
     inventory = json.loads(path.read_text())
     hosts = inventory["all"]["children"]["loader"]["hosts"]
@@ -124,4 +165,4 @@ def test_a_host_that_is_down_is_named_before_anything_begins(shell: Shell, lab: 
     (shell.workspace / "noop.yml").write_text(text, encoding="utf-8")
     done = shell.run("run", "noop.yml", code=3)
     assert "nowhere" in done.stderr
-    assert left(up) == ""
+    assert left(up) == before

@@ -25,6 +25,7 @@ PACKAGES = (
     "systemd",
     "systemd-sysv",
 )
+AT_HAND = ("postgresql-15", "postgresql-contrib", "redis-tools")  # their files, for roles to install them
 PASSWORD = "correct horse"  # noqa: S105 # of user `plain`, on hosts that only tests can reach
 SETUP = f"""
 set -e
@@ -37,6 +38,8 @@ StrictModes no
 PasswordAuthentication no
 END
 ln -s /dev/null etc/tmpfiles.d/systemd-nologin.conf
+echo force-unsafe-io > etc/dpkg/dpkg.cfg.d/lab
+chroot . apt-get -qq install --no-install-recommends --download-only {" ".join(AT_HAND)} >/dev/null
 chroot . systemctl --quiet disable redis-server
 chroot . useradd -m -s /bin/bash bench
 chroot . useradd -m -s /bin/bash plain
@@ -51,7 +54,9 @@ ln -sf /lab/environment etc/environment
 
 def image() -> str:
     """The image's name in podman's store; built or imported when it is not there yet."""
-    recipe = lab_image.Recipe("localhost/benchctl-lab", PACKAGES, SETUP)
+    recipe = lab_image.Recipe(
+        "localhost/benchctl-lab", PACKAGES, SETUP, options=("--skip=cleanup/apt/cache",)
+    )
     return lab_image.image(recipe, cache_folder())
 
 

@@ -110,7 +110,7 @@ def test_a_trial_clones_starts_asks_loads_asks_again_and_stops(tmp_path: Path) -
     rig = Rig(tmp_path, plan(blocks=1))
     rig.agent.calls.clear()
     run_trials(rig.bench.plan.trials[:1], rig.bench)
-    load = ["launch", "await", "watch", "unwatch"]
+    load = ["launch", "watch", "await", "unwatch", "read"]
     phases = ["reset", "start", "inspect", "stats", *load, "stats", "stop", "files"]
     assert rig.ops() == ["remove", *phases, "remove"]
     start = next(args for op, args in rig.agent.calls if op == "start")

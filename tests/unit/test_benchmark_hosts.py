@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.agent.session import REPLIES_KEPT, Session
-from benchctl.benchmark.clock import DRIFT, ClockEstimate
+from benchctl.benchmark.clock import DRIFT, OUTLIERS, RECENT, ClockEstimate
 from benchctl.benchmark.connection import merged
 from benchctl.benchmark.fleet import Fleet
 from benchctl.benchmark.known_hosts import label, look_up
@@ -109,3 +109,14 @@ def test_errors_of_many_hosts_are_of_the_kind_they_share() -> None:
     assert (type(same), str(same.args[0])) == (UnreachableError, "a\nb")
     assert type(merged([UnreachableError("a"), HostKeyError("b")])) is UnfitError
     assert isinstance(merged([UnfitError("a"), KeyboardInterrupt()]), KeyboardInterrupt)
+
+
+def test_a_round_trip_that_was_slow_by_chance_does_not_count_among_many() -> None:
+    clock = ClockEstimate()
+    for number in range(RECENT):
+        clock.add(number, number + (0.5 if number < OUTLIERS else 0.002), number + 100.0)
+    assert clock.round_trip == pytest.approx(0.002)
+    clock.add(9.0, 9.5, 109.0)
+    clock.add(10.0, 10.5, 110.0)
+    clock.add(11.0, 11.5, 111.0)
+    assert clock.round_trip == pytest.approx(0.5)

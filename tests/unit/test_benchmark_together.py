@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from benchctl.benchmark.executor import run_trials
 from benchctl.benchmark.fleet import Fleet
 from benchctl.benchmark.images import build_images
 from benchctl.benchmark.together import TELLING
-from benchctl.errors import AgentError, ConnectionLostError, InterruptedRunError
+from benchctl.errors import AgentError, ConnectionLostError, InterruptedRunError, LateError
 from benchctl.journal import Journal
 from benchctl.model.event import Message, TrialFailed
 from benchctl.model.host import Host, Inventory
@@ -106,9 +107,10 @@ def test_every_load_is_told_the_same_instant_in_its_own_host_s_clock(rig: Rig) -
     assert {h: rig.args(h, "go")[0]["at"] for h in ("l1", "l2")} == {
         h: pytest.approx(NOW + lead + OFFSETS[h]) for h in ("l1", "l2")
     }
-    assert {h: rig.args(h, "watch")[0]["start"] for h in OFFSETS} == {
-        h: pytest.approx(NOW + lead + OFFSETS[h]) for h in OFFSETS
-    }
+    assert rig.args("db", "watch")[0]["start"] == pytest.approx(NOW + lead + OFFSETS["db"])
+    for load in ("l1", "l2"):  # its samples begin with it, whenever that is
+        (watch,) = rig.args(load, "watch")
+        assert (watch["task"], "start" in watch) == (rig.args(load, "launch")[0]["task"], False)
     assert trial.start is not None
     assert trial.start.at == pytest.approx(DAY + lead)
     assert trial.start.spread == pytest.approx(0, abs=1e-9)
@@ -158,7 +160,7 @@ def test_results_are_merged(rig: Rig) -> None:
 
 
 def late_go(rig: Rig, host: str, times: int) -> None:
-    rig.agents[host].script("go", *[{"late": True}] * times)
+    rig.agents[host].script("go", *[LateError(f"{host}: told too late")] * times)
 
 
 def test_a_late_host_repeats_the_load_with_more_patience(rig: Rig) -> None:
@@ -181,6 +183,25 @@ def test_a_host_that_is_always_late_fails_the_trial_by_name(rig: Rig) -> None:
     assert rig.run() is None
     assert "l2: late at the start in each of 5 tries" in rig.failure()
     assert len(rig.args("l1", "go")) == 5
+
+
+@pytest.mark.parametrize("name", ["../../../../.bashrc", "/etc/passwd", "x/../../y"])
+def test_a_host_cannot_name_a_file_outside_of_the_trial(rig: Rig, name: str) -> None:
+    rig.agents["l2"].script("unwatch", {"files": [{"path": name, "size": 1}]})
+    rig.agents["l2"].script("read", {"read": []})
+    assert rig.run() is None
+    assert "l2: " in rig.failure()
+    assert "no file of the trial's folder" in rig.failure()
+
+
+@pytest.mark.parametrize("data", ["", "!!"])
+def test_what_arrives_damaged_is_fetched(rig: Rig, data: str) -> None:
+    rig.agents["l1"].script("read", {"read": [{"path": "stdout", "data": data, "sha256": "0" * 64}]})
+    trial = rig.run()
+    assert trial is not None
+    kept = rig.store.trial_folder(1) / "raw" / "l1" / "stdout"
+    assert kept.read_bytes() == b'{"throughput": 100.0}\n'
+    assert trial.files["raw/l1/stdout"] == sha256(kept.read_bytes()).hexdigest()
 
 
 def test_a_load_that_fails_ends_the_others_and_is_named(rig: Rig) -> None:

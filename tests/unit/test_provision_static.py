@@ -6,18 +6,21 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from benchctl.errors import SpecError, UnfitError
 from benchctl.model.experiment import Become, Dbms, Experiment, InventoryGroup, InventoryHosts, Ssh, Workload
-from benchctl.provision import provisioner_for, to_ansible
+from benchctl.provision import listing, provisioner_for, to_ansible
 from benchctl.provision.static import read_inventory
 from benchctl.spec.share import shared
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from benchctl.model.host import Inventory
 
 pytestmark = pytest.mark.ansible
@@ -197,3 +200,89 @@ def test_the_shipped_examples_give_a_database_and_two_loaders(name: str) -> None
         shared("inventories") / name, ssh=Ssh(config="/dev/null"), loader=InventoryGroup(count=2)
     )
     assert len(provision(wanted).hosts) == 3
+
+
+class Asked:
+    """Counts how often Ansible is asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.times = 0
+        self._ask = listing.ask
+        monkeypatch.setattr(listing, "ask", self.ask)
+
+    def ask(self, path: Path) -> dict[str, Any]:
+        self.times += 1
+        return self._ask(path)
+
+
+def test_ansible_is_not_asked_again_about_what_has_not_changed(
+    lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(monkeypatch)
+    keep = tmp_path / "kept"
+    lab.write_text(LAB.replace("db1: {ansible_host", "db1: {ansible_become_password: sesame, ansible_host"))
+    wanted = experiment(lab, loader=InventoryGroup(count=3))
+    first = provisioner_for(wanted, keep).provision(wanted)
+    assert provisioner_for(wanted, keep).provision(wanted) == first
+    assert asked.times == 1
+    (kept,) = keep.iterdir()
+    assert "sesame" not in kept.read_text()
+    assert kept.stat().st_mode & 0o077 == 0
+    beside = lab.parent / "group_vars" / "dbms.yml"
+    beside.parent.mkdir()
+    changes: list[Callable[[], object]] = [
+        lambda: lab.write_text(f"{lab.read_text()}# a comment\n"),
+        lambda: beside.write_text("bench_address: 10.1.1.1\n"),
+        lambda: beside.write_text("ansible_port: 2299\n"),
+        lambda: monkeypatch.setenv("ANSIBLE_HASH_BEHAVIOUR", "merge"),
+    ]
+    for number, change in enumerate(changes, 1):
+        change()
+        read_inventory(lab, keep)
+        assert asked.times == 1 + number
+
+
+def test_what_is_kept_and_damaged_is_asked_for_again(
+    lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, keep = Asked(monkeypatch), tmp_path / "kept"
+    first = read_inventory(lab, keep)
+    (kept,) = keep.iterdir()
+    kept.write_text(kept.read_text()[:-9])
+    assert read_inventory(lab, keep) == first
+    assert read_inventory(lab, keep) == first
+    assert asked.times == 2
+
+
+@pytest.mark.parametrize("why", ["program", "plugin", "vault", "linked folder", "in a folder"])
+def test_nothing_is_kept_of_what_may_say_something_else_tomorrow(
+    why: str, lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, keep, path = Asked(monkeypatch), tmp_path / "kept", lab
+    listed = '{"dbms": {"hosts": ["db1"]}, "_meta": {"hostvars": {}}}'
+    program = f"#!/bin/sh\necho '{listed}'\n"
+    if why == "program":
+        path = tmp_path / "program"
+        path.write_text(program)
+        path.chmod(0o755)
+    elif why == "plugin":
+        path = tmp_path / "hosts.yml"
+        path.write_text("{plugin: ansible.builtin.generator, hosts: {name: db1}, layers: {}}")
+    elif why == "vault":
+        path = tmp_path / "hosts.yml"
+        path.write_text("all: {hosts: {db1: {secret: !vault-encrypted x}}}")
+    elif why == "linked folder":
+        (tmp_path / "elsewhere").mkdir()
+        (lab.parent / "group_vars").mkdir()
+        (lab.parent / "group_vars" / "all").symlink_to(tmp_path / "elsewhere")
+    else:
+        path = tmp_path / "inventory"
+        path.mkdir()
+        (path / "a.ini").write_text("[dbms]\ndb1\n")
+        (path / "program").write_text(program)
+        (path / "program").chmod(0o755)
+    for _ in range(2):
+        with suppress(UnfitError):  # Ansible may not know how to read it; it was asked
+            read_inventory(path, keep)
+    assert asked.times == 2
+    assert not keep.exists()

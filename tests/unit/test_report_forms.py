@@ -233,7 +233,7 @@ def test_without_factors_the_value_is_the_finding() -> None:
 
 @pytest.mark.parametrize("form", ["terminal", "html", "markdown"])
 def test_a_run_that_failed_says_why_and_shows_no_empty_figures(form: Form) -> None:
-    failed = view("nothing")._replace(reason="db-1: init ended with 127")
+    failed = view("nothing")._replace(reason="db-1:\n  init ended with 127")
     text = render(failed, form)
     assert "failed: db-1: init ended with 127" in text
     assert "Values by treatment" not in text

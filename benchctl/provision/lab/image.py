@@ -42,10 +42,13 @@ class Recipe(NamedTuple):
     name: str  # of the image, without a tag
     packages: tuple[str, ...]
     setup: str
+    options: tuple[str, ...] = ()  # of mmdebstrap
 
     @property
     def key(self) -> str:
-        return hashlib.sha256("\n".join((RELEASE, *self.packages, self.setup)).encode()).hexdigest()[:12]
+        return hashlib.sha256(
+            "\n".join((RELEASE, *self.packages, *self.options, self.setup)).encode()
+        ).hexdigest()[:12]
 
 
 def host_recipe() -> Recipe:
@@ -93,9 +96,10 @@ def _root_filesystem(recipe: Recipe, folder: Path) -> Path:
             )
         part = path.with_suffix(f".{os.getpid()}.tar")
         packages = f"--include={','.join(recipe.packages)}"
-        options = ("--quiet", "--variant=minbase", packages, f"--customize-hook={recipe.setup}")
+        options = ("--quiet", "--variant=minbase", *recipe.options, packages)
         try:
-            as_root("mmdebstrap", *options, RELEASE, str(part), limit=BUILD_LIMIT)
+            hook = f"--customize-hook={recipe.setup}"
+            as_root("mmdebstrap", *options, hook, RELEASE, str(part), limit=BUILD_LIMIT)
             part.rename(path)
         finally:
             part.unlink(missing_ok=True)
