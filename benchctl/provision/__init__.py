@@ -45,8 +45,8 @@ def provisioner_for(
 ) -> Provisioner:
     """Return what gives the hosts that the experiment's provider names.
 
-    `keep` is a folder for what need not be worked out again; without it nothing is kept. Raises UsageError for
-    hosts that only a run makes, without `making`.
+    `keep` is a folder for what need not be worked out again; without it nothing is kept.
+    Raises UsageError for hosts that only a run makes, without `making`.
     """
     from benchctl.model.experiment import InventoryHosts, LocalHosts
 
