@@ -198,8 +198,15 @@ def _tagged(account: Any, region: str, run: str | None) -> Iterator[Leftover]:  
                     owner=tags.get(OWNER, ""),
                     expires=float(tags[EXPIRES]) if tags.get(EXPIRES, "").isdecimal() else 0.0,
                     zone=region,
-                    price_per_hour=prices.get(found["InstanceType"]) if kind == "instance" else None,
+                    price_per_hour=_price(kind, found, prices),
                 )
+
+
+def _price(kind: str, found: dict[str, Any], prices: dict[str, float]) -> float | None:
+    """Return USD per hour; None where it is not known: volumes cost by size and IOPS."""
+    if kind == "instance":
+        return prices.get(found["InstanceType"])
+    return None if kind == "volume" else 0.0
 
 
 def _kinds(ec2: Any) -> list[str]:  # noqa: ANN401

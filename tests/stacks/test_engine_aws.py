@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from click.testing import CliRunner
 from moto import mock_aws
 
+from benchctl.cli.main import cli
 from benchctl.errors import BenchctlError, StackError
 from benchctl.provision import aws
 from benchctl.provision.engine import find_engine
@@ -177,6 +179,30 @@ def test_what_a_killed_engine_left_is_found_by_its_tags(stand_in: StandIn, tmp_p
         aws.remove(found)  # gone: nothing happens
     assert listing(stand_in) == before
     assert not aws.leftovers(NAME, request(SMALL).hosts)
+
+
+def test_the_command_previews_with_prices_and_the_janitor_removes(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = listing(stand_in)
+    file = tmp_path / "small.yml"
+    rest = 'dbms: {role: postgresql, version: "18"}\nworkload: {role: pgbench}\n'
+    file.write_text(f"name: small\nhosts: {SMALL}\n{rest}")
+    prices = tmp_path / "prices.yml"
+    prices.write_text("aws: {c7i.large: 0.25}\n")
+    monkeypatch.setenv("BENCHCTL_PRICES", str(prices))
+    shown = CliRunner().invoke(cli, ["provision", str(file), "--preview"], catch_exceptions=False)
+    assert "dbms: 1 × c7i.large, 0.25 USD/h" in shown.stdout
+    assert "total: 0.50 USD/h" in shown.stdout
+    assert listing(stand_in) == before
+
+    provisioner(tmp_path).up(time.time() - 1)  # their time is over already
+    listed = CliRunner().invoke(cli, ["janitor", str(file)], catch_exceptions=False)
+    assert listed.stdout.count("past its expiry") == len(aws.leftovers(NAME, request(SMALL).hosts))
+    assert "0.25 USD/h" in listed.stdout
+    assert listing(stand_in) != before
+    CliRunner().invoke(cli, ["janitor", str(file), "--remove"], catch_exceptions=False)
+    assert listing(stand_in) == before
 
 
 def kill_engine() -> None:
