@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 GRACE = 3600.0  # seconds that hosts live longer than the run may take
 _LAST_LINES = 30
+_NO_PLUGIN = re.compile(
+    r"no resource plugin 'pulumi-resource-(?P<name>[a-z-]+)' found[^\n]*version v(?P<version>[0-9.]+)"
+)
 _AFTER_DIAGNOSTICS = re.compile(r"^(?:Outputs|Resources):", re.MULTILINE)
 _TRACEBACK = "Traceback (most recent call last):"
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Expired)\b")
@@ -273,6 +276,12 @@ class StackProvisioner:
                 f"the passphrase is not the one with which the state in {self.place.backend} was written",
                 remedy=f"set {PASSPHRASE} to that one, or put back {self.place.private / 'passphrase'}; else "
                 f"`benchctl janitor --run {self.place.run} --remove` finds the hosts by their tags",
+            )
+        if plugin := _NO_PLUGIN.search(said):
+            return EngineError(
+                f"it has no plug-in for provider {self.provider}",
+                remedy=f"pulumi plugin install resource {plugin['name']} v{plugin['version']}; or put "
+                f"pulumi-resource-{plugin['name']} of that version on PATH",
             )
         if _BROKEN_STATE.search(said):
             return _BrokenStateError(f"the state in {self.place.backend} is broken: {words}")

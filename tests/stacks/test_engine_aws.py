@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from benchctl.cli.main import cli
-from benchctl.errors import BenchctlError, StackError
+from benchctl.errors import BenchctlError, EngineError, StackError
 from benchctl.provision import aws
 from benchctl.provision.engine import find_engine
 from benchctl.provision.place import Place
@@ -202,6 +202,19 @@ def test_the_command_previews_with_prices_and_the_janitor_removes(
     assert "0.25 USD/h" in listed.stdout
     assert listing(stand_in) != before
     CliRunner().invoke(cli, ["janitor", str(file), "--remove"], catch_exceptions=False)
+    assert listing(stand_in) == before
+
+
+def test_a_missing_plug_in_is_named_before_anything_is_made(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCHCTL_PULUMI_ROOT", str(engine_root()))
+    monkeypatch.delenv("PULUMI_DEBUG_PROVIDERS")
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    before = listing(stand_in)
+    with pytest.raises(EngineError, match=r"no plug-in for provider aws\n.*plugin install resource aws v7\."):
+        provisioner(tmp_path).up(time.time() + LATER)
     assert listing(stand_in) == before
 
 
