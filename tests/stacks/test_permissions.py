@@ -16,6 +16,7 @@ from tests.stacks.mocks import STACKS
 # Resource type of the stack -> what making it, changing its tags and taking it away asks of EC2.
 EC2 = {
     "Instance": "RunInstances DescribeInstances DescribeInstanceAttribute DescribeVolumes"
+    " DescribeInstanceCreditSpecifications"
     " ModifyInstanceAttribute TerminateInstances DescribeNetworkInterfaces GetConsoleOutput",
     "InternetGateway": "CreateInternetGateway AttachInternetGateway DescribeInternetGateways"
     " DetachInternetGateway DeleteInternetGateway",
