@@ -46,6 +46,7 @@ _NO_PLUGIN = re.compile(
     r"no resource plugin 'pulumi-resource-(?P<name>[a-z-]+)' found[^\n]*version v(?P<version>[0-9.]+)"
 )
 _AFTER_DIAGNOSTICS = re.compile(r"^(?:Outputs|Resources):", re.MULTILINE)
+_KILLED = re.compile(r"^\s*code: -(\d+)$", re.MULTILINE)
 _TRACEBACK = "Traceback (most recent call last):"
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Expired)\b")
 _SWEEPS = 5  # an orphan of a dead engine may make one more while we remove
@@ -270,7 +271,8 @@ class StackProvisioner:
         )
 
     def _failed(self, said: str) -> BenchctlError:
-        words = last_words(said)
+        killed = _KILLED.search(said)
+        words = f"the engine was killed by signal {killed[1]}" if killed else last_words(said)
         if "incorrect passphrase" in said:
             return UnfitError(
                 f"the passphrase is not the one with which the state in {self.place.backend} was written",

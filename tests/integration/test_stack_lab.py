@@ -246,7 +246,7 @@ def test_an_engine_killed_in_mid_create_leaves_nothing_that_stays(stacks: Stacks
                 os.kill(pid, signal.SIGKILL)
 
     stack = stacks(LabHosts(groups={"loader": LabGroup(count=4)}), say=kill)
-    with pytest.raises(StackError):
+    with pytest.raises(StackError, match="the engine was killed by signal 9"):
         stack.up(soon())
     assert killed.is_set()
     stacks(name=stack.place.run, unlock=True).remove()

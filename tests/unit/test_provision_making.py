@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchctl.errors import SpecError, StepError, UnfitError
+from benchctl.errors import SpecError, StackError, StepError, UnfitError
 from benchctl.model.lab import LabGroup, LabHosts
 from benchctl.provision.keys import kept_key, make_key
+from benchctl.provision.lab import image as lab_image
 from benchctl.provision.outputs import OUTPUT, StackHost, exported, read_outputs, to_inventory
 from benchctl.provision.place import PASSPHRASE, STATE_URL, Place, passphrase
 from benchctl.provision.prices import estimate, read_prices
@@ -149,3 +150,11 @@ Resources:
         last_words("Diagnostics:\n  error: refused\n\nOutputs:\n  hosts: {}\n\nResources:\n")
         == "error: refused"
     )
+
+
+def test_a_disk_without_room_for_the_image_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab_image, "run", lambda argv: subprocess.CompletedProcess(argv, 1))  # not there yet
+    monkeypatch.setattr(lab_image, "NEEDED", 2**60)
+    with pytest.raises(StackError, match="GB free; the image of the hosts takes") as caught:
+        lab_image.image(lab_image.host_recipe(), tmp_path)
+    assert "BENCHCTL_CACHE" in caught.value.remedy
