@@ -68,6 +68,7 @@ def test_every_unmet_need_has_a_remedy_and_nothing_is_left(tmp_path: Path) -> No
         "paramiko",
         "postgresql",
         "server user",
+        "pulumi",
         "workspace",
         "space",
         "cache",
