@@ -197,6 +197,7 @@ def strike(shell: Shell, ordinal: int, after: tuple[str, str], words: str, *, on
 
 def test_a_supervisor_frozen_and_thawed_in_mid_trial_goes_on(shell: Shell) -> None:
     process = shell.start("run", "quickstart", *ONE_BLOCK)
+    wait_for(lambda: entries(shell, "service.start", "done"))  # before it pgbench runs for no trial
     loader = wait_for(lambda: find(shell, "bin/pgbench"))
     supervisor = find(shell, " supervise ")
     os.kill(supervisor, signal.SIGSTOP)
