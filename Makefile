@@ -17,6 +17,7 @@ setup: $(DEV) ## make the virtual environment with everything in it
 
 $(RUN): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'benchctl needs Python 3.11 or newer: make PYTHON=python3.11 …' >&2; exit 1; }
+	@echo 'Installing into $(VENV): about a minute.'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e .
 	@touch $@
@@ -30,7 +31,7 @@ quickstart: $(RUN) ## measure a real PostgreSQL under two settings and show the 
 
 test: $(DEV) ## all tests, the real parts too
 	$(MAKE) --no-print-directory lint types
-	$(PYTEST) -n 2 --dist loadgroup tests
+	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder tests
 
 test-unit: $(DEV) ## the tests that need nothing but Python
 	$(PYTEST) -n 2 -q tests/unit tests/contract tests/architecture -m 'not postgres and not ansible'

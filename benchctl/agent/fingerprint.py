@@ -120,6 +120,7 @@ _SYSCTLS = (
 )
 _LIMITS = ("NOFILE", "NPROC", "MEMLOCK", "STACK", "CORE", "AS", "DATA", "FSIZE", "RTPRIO", "NICE")
 _QUEUE = ("scheduler", "read_ahead_kb", "nr_requests", "rotational", "write_cache", "wbt_lat_usec")
+_OF_CONTAINERS = ("veth", "podman", "docker", "cni", "br-", "virbr", "vnet", "tap", "ifb")
 
 
 def fingerprint(context: Context) -> Json:
@@ -254,8 +255,11 @@ def _limits() -> Json:
 
 
 def _network() -> Json:
+    """Describe every card; those of containers and virtual machines come and go with them."""
     cards = []
     for card in sorted(Path("/sys/class/net").glob("*")):
+        if card.name.startswith(_OF_CONTAINERS):
+            continue
         driver = None
         with contextlib.suppress(OSError):
             driver = (card / "device" / "driver").readlink().name

@@ -39,6 +39,12 @@ def main(arguments: Optional[List[str]] = None) -> int:
         if "--ready" in given:
             ready = os.open(given["--ready"], os.O_WRONLY | os.O_CLOEXEC)
         return supervise(given["--run"], float(given.get("--ttl", _TTL)), ready)
+    if verb == "null-target":
+        import json
+
+        from benchctl.agent import null_target
+
+        return null_target.run(json.loads(words[0]), words[1:])
     return _direct([verb, *words])
 
 
@@ -95,8 +101,8 @@ def _parser() -> "argparse.ArgumentParser":
     parser = argparse.ArgumentParser(
         prog="agent",
         description="What runs on a measured host. Beside these verbs for people there are "
-        "`attach --run RUN [--ttl S] [--session T] [--files] [--rejoin]` and `supervise --run RUN [--ttl S]` "
-        "for benchctl itself.",
+        "`attach --run RUN [--ttl S] [--session T] [--files] [--rejoin]`, `supervise --run RUN [--ttl S]` "
+        "and `null-target OPTIONS COMMAND…` for benchctl itself.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name in VERBS:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple, Union
 
-from benchctl.agent import files, fingerprint, image, process, service, task, watch
+from benchctl.agent import files, fingerprint, image, memory, process, service, task, watch
 from benchctl.agent.context import Context
 from benchctl.agent.process import boot_id
 from benchctl.agent.refusal import RefusalError
@@ -139,7 +139,14 @@ OPS: Dict[str, Op] = {
     "launch": Op(
         task.launch,
         {"task": str, "argv": list, "cwd": str, "limit": _NUMBER},
-        {"env": _OBJECT, "hold": bool, "service": _TEXT, "shell": bool, "output_limit": int},
+        {
+            "env": _OBJECT,
+            "hold": bool,
+            "service": _TEXT,
+            "shell": bool,
+            "output_limit": int,
+            "against": _OBJECT,
+        },
         leased=True,
     ),
     "go": Op(task.go, {"task": str, "at": _NUMBER}, {"strict": bool}, leased=True),
@@ -155,6 +162,8 @@ OPS: Dict[str, Op] = {
     "files": Op(files.files, {"dir": str}),
     "read": Op(files.read, {"dir": str}),
     "remove": Op(files.remove, {"path": str}),
+    "recall": Op(memory.recall, {"name": str}),
+    "remember": Op(memory.remember, {"name": str, "value": dict}, leased=True),
     "fingerprint": Op(fingerprint.fingerprint),
     "series": Op(series, {"ops": list}),
     "end": Op(end),

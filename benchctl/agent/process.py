@@ -14,8 +14,8 @@ import threading
 import time
 from pathlib import Path
 from typing import (
-    TYPE_CHECKING,
     Any,
+    Callable,
     Dict,
     Iterable,
     Iterator,
@@ -32,9 +32,6 @@ from benchctl.agent.cgroup import Cgroups
 from benchctl.agent.layout import MARKER, NOBODY, OWNER_TAG
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.wire import Json
-
-if TYPE_CHECKING:
-    from benchctl.agent.hold import Hold
 
 KILL_LIMIT = 10.0  # seconds after SIGKILL until a process counts as stuck in the kernel
 
@@ -139,12 +136,12 @@ class Reaper:
         setting: Setting,
         stdout: int,
         stderr: int,
-        hold: "Optional[Hold]" = None,
+        load: Optional[Callable[[Program], int]] = None,
     ) -> Process:
         """Start a program without a shell, in a session of its own, stdin from /dev/null.
 
-        `owner` tags it and all its children; `hold` stops it before its first instruction, for the calling
-        thread to release. Raises RefusalError when it cannot be started.
+        `owner` tags it and all its children; `load` starts it and holds it before its first instruction, for
+        the calling thread to release. Raises RefusalError when it cannot be started.
         """
         command = [*_USERNS, *argv] if setting.run_as == "userns" else list(argv)
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
@@ -154,11 +151,11 @@ class Reaper:
         with self._lock, limited, pinned:
             started, began = time.time(), time.monotonic()
             try:
-                if hold is None:
+                if load is None:
                     pid = self._start(command, owner, setting, environment, (stdout, stderr))
                 else:
                     home = self.cgroups.home(owner)
-                    pid = hold.load(Program(command, environment, setting.cwd, stdout, stderr, home))
+                    pid = load(Program(command, environment, setting.cwd, stdout, stderr, home))
             except (OSError, subprocess.SubprocessError, ValueError) as error:
                 raise RefusalError(f"{command[0]} does not start: {error}", "task") from error
             process = self._children[pid] = Process(pid, started, began, self._lock)

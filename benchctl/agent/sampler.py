@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Optional, Set
 
 from benchctl.agent import surroundings
+from benchctl.agent.ring import Ring
 from benchctl.agent.sources import Sources, open_cgroup, read_file
 from benchctl.agent.tree import TICK, Seen, Tree, below, walk
 from benchctl.agent.wire import Json
 
 SCHEMA = 2
 BUSIEST = 10  # foreign processes that a sample names
-_FLUSH_LINES = 16
+LARGE = 24 << 10  # bytes of a sample: twice what a host with a hundred processes and some disks has
+LEAST, MOST = 4 << 20, 256 << 20  # bytes of a window's samples; the most are seven hours at 1 Hz
 _DEAR_EVERY, _DEAREST_EVERY = 0.95, 4.95  # seconds from one reading of what is dear to the next
 _DEAREST = frozenset(("netstat", "snmp"))
 _DEAR = frozenset(("vmstat", "meminfo")) | _DEAREST
@@ -26,10 +28,14 @@ _DEAR = frozenset(("vmstat", "meminfo")) | _DEAREST
 class Sampler:
     """One window. `take` costs some tenths of a millisecond, at the edges a walk over /proc on top."""
 
-    def __init__(self, path: Path, service: Optional[int], sources: Optional[Sources] = None) -> None:
-        """Open what is this window's own; `service` is the server's process number if there is one."""
+    def __init__(
+        self, path: Path, service: Optional[int], sources: Optional[Sources] = None, *, expected: int = 0
+    ) -> None:
+        """Open what is this window's own; `service` is the server's process number if there is one.
+
+        `expected` is how many samples the file has to hold; beyond MOST bytes the oldest go, never an edge.
+        """
         self.taken = 0
-        self._out = path.open("w", encoding="ascii")
         self._service = service
         self._sources = sources or Sources()
         self._owned = sources is None
@@ -38,7 +44,8 @@ class Sampler:
         self._trees: Dict[int, Tree] = {}
         self._dear_at = self._dearest_at = float("-inf")
         self._first: Optional[Dict[int, int]] = None  # CPU ticks of foreign processes at the first edge
-        self._lines = [json.dumps({"schema": SCHEMA, "files": self._sources.names})]
+        head = {"schema": SCHEMA, "files": self._sources.names}
+        self._ring = Ring(path, head, min(MOST, max(LEAST, expected * LARGE)))
 
     def take(
         self,
@@ -76,15 +83,12 @@ class Sampler:
         if warmup:
             sample["warmup"] = True
         sample["agent"] = {"cpu": time.process_time()}
-        self._lines.append(json.dumps(sample))
+        self._ring.add(json.dumps(sample), stays=edge)
         self.taken += 1
-        if len(self._lines) >= _FLUSH_LINES:
-            self._flush()
 
     def close(self) -> None:
         """Write what is left and close all files."""
-        self._flush()
-        self._out.close()
+        self._ring.close()
         for handle in self._service_cgroup.values():
             if handle is not None:
                 os.close(handle)
@@ -93,11 +97,6 @@ class Sampler:
         self._kernel_log.close()
         for tree in self._trees.values():
             tree.close()
-
-    def _flush(self) -> None:
-        self._out.write("\n".join(self._lines) + "\n")
-        self._out.flush()
-        self._lines = []
 
     def _add_dear(self, sample: Json, task: Optional[int]) -> None:
         self._sources.add_sensors(sample)

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
-from benchctl.agent import files, hold, layout, process
+from benchctl.agent import files, hold, layout, null_target, process
 from benchctl.agent.context import Context, Handle
 from benchctl.agent.process import Process, Setting
 from benchctl.agent.refusal import RefusalError
@@ -111,14 +111,18 @@ def launch(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
     service: Optional[str] = None,
     shell: bool = False,  # noqa: FBT001, FBT002 - same
     output_limit: int = OUTPUT_LIMIT,
+    against: Optional[Json] = None,
 ) -> Json:
     """Start a command in an empty folder, or load it and hold it for `go`; the same id is not started again.
 
-    `limit` in seconds after its start; it ends earlier when `service` dies. `held` says how it waits: by
+    `limit` in seconds after its start; it ends earlier when `service` dies. `against` describes a null target
+    that it is run against, see null_target.words. `held` says how it waits: by
     ptrace before its first instruction, or still to be spawned. Raises RefusalError of kind task when it
     cannot be started, of kind service when there is no server.
     """
     words = [*_SHELL, *_words(argv, 1)] if shell else _words(argv)
+    if against is not None:
+        words = null_target.words(against, words)
     with context.lock:
         found = context.tasks.get(task)
         if found is None:
@@ -253,7 +257,7 @@ class _Execution:
         setting = Setting(self._wanted.env, str(self._wanted.cwd))
         stdout, stderr = (file.fileno() for file in outputs)
         name = self._task.name
-        child = self._context.reaper.spawn(argv, name, setting, stdout, stderr, held)
+        child = self._context.reaper.spawn(argv, name, setting, stdout, stderr, held.load if held else None)
         self._task.child = child
         child.watch(self._task.wake)
         if held is None:

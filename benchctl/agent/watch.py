@@ -52,7 +52,8 @@ class Watch:
     ) -> None:
         """Describe a watch; nothing is opened before `begin`."""
         self.path = path
-        self._span = span
+        self._start = span.start
+        self._moments = moments(0.0, span.warmup, span.duration, span.hertz)  # after the start
         self._task = task
         self._server = server
         self._sources = sources
@@ -65,7 +66,7 @@ class Watch:
         """Open all that is to be sampled, and go on in a thread. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         server = self._server.pid if self._server else None
-        sampler = self._sampler = Sampler(self.path, server, self._sources)
+        sampler = self._sampler = Sampler(self.path, server, self._sources, expected=len(self._moments))
         if self._task is not None:
             self._task.watch(self._wake)
         name = f"watch-{self.path.parent.name}"
@@ -84,11 +85,13 @@ class Watch:
 
     def _live(self, sampler: Sampler) -> None:
         try:
-            start = self._start()
-            plan = [] if start is None else moments(start, *self._span[1:])
-            for moment, following in zip(plan, [*plan[1:], None]):  # noqa: B905 - equal, 3.9
-                if following and not moment.edge and following.at <= time.monotonic():
+            start = self._await_start()
+            if start is None:
+                return
+            for after, following in zip(self._moments, [*self._moments[1:], None]):  # noqa: B905 - equal, 3.9
+                if following and not after.edge and start + following.at <= time.monotonic():
                     continue  # behind: what is missed is not made up
+                moment = after._replace(at=start + after.at)
                 first = not sampler.taken and self._task is not None
                 if not self._await(moment.at + _AFTER if first else moment.at):
                     if first and time.monotonic() >= moment.at:
@@ -102,11 +105,11 @@ class Watch:
         finally:
             sampler.close()
 
-    def _start(self) -> Optional[float]:
+    def _await_start(self) -> Optional[float]:
         """Wait until the start is known; None when it was ended before."""
         task = self._task
-        if self._span.start is not None or task is None:
-            return self._span.start
+        if self._start is not None or task is None:
+            return self._start
         while task.instant is None and not self._stopped.is_set() and not task.over.is_set():
             self._wake.wait()
             self._wake.clear()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from benchctl.model.measurement import Trial
 
 Unit = Literal["blocks", "runs", "trials"]
+ENOUGH_RUNS = 2  # on a side, for an interval
 FEW_RUNS = "fewer than two runs on a side: the spread between runs is unknown"
 SINGLE = "trial values stand for runs: the spread between runs is not in the interval"
 FORCED = "the sides are not comparable, and were compared by force"
@@ -48,6 +49,7 @@ class Outcome(NamedTuple):
     differences: tuple[Difference, ...]
     comparisons: tuple[Comparison, ...]
     short: tuple[str, ...]  # who has fewer valid blocks than its design.min_blocks
+    few: bool = False  # too few runs on a side for any verdict
 
 
 def compare_sides(baseline: Side, contender: Side, *, single_run: bool = False) -> Outcome:
@@ -70,6 +72,7 @@ def compare_sides(baseline: Side, contender: Side, *, single_run: bool = False) 
     return Outcome(
         baseline, contender, unit, metrics[0].name, found, _differences(baseline, contender),
         corrected(drafts), tuple(_short(baseline, contender, cells)),
+        unit == "runs" and min(len(baseline.runs), len(contender.runs)) < ENOUGH_RUNS,
     )  # fmt: skip
 
 
@@ -177,7 +180,7 @@ def _draft(cell: Cell, metric: Metric, labels: tuple[str, str], unit: Unit, doub
     units = [_units(side, unit) for side in values]
     n = min(map(len, units))
     comparison = replace(comparison, n=n, effect=rounded(_mean(units[1]) / _mean(units[0]) - 1))
-    if n < 2:
+    if n < ENOUGH_RUNS:
         return undecided(comparison, FEW_RUNS if unit == "runs" else "fewer than two trials on a side")
     if unit == "trials":
         comparison = replace(comparison, reasons=(SINGLE, *comparison.reasons))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from benchctl import gates
     from benchctl.benchmark.cancel import Cancel
     from benchctl.benchmark.fleet import Fleet
-    from benchctl.benchmark.stages import StageRunner
     from benchctl.journal import Journal
     from benchctl.model.event import Listener
     from benchctl.model.host import Host, Inventory
-    from benchctl.model.measurement import Trial
+    from benchctl.model.measurement import Capacity, Trial
     from benchctl.model.plan import Plan
 
 AT_ONCE = 64  # hosts that are asked side by side
@@ -60,7 +59,7 @@ class Bench:
     context: gates.Context
     clock: Callable[[], float]  # the time of day, for what is recorded
     timer: Callable[[], float]  # CLOCK_MONOTONIC of this machine, for limits, lengths and T0
-    stages: StageRunner | None = None  # None: roles bring what is run
+    capacities: Mapping[str, Mapping[str, Capacity]] = field(default_factory=dict)  # host -> treatment ->
 
     @property
     def server(self) -> Host:

@@ -5,6 +5,7 @@ Owns the order of these phases. Must leave no server behind, however a phase end
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -46,6 +47,10 @@ class Course(Protocol):
 
     def run(self) -> Outcome:
         """Do it. A load that failed is no error here: its files are to be fetched first."""
+
+
+Courses = Callable[["Attempt"], Course]
+"""Gives the course of an attempt."""
 
 
 class WorkloadCourse:

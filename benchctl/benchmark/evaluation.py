@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from benchctl.model.experiment import Workload
     from benchctl.model.measurement import (
+        Capacity,
         Finding,
         LoaderResult,
         ServerFacts,
@@ -37,6 +38,7 @@ class Ran(NamedTuple):
     began: float = 0.0
     uncertainty: float = 0.0
     late: bool = False
+    capacity: Capacity | None = None
 
 
 class Measured(NamedTuple):
@@ -59,7 +61,7 @@ class Evaluation(NamedTuple):
 def measured(trial: Trial) -> Measured:
     """The facts of a finished trial, for deriving the rest again."""
     loads = tuple(
-        Ran(load.host, load.task, load.window, load.began, load.uncertainty, load.late)
+        Ran(load.host, load.task, load.window, load.began, load.uncertainty, load.late, load.capacity)
         for load in trial.loads
     )
     return Measured(trial.host, trial.window, loads, trial.start, trial.server)
@@ -102,6 +104,7 @@ def _findings(
             load=None if load is None else load.task,
             server=facts.server if host == facts.host else None,
             result=None if load is None else load.result,
+            capacity=None if load is None else load.capacity,
             context=context.on(host),
             self_timed=self_timed,
         )

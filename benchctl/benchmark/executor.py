@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from benchctl.benchmark.course import WorkloadCourse
 from benchctl.benchmark.trial import TrialRun
 from benchctl.errors import AgentError, ConnectionLostError, InterruptedRunError, RunStateError, StepError
 from benchctl.model.event import TrialEnded, TrialFailed
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from benchctl.benchmark.bench import Bench
+    from benchctl.benchmark.course import Courses
     from benchctl.model.plan import PlannedTrial
 
 HELLO_LIMIT = 30.0  # seconds
 
 
-def run_trials(trials: Iterable[PlannedTrial], bench: Bench) -> None:
+def run_trials(trials: Iterable[PlannedTrial], bench: Bench, courses: Courses = WorkloadCourse) -> None:
     """Run every trial that is not done yet.
 
     Raises:
@@ -43,7 +45,7 @@ def run_trials(trials: Iterable[PlannedTrial], bench: Bench) -> None:
                 remedy="`benchctl resume` runs the trials that are missing",
             )
         try:
-            _run(planned, bench)
+            _run(planned, bench, courses)
             failures_in_a_row = 0
         except (ConnectionLostError, RunStateError):
             raise  # no later trial can do better
@@ -52,16 +54,27 @@ def run_trials(trials: Iterable[PlannedTrial], bench: Bench) -> None:
             if isinstance(error, AgentError):
                 bench.fleet.each("hello", timeout=HELLO_LIMIT)  # a silent one fails all later trials too
             failures_in_a_row += 1
-            if design.on_failure == "stop" or failures_in_a_row >= len(bench.plan.treatments):
+            if design.on_failure == "stop":
+                raise
+            if failures_in_a_row >= len(bench.plan.treatments):
+                error.remedy = "; ".join(filter(None, (error.remedy, _given_up(failures_in_a_row))))
                 raise
 
 
-def _run(planned: PlannedTrial, bench: Bench) -> None:
+def _given_up(failures: int) -> str:
+    trials = "the only treatment" if failures == 1 else f"{failures} trials in a row, one of each treatment,"
+    return (
+        f"{trials} failed, so the rest was not tried; `resume` keeps the plan: a changed file needs a new run"
+    )
+
+
+def _run(planned: PlannedTrial, bench: Bench, courses: Courses) -> None:
     begin = bench.timer()
     try:
         with bench.journal.act("trial", ordinal=planned.ordinal, treatment=planned.treatment) as act:
             try:
-                trial = TrialRun(bench, planned, bench.plan.treatment(planned.treatment)).run()
+                treatment = bench.plan.treatment(planned.treatment)
+                trial = TrialRun(bench, planned, treatment, courses).run()
             except InterruptedRunError:
                 act.learned(interrupted=True)  # given up, which is no failure
                 raise

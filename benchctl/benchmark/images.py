@@ -48,7 +48,7 @@ def _build(image: Image, bench: Bench) -> str:
     )
     name = image_name(image, instance.content, prepare)
     bench.cancel.check()
-    bench.listener(Message(level="detail", text=f"data image {name[:8]} for {image.instance} on {host}"))
+    bench.listener(Message(level="detail", text=f"data image {image.id} for {image.instance} on {host}"))
     with bench.journal.act("image", image=name, instance=image.instance, host=host) as act:
         reply = bench.fleet[host].call(
             "image",
@@ -59,6 +59,6 @@ def _build(image: Image, bench: Bench) -> str:
         )
         act.learned(built=reply["built"], seconds=reply["seconds"])
     if reply["built"]:
-        text = f"data image {name[:8]} built in {reply['seconds']:.1f} s ({reply['bytes'] / 2**20:.0f} MiB)"
+        text = f"data image {image.id} built in {reply['seconds']:.1f} s ({reply['bytes'] / 2**20:.0f} MiB)"
         bench.listener(Message(level="info", text=text))
     return name

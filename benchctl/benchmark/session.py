@@ -130,14 +130,12 @@ class AgentConnection:
         self._words = (*words, "--session", secrets.token_hex(8))
         self._notice = on_notice or (lambda _: None)
         self._ids = itertools.count(1)
-        self._lock = threading.Lock()  # of _pending, _lost and the outage
+        self._lock = threading.Lock()  # of _pending and _lost
         self._write_lock = threading.Lock()
         self._pending: dict[int, _Request] = {}
         self._lost = ""
         self._heard = time.monotonic()
         self._missed = 0
-        self._down_since: float | None = None
-        self._outages = 0.0  # seconds, of those that are over
         self._up = threading.Event()  # the link works, or never will again
         self._closing = threading.Event()
         self._clock = ClockEstimate()
@@ -303,7 +301,7 @@ class AgentConnection:
             if not self._up.is_set() or link.broken or link.refusing or request.sent_over is link:
                 return
             try:
-                request.sent_over, request.sent = link, time.monotonic()
+                request.sent, request.sent_over = time.monotonic(), link
                 write_all(link.channel, request.line)
             except TimeoutError:
                 self._break(link, "it does not take requests any more")
@@ -321,25 +319,21 @@ class AgentConnection:
         link.channel.process.terminate()  # the reader then sees the end, and decides
 
     def _is_answered(self, request: _Request, timeout: float) -> bool:
-        began, before = time.monotonic(), self._outage()
-        left = timeout
+        """Wait; what was sent again over a new connection has its time again."""
+        began, left = time.monotonic(), timeout
         while not request.ready.wait(max(left, 0.0)):
-            left = timeout - (time.monotonic() - began) + (self._outage() - before)
+            since = max(began, request.sent)
+            left = timeout - (time.monotonic() - since)
             if left <= 0:
-                if not self._is_in_doubt(began):
+                if not self._is_in_doubt(request, since):
                     return False
                 left = 0.5
         return True
 
-    def _outage(self) -> float:
-        """Seconds without a connection until now."""
-        with self._lock:
-            now = 0.0 if self._down_since is None else time.monotonic() - self._down_since
-            return self._outages + now
-
-    def _is_in_doubt(self, since: float) -> bool:
+    def _is_in_doubt(self, request: _Request, since: float) -> bool:
         """Say whether the host's silence may be the connection's."""
-        return self._transport.reconnects and (not self._up.is_set() or self._heard < since)
+        asked = self._up.is_set() and request.sent_over is self._link
+        return self._transport.reconnects and (not asked or self._heard < since)
 
     def _judge(self, op: str, reply: dict[str, Any]) -> dict[str, Any]:
         if reply.get("ok") is True:
@@ -404,8 +398,6 @@ class AgentConnection:
     def _reconnect(self, why: str) -> str:
         """Take the connection up again and re-send what has no reply; return what made that impossible."""
         self._up.clear()
-        with self._lock:
-            self._down_since = time.monotonic()
         self._link.broken = why
         self._notice(f"{why}; trying again for {RECONNECT_LIMIT:g} s")
         self._link.channel.stdout.close()
@@ -423,9 +415,6 @@ class AgentConnection:
             if time.monotonic() + pause > deadline or self._closing.wait(pause):
                 return f"{why}; it could not be taken up again within {RECONNECT_LIMIT:g} s: {last}"
             pause = min(2 * pause, _BACKOFF_LIMIT)
-        with self._lock:
-            self._outages += time.monotonic() - self._down_since
-            self._down_since = None
         self._up.set()
         for request in self._requests():
             self._send(request)

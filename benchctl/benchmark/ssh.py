@@ -1,38 +1,34 @@
 """Hosts over SSH: one connection each, several channels on it, the agent's program brought along.
 
-Owns paramiko (imported at the first connection), the proof of both sides, and how the agent gets there.
-Asks for nothing: what is neither in a key file without a passphrase nor in an SSH agent is refused.
+Owns the connection and its channels, and how the agent gets there; paramiko is imported at the first one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import logging
-import os
 import secrets
 import shlex
 import socket
 import subprocess
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from benchctl.benchmark import bootstrap, known_hosts
-from benchctl.benchmark.transport import ERROR_TEXT, Channel
+from benchctl.benchmark import bootstrap, host_key, known_hosts
+from benchctl.benchmark.authentication import authenticate
+from benchctl.benchmark.transport import ERROR_TEXT, Channel, reason
 from benchctl.errors import (
     AgentError,
-    AuthError,
     ConnectionLostError,
-    HostKeyError,
     UnfitError,
     UnreachableError,
 )
 from benchctl.provision.openssh import proxy_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     import paramiko
 
@@ -45,10 +41,7 @@ WRITE_TIMEOUT = 15.0  # seconds in which a program must take something of what i
 USER_TIMEOUT = 12_000  # ms that data may stay without the peer's acknowledgement
 NOISE_LIMIT = 64 * 1024  # bytes that a login may print before the agent's first word
 STDERR_LIMIT = 64 * 1024  # bytes that wait unread
-SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
-DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _QUIET = logging.NullHandler()
-_RSA = ("rsa-sha2-512", "rsa-sha2-256")
 
 
 class SshTransport:
@@ -156,7 +149,7 @@ class SshTransport:
             pipe.close()
             raise
         try:
-            self._authenticate(transport)
+            authenticate(transport, self._host, self._place)
         except BaseException:
             transport.close()
             raise
@@ -170,7 +163,7 @@ class SshTransport:
             pipe = socket.create_connection((str(self._options["address"]), self._port), self._timeout)
         except (OSError, ValueError) as error:  # ValueError: no name can be so
             raise UnreachableError(
-                f"{self.host}: {self._place}: {_reason(error)}",
+                f"{self.host}: {self._place}: {reason(error)}",
                 remedy="see whether it is up, and whether address, port and firewall are right",
             ) from error
         pipe.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -198,13 +191,12 @@ class SshTransport:
         import paramiko
 
         logging.getLogger("paramiko").addHandler(_QUIET)  # it is said once, by what is raised
-        name = str(self._options.get("host_key_alias") or self._options["address"])
-        known = known_hosts.look_up(self._known_hosts_files(), name, self._port)
+        expected = host_key.Expected(self._host, self._port)
         try:
             transport = paramiko.Transport(pipe)
             transport.daemon = True
             transport.banner_timeout = transport.handshake_timeout = self._timeout
-            _prefer([kind for kind, _ in known.keys], transport)
+            expected.prefer(transport)
             transport.start_client(timeout=self._timeout)
             key = transport.get_remote_server_key()
         except (paramiko.SSHException, OSError, EOFError) as error:
@@ -212,100 +204,15 @@ class SshTransport:
                 transport.close()
             way = " through its ProxyJump or ProxyCommand" if proxy_command(self._host) else ""
             raise UnreachableError(
-                f"{self.host}: {self._place} does not speak SSH{way}: {_reason(error)}",
+                f"{self.host}: {self._place} does not speak SSH{way}: {reason(error)}",
                 remedy="try `ssh -v` to it: it shows what answers there",
             ) from error
         try:
-            self._check(name, key.get_name(), key.asbytes(), known)
+            expected.check(key.get_name(), key.asbytes())
         except BaseException:
             transport.close()
             raise
         return transport
-
-    def _known_hosts_files(self) -> list[Path]:
-        own = self._options.get("known_hosts_file")
-        files = [Path(str(own))] if own else [Path("~/.ssh/known_hosts")]
-        return [*(path.expanduser() for path in files), SYSTEM_KNOWN_HOSTS]
-
-    def _check(self, name: str, kind: str, shown: bytes, known: known_hosts.Known) -> None:
-        who = f"{self.host}: {known_hosts.label(name, self._port)} shows the {kind} key"
-        mark = known_hosts.fingerprint(shown)
-        if shown in known.revoked:
-            raise HostKeyError(f"{who} {mark}, which is revoked", remedy="do not use this host")
-        if any(blob == shown for _, blob in known.keys):
-            return
-        files = " or ".join(str(path) for path in self._known_hosts_files())
-        if known.keys:
-            recorded = ", ".join(f"{kind} {known_hosts.fingerprint(blob)}" for kind, blob in known.keys)
-            raise HostKeyError(
-                f"{who} {mark}, and not the one in {files} ({recorded}): it is another host, or somebody "
-                "listens in between",
-                remedy="find out why; `benchctl hosts trust` records a new key after asking",
-            )
-        if known.authorities:
-            raise HostKeyError(
-                f"{who} {mark}; {known.authorities[0]} wants a certificate, which is not supported",
-                remedy="record the host's own key beside it: `benchctl hosts trust`",
-            )
-        raise HostKeyError(
-            f"{who} {mark}, which is not in {files}",
-            remedy="compare it with the host's own, then record it: `benchctl hosts trust`",
-        )
-
-    def _authenticate(self, transport: paramiko.Transport) -> None:
-        import paramiko
-
-        user = str(self._options.get("user") or getpass.getuser())
-        tried: list[str] = []
-        try:
-            for origin, key in self._keys(tried):
-                if self._offer(transport, user, key):
-                    return
-                tried.append(f"{origin} (refused)")
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            tried.append(f"then the connection ended: {_reason(error)}")
-        found = "; ".join(tried) or "there are none"
-        raise AuthError(
-            f"{self.host}: {user}@{self._place} takes none of the keys: {found}",
-            remedy="name the right key (hosts.ssh.key), load it with ssh-add, or check authorized_keys there",
-        )
-
-    def _offer(self, transport: paramiko.Transport, user: str, key: paramiko.PKey) -> bool:
-        import paramiko
-
-        try:
-            further = transport.auth_publickey(user, key)
-        except paramiko.BadAuthenticationType as error:
-            further = error.allowed_types
-        except paramiko.AuthenticationException:
-            return False
-        if further:
-            raise AuthError(
-                f"{self.host}: sshd wants more than a key of {user}: {', '.join(further)}",
-                remedy="allow plain publickey authentication for this user",
-            )
-        return True
-
-    def _keys(self, tried: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
-        """Give the key named for the host, then the SSH agent's, then the default ones if none was named."""
-        import paramiko
-
-        named = self._options.get("identity_file")
-        if named:
-            yield from _from_file(Path(str(named)).expanduser(), tried)
-        if os.environ.get("SSH_AUTH_SOCK") and not self._options.get("identities_only"):
-            try:
-                agent = paramiko.Agent()
-            except (paramiko.SSHException, OSError) as error:
-                tried.append(f"the SSH agent ({_reason(error)})")
-            else:
-                with contextlib.closing(agent):
-                    yield from (("a key of the SSH agent", key) for key in agent.get_keys())
-        if not named:
-            for name in DEFAULT_KEYS:
-                path = Path.home() / ".ssh" / name
-                if path.exists():
-                    yield from _from_file(path, tried)
 
     def _first_word(
         self, remote: _Remote, nonce: str, deadline: float, buffer: bytes = b""
@@ -442,31 +349,3 @@ class _Remote:
                     self._channel.settimeout(0.0)
                     self._words = self._channel.recv_stderr(ERROR_TEXT).decode(errors="replace").strip()
             return self._words or ""
-
-
-def _from_file(path: Path, tried: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
-    import paramiko
-
-    try:
-        yield str(path), paramiko.PKey.from_path(path)
-    except OSError as error:
-        tried.append(f"{path} ({error.strerror})")
-    except (TypeError, paramiko.PasswordRequiredException):
-        tried.append(f"{path} (has a passphrase: load it with ssh-add)")
-    except (ValueError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
-        tried.append(f"{path} (no private key: {_reason(error)[:80]})")
-
-
-def _prefer(kinds: Sequence[str], transport: paramiko.Transport) -> None:
-    """Ask for the kinds of key that are on record, as ssh does: else another one would look like a change."""
-    options = transport.get_security_options()
-    wanted = [name for kind in kinds for name in (_RSA if kind == "ssh-rsa" else (kind,))]
-    first = [name for name in dict.fromkeys(wanted) if name in options.key_types]
-    options.key_types = [*first, *(name for name in options.key_types if name not in first)]
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    strerror = getattr(error, "strerror", None)
-    return str(strerror or error or type(error).__name__).strip()

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from benchctl.benchmark.connection import merged
-from benchctl.benchmark.course import SEEDS, Outcome
+from benchctl.benchmark.course import SEEDS, Outcome, WorkloadCourse
 from benchctl.benchmark.stage_tasks import (
     CALL_LIMIT,
     SILENCE,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from benchctl.benchmark.attempt import Attempt
     from benchctl.benchmark.bench import Bench
+    from benchctl.benchmark.course import Courses
     from benchctl.model.experiment import StageSpec, TaskSpec
     from benchctl.model.host import Host
     from benchctl.model.plan import Stage
@@ -44,17 +44,17 @@ AT_ONCE = 64  # stages on hosts
 
 
 @contextmanager
-def staged(bench: Bench, logs: Callable[[str], Path]) -> Iterator[Bench]:
-    """Give a bench that runs the plan's stages, if it has any; what is up at the end is stopped.
+def staged(bench: Bench, logs: Callable[[str], Path]) -> Iterator[Courses]:
+    """Give the courses that run the plan's stages, or its workload without any; what is up then is stopped.
 
     `logs` says where the logs of a host go that belong to no single trial.
     """
     if not bench.plan.experiment.stages:
-        yield bench
+        yield WorkloadCourse
         return
     runner = StageRunner(bench, logs)
     try:
-        yield replace(bench, stages=runner)
+        yield runner.course
     except BaseException:
         with suppress(BenchctlError):
             runner.close()

@@ -149,3 +149,11 @@ class _Child:
                 self._words = self._child.stderr.read(ERROR_TEXT).decode(errors="replace").strip()
                 self._child.stderr.close()
             return self._words or ""
+
+
+def reason(error: BaseException) -> str:
+    """Return the operating system's words, else the error's own, else its kind."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    strerror = getattr(error, "strerror", None)
+    return str(strerror or error or type(error).__name__).strip()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchctl.benchmark.bench import Bench
-    from benchctl.benchmark.course import Outcome
+    from benchctl.benchmark.course import Courses, Outcome
     from benchctl.benchmark.evaluation import Evaluation, Ran
     from benchctl.model.plan import PlannedTrial, Treatment
 
@@ -27,17 +27,19 @@ LAST_LINES = 5  # of each output that a failure's message carries
 class TrialRun:
     """`run` is the only way in."""
 
-    def __init__(self, bench: Bench, planned: PlannedTrial, treatment: Treatment) -> None:
+    def __init__(
+        self, bench: Bench, planned: PlannedTrial, treatment: Treatment, courses: Courses = WorkloadCourse
+    ) -> None:
         """Take what to do; nothing happens before `run`."""
         self._bench = bench
+        self._courses = courses
         self._attempt = Attempt(bench, planned, treatment)
 
     def run(self) -> Trial:
         """Return the finished trial, already in the sink. Raises StepError or InterruptedRunError."""
         bench, attempt = self._bench, self._attempt
         started = bench.clock()
-        course = WorkloadCourse(attempt) if bench.stages is None else bench.stages.course(attempt)
-        outcome = course.run()
+        outcome = self._courses(attempt).run()
         with attempt.phase("fetch", hosts=outcome.loads.files):
             raw, files = attempt.fetch(outcome.loads.files, outcome.loads.read)
             files |= outcome.files
@@ -46,12 +48,18 @@ class TrialRun:
         ]
         _require_success(outcome, raw)
         with attempt.phase("evaluate"):
-            judged = evaluate(raw, _facts(outcome), workload=outcome.workload, context=bench.context)
+            judged = evaluate(raw, self._facts(outcome), workload=outcome.workload, context=bench.context)
         trial = self._trial(started, outcome, files, judged)
         for pending in removed:
             pending.result(attempt.limit())
         bench.sink.finish(trial)
         return trial
+
+    def _facts(self, outcome: Outcome) -> Measured:
+        loads, treatment = outcome.loads, self._attempt.treatment.id
+        known = self._bench.capacities
+        ran = tuple(one._replace(capacity=known.get(one.host, {}).get(treatment)) for one in loads.ran)
+        return Measured(outcome.host, loads.window, ran, loads.start, outcome.server)
 
     def _trial(self, started: float, outcome: Outcome, files: dict[str, str], judged: Evaluation) -> Trial:
         attempt = self._attempt
@@ -76,11 +84,6 @@ class TrialRun:
             files=files,
             **judged._asdict(),
         )
-
-
-def _facts(outcome: Outcome) -> Measured:
-    loads = outcome.loads
-    return Measured(outcome.host, loads.window, loads.ran, loads.start, outcome.server)
 
 
 def _as_one(ran: tuple[Ran, ...], at: float) -> TaskResult:

@@ -45,9 +45,10 @@ def compare(
 ) -> None:
     """Compare two sides, inside one run or across runs.
 
-    A side is RUN, RUN:factor=level,… or RUN+RUN+…; RUN is an id, the beginning of one, a path, or latest.
-    Inside a run, trials are paired by block. Across runs, a side needs two runs for a verdict.
-    Exit codes: 0 ok, 2 the sides cannot be compared, 4 too few valid blocks,
+    A side is RUN or RUN+RUN+…, with :factor=level,… at its end for a part of it; RUN is an id, the beginning
+    of one, a path, or latest. Inside a run, trials are paired by block. Across runs, a side needs two runs
+    for a verdict.
+    Exit codes: 0 ok, 2 the sides cannot be compared, 4 too few valid blocks or runs for any verdict,
     5 the contender is slower in the primary metric.
     """
     from benchctl.analysis.across import compare_sides
@@ -67,7 +68,13 @@ def compare(
 def _side(text: str, root: Path) -> Side:
     from benchctl.analysis.sides import make_side, parse_side
 
-    parsed = parse_side(text, one_run=(Path(text) / "plan.json").is_file())
+    path = (Path(text) / "plan.json").is_file()
+    parsed = parse_side(text, one_run=path)
+    if ":" in text and not path and not parsed.levels:
+        raise UsageError(
+            f"{text}: what follows the colon is no level",
+            remedy="write RUN:factor=level, as latest:build=main",
+        )
     return make_side([_view(reference, root) for reference in parsed.runs], parsed.levels)
 
 
@@ -103,12 +110,22 @@ def _check_comparable(outcome: Outcome, *, force: bool) -> None:
 
 def _judge(outcome: Outcome) -> None:
     """Raise for too little data before anything else: a verdict on it is none."""
-    from benchctl.analysis.across import slower
+    from benchctl.analysis.across import FEW_RUNS, slower
 
+    if outcome.few:
+        raise TooFewBlocksError(
+            FEW_RUNS,
+            remedy="measure each side twice or more, as RUN+RUN, or let trials stand for runs: --single-run",
+        )
     if outcome.short:
+        ended = all(
+            v.summary.state == "finished" for s in (outcome.baseline, outcome.contender) for v in s.runs
+        )
         raise TooFewBlocksError(
             f"valid blocks: {'; '.join(outcome.short)}",
-            remedy="see the gates in the report; more blocks or a quieter machine help",
+            remedy="see the gates in the report; more blocks or a quieter machine help"
+            if ended
+            else "a run did not come to its end: `benchctl status` says why, `benchctl resume` goes on",
         )
     worse = slower(outcome)
     if worse:

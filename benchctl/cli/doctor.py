@@ -24,9 +24,10 @@ def doctor(workspace: Path | None, *, as_json: bool) -> None:
 
     Exit code 0: fit; 3: something is missing.
     """
+    from benchctl.agent.layout import cache_folder
     from benchctl.provision.fitness import examine
 
-    checks = examine(default_workspace(workspace))
+    checks = examine(default_workspace(workspace), cache_folder())
     if as_json:
         rows = [check._asdict() for check in checks]
         click.echo(json.dumps({"schema": 1, "fit": all(c.fit for c in checks), "checks": rows}, indent=2))

@@ -171,8 +171,7 @@ def _reach(
             return connect_all(hosts, run, owner=owner, ttl=ttl, on_notice=notice)
         except LeaseError as error:
             if not wait:
-                remedy = f"`benchctl resume {run} --wait` waits for it, then starts"
-                raise LeaseError(error.detail, remedy=remedy) from error
+                raise
             if not told:
                 listener(Message(level="info", text=f"waiting: {error.detail}"))
                 told = True

@@ -106,6 +106,7 @@ def _settle(found: Sequence[Finding], *, yes: bool, quiet: bool) -> list[Finding
     confirm(f"Record {len(fresh)} new key{'s' * (len(fresh) > 1)} in {files}?", yes=yes)
     for one in fresh:
         record(one.host, one.shown)
+    click.echo(f"Recorded {len(fresh)} new key{'s' * (len(fresh) > 1)} in {files}.", err=True)
     return [one._replace(state="recorded") if one.state == "new" else one for one in found]
 
 

@@ -261,6 +261,8 @@ class _JournalLines:
 
 
 def _fact(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) >= 1 else f"{value:.3g}"
     return value if isinstance(value, str) and " " not in value else json.dumps(value, ensure_ascii=False)
 
 

@@ -49,6 +49,7 @@ def run_pilot(
     if as_json:
         text = report.to_json(store.id, str(store.path), found)
     else:
-        again = shlex.join([experiment, *(f"--set={option}" for option in sets)])
-        text = report.to_terminal(again, found, **terminal())
+        kept = [option for option in sets if not option.startswith("design.blocks=")]
+        again = shlex.join([experiment, *(f"--set={option}" for option in kept)])
+        text = report.to_terminal(again, found, real, **terminal())
     click.echo(text.rstrip("\n"))

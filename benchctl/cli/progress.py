@@ -74,7 +74,8 @@ class Lines:
         value = "–" if quantity is None else number(quantity.value, quantity.unit)
         levels = ", ".join(f"{factor.rsplit('.', 1)[-1]}={label}" for factor, label in trial.levels.items())
         left = format_duration(self.remaining.seconds())
-        head = f"  trial {trial.ordinal}/{max(trial.ordinal, len(self._plan.trials))}"
+        count = str(max(trial.ordinal, len(self._plan.trials)))
+        head = f"  trial {trial.ordinal:>{len(count)}}/{count}"
         return f"{head}  {levels or trial.treatment:<24}  {name} {value}  {trial.validity}  ({left} left)"
 
 

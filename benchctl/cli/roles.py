@@ -143,6 +143,7 @@ def _about(option: Option) -> str:
     if option.required:
         words.append("required")
     words += [f"required with {other} {value}" for other, value in option.needed_with.items()]
+    words += [f"only with {other} {value}" for other, value in option.only_with.items()]
     if option.default is not None:
         words.append(f"default {_value(option.default)}")
     if option.minimum is not None:

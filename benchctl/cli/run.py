@@ -92,9 +92,25 @@ def run(
             ask_become_password=ask_become_password,
         )  # fmt: skip
     except (UnfitError, SpecError) as error:
-        if not again and not isinstance(error, LeaseError):  # which says how to go on with this run
+        if not again:
             _remove_if_never_begun(store)
+        if isinstance(error, LeaseError):
+            raise LeaseError(error.detail, remedy=_way_out(error, root)) from error
         raise
+
+
+def _way_out(error: LeaseError, root: Path) -> str:
+    """What helps against a run that holds a host: waiting, or undoing it where its controller is gone."""
+    from benchctl.pipeline.state import read_state
+    from benchctl.results.workspace import list_runs
+
+    for store in list_runs(root):
+        with suppress(BenchctlError):
+            if store.id in error.detail and read_state(store).state != "running":
+                return (
+                    f"`benchctl resume {store.id}` goes on with it, `benchctl destroy {store.id}` undoes it"
+                )
+    return "the same command with --wait waits for it"
 
 
 def _remove_if_never_begun(store: RunStore) -> None:

@@ -9,7 +9,8 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchctl.errors import UsageError
+from benchctl.errors import SpecError, UsageError
+from benchctl.model.experiment import Workload
 from benchctl.spec import read_role
 from benchctl.spec.problems import did_you_mean
 from benchctl.spec.share import find_role, roles_in
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_./+]|-(?=[0-9]))(?:[A-Za-z0-9_./%+ -]*[A-Za-z0-9_./%+-])?")
 _NO_TEXT = {"null", "true", "false", "."}  # YAML would read these as something else
-_EXAMPLES = {"run": "./load.sh", "parse": "{json: true}"}  # what a command of one's own needs
+_EXAMPLES = {"run": "/path/to/load.sh", "parse": "{json: true}"}  # what a command of one's own needs
 
 
 class Wish(NamedTuple):
@@ -54,8 +55,7 @@ def experiment_lines(wish: Wish, folders: Sequence[Path]) -> Iterator[str]:
     yield "workload:"
     yield f"  role: {loader.name}"
     yield from _options(loader, "workload", varied)
-    yield "  warmup: 5s                   # under load, but not measured"
-    yield "  duration: 30s                # measured; a minute or more says more"
+    yield from _window(loader)
     yield "\n# What varies. The first level is the baseline, the others are compared with it."
     yield "factors:"
     yield from _factors(wish, {"dbms": dbms, "workload": loader})
@@ -64,6 +64,20 @@ def experiment_lines(wish: Wish, folders: Sequence[Path]) -> Iterator[str]:
     yield "\n# What is compared. The first metric decides. Differences within delta count as equivalent."
     yield "metrics:"
     yield from _metrics(loader)
+
+
+def _window(loader: RoleMeta) -> Iterator[str]:
+    from benchctl.loaders import LOADERS, get
+
+    warmup = 5.0
+    try:
+        if loader.name in LOADERS:
+            get(loader.name).names(Workload(role=loader.name, warmup=warmup))
+    except SpecError:
+        yield "  duration: 30s                # about as long as it takes; the options decide"
+        return
+    yield f"  warmup: {warmup:g}s                   # under load, but not measured"
+    yield "  duration: 30s                # measured; a minute or more says more"
 
 
 def _parts(role: str, folders: Sequence[Path]) -> tuple[RoleMeta | None, RoleMeta]:
@@ -110,7 +124,7 @@ def _example(name: str, option: Option) -> str:
 
 def _gist(doc: str) -> str:
     """The first words of an option's doc; `benchctl roles show` has all of it."""
-    return re.split(r"[;:(]", doc, maxsplit=1)[0].strip().rstrip(".")
+    return re.split(r"; |: |\. ", doc, maxsplit=1)[0].strip().rstrip(".")
 
 
 def _scalar(value: object, option: Option | None) -> str:

@@ -5,6 +5,15 @@ Owns converging and when it can be skipped. Must not measure anything, and is ne
 
 from benchctl.configure.ansible import AnsibleRunner
 from benchctl.configure.converge import Converged, converge
-from benchctl.configure.runner import Access, FleetLike, PlaybookRunner, Played
+from benchctl.configure.runner import Access, Call, FleetLike, PlaybookRunner, Played
 
-__all__ = ["Access", "AnsibleRunner", "Converged", "FleetLike", "PlaybookRunner", "Played", "converge"]
+__all__ = [
+    "Access",
+    "AnsibleRunner",
+    "Call",
+    "Converged",
+    "FleetLike",
+    "PlaybookRunner",
+    "Played",
+    "converge",
+]

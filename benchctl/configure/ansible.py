@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from benchctl.configure.failures import Failure, failure, task_name
 from benchctl.configure.private import control_folder, private_folder, told_once
-from benchctl.configure.runner import NO_ACCESS, Access, Played
+from benchctl.configure.runner import Played
 from benchctl.errors import ConvergeError
 from benchctl.spec.share import shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from benchctl.configure.runner import Call
 
 JOB_TIMEOUT = 3600  # seconds for a whole playbook
 MAX_FORKS = 32
@@ -53,46 +55,37 @@ class AnsibleRunner:
     def roles_path(self) -> tuple[Path, ...]:
         return self._roles_path
 
-    def run(
-        self,
-        playbook: str,
-        inventory: Mapping[str, Any],
-        variables: Mapping[str, Any],
-        *,
-        folder: Path,
-        on_event: Callable[[str], None],
-        access: Access = NO_ACCESS,
-    ) -> Played:
-        """Run a playbook; see PlaybookRunner. What Ansible leaves goes to folder/<number of the call>/.
+    def run(self, call: Call) -> Played:
+        """Run a playbook; what Ansible leaves goes to folder/<number of the call>/.
 
         Raises ConvergeError with host, role, task, the task's message and the place of the log.
         """
+        folder, access = call.folder, call.access
         folder.mkdir(parents=True, exist_ok=True)
         artifacts = folder / str(sum(1 for _ in folder.iterdir()) + 1)
         artifacts.mkdir(mode=0o700)
-        listener = _Listener(on_event)
+        listener = _Listener(call.on_event)
         with private_folder() as private, told_once(access.become_password, private) as secret:
             (artifacts / "command").symlink_to(private / "command")  # it holds the whole environment
             sources = [
                 *([access.inventory] if access.inventory else []),
-                _write_inventory(inventory, private),
+                _write_inventory(call.inventory, private),
             ]
             status, code = self._play(
-                playbook,
+                call.playbook,
                 artifacts,
                 listener,
                 private_data_dir=str(private),
                 inventory=[str(source) for source in sources],
-                limit=":".join(inventory["all"]["hosts"]) if access.inventory else None,
-                extravars=json.loads(json.dumps(variables)),
-                envvars=self._environment(private, len(inventory["all"]["hosts"]), secret),
+                limit=":".join(call.inventory["all"]["hosts"]) if access.inventory else None,
+                extravars=json.loads(json.dumps(call.variables)),
+                envvars=self._environment(private, len(call.inventory["all"]["hosts"]), secret),
             )
         (artifacts / "command").unlink()
         log = artifacts / "stdout"
         if status != "successful":
-            raise ConvergeError(
-                _explain(playbook, status, code, listener.failures, log), remedy=f"read the full log: {log}"
-            )
+            why = _explain(call.playbook, status, code, listener.failures, log)
+            raise ConvergeError(why, remedy=f"read the full log: {log}")
         return Played(changed=listener.changed, log=log)
 
     def _play(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchctl.configure.runner import Access
+from benchctl.configure.runner import Access, Call
 from benchctl.configure.stamps import stamps
 from benchctl.configure.variables import descriptor_paths, parts_by_host, role_variables
 from benchctl.errors import AgentError, BenchctlError, ConnectionLostError, ConvergeError
@@ -61,7 +61,7 @@ def converge(  # noqa: PLR0913 - what a step has, and what people chose
     access = _access(plan, become_password)
     preflight(tuple(host for host in inventory.hosts if host.options.get("become")), access.become_password)
     on_event(f"Ansible converges, because {reason}")
-    played = runner.run(
+    call = Call(
         PLAYBOOK,
         _with_folders(to_ansible(inventory), caches),
         role_variables(plan, inventory, want),
@@ -69,6 +69,7 @@ def converge(  # noqa: PLR0913 - what a step has, and what people chose
         on_event=on_event,
         access=access,
     )
+    played = runner.run(call)
     if problems := _problems(fleet, descriptors):
         raise ConvergeError(
             "Ansible succeeded, but what it left does not verify:\n" + "\n".join(problems),

@@ -28,6 +28,22 @@ class Access(NamedTuple):
 NO_ACCESS = Access()
 
 
+class Call(NamedTuple):
+    """What a runner is told: one of benchctl's playbooks, for whom, with what.
+
+    `inventory` has Ansible's shape, `variables` reach Ansible as JSON. An inventory of the user's is read
+    before it, for the same hosts only. Log and events stay in `folder`. `on_event` gets "host: role : task"
+    for each task that changed something or failed.
+    """
+
+    playbook: str
+    inventory: Mapping[str, Any]
+    variables: Mapping[str, Any]
+    folder: Path
+    on_event: Callable[[str], None]
+    access: Access = NO_ACCESS
+
+
 class PlaybookRunner(Protocol):
     """Runs one of benchctl's playbooks; AnsibleRunner and testing.playbooks.FakePlaybookRunner are both."""
 
@@ -35,22 +51,8 @@ class PlaybookRunner(Protocol):
     def roles_path(self) -> tuple[Path, ...]:
         """The folders that roles are taken from, first match first."""
 
-    def run(
-        self,
-        playbook: str,
-        inventory: Mapping[str, Any],
-        variables: Mapping[str, Any],
-        *,
-        folder: Path,
-        on_event: Callable[[str], None],
-        access: Access = NO_ACCESS,
-    ) -> Played:
-        """Run the playbook of that name to its end; its log and events stay in `folder`.
-
-        `inventory` has Ansible's shape, `variables` reach Ansible as JSON. An inventory of the user's is read
-        before it, for the same hosts only. `on_event` gets "host: role : task" for each task that changed
-        something or failed. Raises ConvergeError.
-        """
+    def run(self, call: Call) -> Played:
+        """Run the playbook to its end. Raises ConvergeError."""
 
 
 class AgentLike(Protocol):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchctl.gates.context import Context
-    from benchctl.model.measurement import LoaderResult, ServerFacts, TaskResult, Window
+    from benchctl.model.measurement import Capacity, LoaderResult, ServerFacts, TaskResult, Window
 
 SAMPLES = "host.samples"
 SCHEMAS = (1, 2)
@@ -32,6 +32,8 @@ class Evidence(NamedTuple):
     problem: str  # why samples are empty or incomplete; else ""
     self_timed: bool
     """Whether the load generators' own report is all there is, and the window only a frame around it."""
+    capacity: Capacity | None  # of the load generator here
+    dropped: int  # samples that the host had no room for
 
     @property
     def first(self) -> Sample:
@@ -47,7 +49,7 @@ class Evidence(NamedTuple):
         return float(self.last["m"] - self.first["m"])
 
 
-def read(
+def read(  # noqa: PLR0913 - each is a part of the evidence
     raw: Path,
     *,
     window: Window,
@@ -56,37 +58,39 @@ def read(
     result: LoaderResult | None,
     context: Context,
     self_timed: bool | None = None,
+    capacity: Capacity | None = None,
 ) -> Evidence:
     """Read a host's raw folder of a trial; the rest is passed through.
 
     Where `self_timed` is not said, it follows from the result.
     """
-    samples, problem = _read_samples(raw / SAMPLES)
+    samples, problem, dropped = _read_samples(raw / SAMPLES)
     if self_timed is None:
         self_timed = result is not None and result.percentile_source == "loader"
-    return Evidence(window, load, server, result, context, samples, problem, self_timed)
+    return Evidence(window, load, server, result, context, samples, problem, self_timed, capacity, dropped)
 
 
-def _read_samples(path: Path) -> tuple[tuple[Sample, ...], str]:
-    """The samples in order and "", or what is wrong, with the line's number."""
+def _read_samples(path: Path) -> tuple[tuple[Sample, ...], str, int]:
+    """The samples in order, "" or what is wrong, with the line's number, and how many were dropped."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        return (), f"{path.name}: {error.strerror}"
-    found = []
+        return (), f"{path.name}: {error.strerror}", 0
+    found, dropped = [], 0
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
             known = entry["schema"] in SCHEMAS if number == 1 else _is_sample(entry)
+            dropped = int(entry.get("dropped", 0)) if number == 1 else dropped
         except (ValueError, KeyError, TypeError):
             known = False
         if not known:
-            return (), f"{path.name}:{number}: not understood: {line[:80]!r}"
+            return (), f"{path.name}:{number}: not understood: {line[:80]!r}", 0
         if number > 1 and not entry.get("warmup"):
             found.append(entry)
     if len(found) < 2:
-        return (), f"{path.name}: {len(found)} samples, two are needed to see a change"
-    return tuple(found), ""
+        return (), f"{path.name}: {len(found)} samples, two are needed to see a change", dropped
+    return tuple(found), "", dropped
 
 
 def _is_sample(entry: Sample) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SLEW = 0.0005  # seconds per second: adjtime(3) never slews faster
 PREEMPTION = 1.0  # seconds that a sampler may lose between two clocks
+CAPACITY_SHARE = 0.5
 LAG_SHARE = 0.01  # of the median latency
 DISK_TROUBLE = re.compile(
     r"I/O error|critical (medium|target) error|(EXT4|XFS|BTRFS).*(error|corrupt|Shutdown)"
@@ -43,6 +44,11 @@ def samples(evidence: Evidence) -> Measurement:
     if evidence.problem and evidence.self_timed:
         raise UnjudgedError(evidence.problem)  # a command may end before the first sample
     return Measurement(float(bool(evidence.problem)), evidence.problem)
+
+
+def samples_dropped(evidence: Evidence) -> Measurement:
+    """Samples between the edges that are gone: what the window was as a whole is known from the edges."""
+    return Measurement(float(evidence.dropped))
 
 
 def errors(evidence: Evidence) -> Measurement | None:
@@ -166,6 +172,28 @@ def loader_cpu(evidence: Evidence) -> Measurement | None:
     usable = min(count, evidence.result.threads or count)
     used = max(0.0, last - first) / evidence.seconds
     return Measurement(used / usable, f"{used:.2f} CPUs of {usable}")
+
+
+def loader_capacity(evidence: Evidence) -> Measurement | None:
+    """Throughput as a share of what the load generator reaches here against a target that does nothing.
+
+    Where that was slower than the load generator, its ceiling is at least what it reached: a share below the
+    limit is one all the same, and one above it tells nothing.
+    """
+    result, capacity = evidence.result, evidence.capacity
+    if result is None or result.threads is None:
+        return None
+    reached = result.metrics["throughput"].value if "throughput" in result.metrics else None
+    if capacity is None or reached is None:
+        raise UnjudgedError("this load was not run against a null target")
+    share = reached / capacity.throughput
+    if share > CAPACITY_SHARE and not capacity.is_ceiling:
+        slower = "the null target was slower" if capacity.target_busy > capacity.busy else "it had to wait"
+        raise UnjudgedError(
+            f"its ceiling is not known: against a null target it reached {capacity.throughput:.6g}/s and was"
+            f" busy for {capacity.busy:.0%} of the time; {slower}"
+        )
+    return Measurement(share, f"{reached:.6g}/s of {capacity.throughput:.6g}/s")
 
 
 def schedule_lag(evidence: Evidence) -> Measurement | None:

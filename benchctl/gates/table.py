@@ -58,6 +58,14 @@ class Gate(NamedTuple):
 
 ON_HOSTS = (
     Gate("samples", "what the host did is not known", "1", 0, "noise", measures.samples),
+    Gate(
+        "samples_dropped",
+        "the host had no room for all samples: the window's course is not known from its begin on",
+        "1",
+        0,
+        "hint",
+        measures.samples_dropped,
+    ),
     Gate("errors", "requests failed", "ratio", 0.0001, "false", measures.errors),
     Gate(
         "overlap", "the load did not run through the whole window", "ratio", 0.01, "false", measures.overlap
@@ -77,6 +85,14 @@ ON_HOSTS = (
         0.7,
         "noise",
         measures.loader_cpu,
+    ),
+    Gate(
+        "loader_capacity",
+        "the load generator does more than half of what it can do on this host at most",
+        "ratio",
+        measures.CAPACITY_SHARE,
+        "noise",
+        measures.loader_capacity,
     ),
     Gate(
         "schedule_lag",

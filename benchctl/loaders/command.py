@@ -46,6 +46,14 @@ class _Form(NamedTuple):
     path: str
 
 
+def names(workload: Workload) -> frozenset[str] | None:
+    """The groups of the regular expression and `seconds`; what a JSON object will hold is not known."""
+    form = _form(workload)
+    if form is not None and form.regex is None:
+        return None
+    return frozenset({"seconds", *(form.regex.groupindex if form is not None and form.regex else ())})
+
+
 def prepare(
     options: Mapping[str, Value],  # noqa: ARG001 - the boundary's signature; a command prepares nothing
     descriptor: Descriptor,  # noqa: ARG001
@@ -73,6 +81,15 @@ def command(workload: Workload, descriptor: Descriptor, target: Target | None, s
     }
     reach = {f"BENCHCTL_{name.upper()}": str(value) for name, value in (target or {}).items()}
     return Command(words, env | reach)
+
+
+def null_run(
+    workload: Workload,  # noqa: ARG001 - the boundary's signature; what the command asks for is not known
+    descriptor: Descriptor,  # noqa: ARG001
+    target: Target,  # noqa: ARG001
+    runtime: str,  # noqa: ARG001
+) -> None:
+    return None
 
 
 def parse(

@@ -1,8 +1,8 @@
 """What every load generator's module offers, and the table that finds it by the role's name.
 
-A module here has five functions: `prepare` and `command` say what to execute, `parse`, `samples` and
-`latencies` read the raw folder of a finished trial. Numbers come from the raw files and the given window
-alone, so that they can be derived again at any time, offline.
+A module here has seven functions: `names` says what will be measured, `prepare`, `command` and `null_run`
+what to execute; `parse`, `samples` and `latencies` read the raw folder of a finished trial. Numbers come from
+the raw files and the given window alone, so that they can be derived again at any time, offline.
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ class Command(NamedTuple):
     env: dict[str, str]
 
 
+class NullRun(NamedTuple):
+    """A short run against a target that does nothing, to see what the load generator reaches at most."""
+
+    workload: Workload  # as fast as it goes
+    target: Target  # how the load generator reaches the null target
+    against: dict[str, Any]  # the null target, in the words of the agent's `launch`
+
+
 class Loader(Protocol):
     """The boundary between a load generator and the rest of the program.
 
@@ -49,6 +57,12 @@ class Loader(Protocol):
 
     @property
     def ENDS_ITSELF(self) -> bool: ...  # noqa: N802 - a constant of a module
+
+    def names(self, workload: Workload) -> frozenset[str] | None:
+        """The metrics that this workload gives; None where only the run can tell.
+
+        Raises SpecError for what this load generator cannot have.
+        """
 
     def prepare(
         self, options: Mapping[str, Value], descriptor: Descriptor, target: Target | None, seed: int
@@ -62,6 +76,16 @@ class Loader(Protocol):
 
         Its working folder is an empty folder of the trial's own; all that it writes there becomes raw files.
         Raises SpecError for options that this load generator cannot have.
+        """
+
+    def null_run(
+        self, workload: Workload, descriptor: Descriptor, target: Target, runtime: str
+    ) -> NullRun | None:
+        """The run that shows the most this workload can reach on its host, where that can be shown.
+
+        The null target listens in the folder `runtime` where `target` is a socket, else at the loopback. None
+        where it cannot answer in the target's place. Only what the load generator does itself is in it:
+        neither the network nor a target that takes its time.
         """
 
     def parse(

@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from benchctl.errors import SpecError
-from benchctl.loaders.loader import Command
+from benchctl.loaders.loader import Command, NullRun
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
 
@@ -30,7 +32,17 @@ if TYPE_CHECKING:
 ENDS_ITSELF = False
 BUILTINS = ("tpcb-like", "simple-update", "select-only")
 LOG_PREFIX = "tx"
+_NULL_PORT = 1  # of the null target's socket: no server of an instance has it
+_CONNECTED = 100  # clients that certainly are connected within a second
+_ALWAYS = ("throughput", "latency_mean", "errors", "retries")
+_LATENESS = ("schedule_lag_mean", "schedule_lag_p99")
 PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99, "latency_p999": 0.999}
+
+
+def names(workload: Workload) -> frozenset[str]:
+    """How late transactions start is known with a rate only."""
+    late = _LATENESS if "rate" in workload.options else ()
+    return frozenset({*_ALWAYS, *PERCENTILES, *late})
 
 
 def prepare(
@@ -49,8 +61,7 @@ def prepare(
 def command(workload: Workload, descriptor: Descriptor, target: Target | None, seed: int) -> Command:
     """One run of ceil(warm-up + window) seconds: `-T` takes whole seconds only, and the log is cut anyway."""
     options = workload.options
-    clients = int(str(options.get("clients", 1)))
-    threads = options.get("threads", min(clients, int(descriptor.get("processors", 1))))
+    clients, threads = int(str(options.get("clients", 1))), _threads(options, descriptor)
     argv = [_binary(descriptor), "-n", "-T", str(math.ceil(workload.warmup + workload.duration))]
     argv += ["-P", "1", "--progress-timestamp", "-l", f"--log-prefix={LOG_PREFIX}", f"--random-seed={seed}"]
     argv += ["-c", str(clients), "-j", str(threads), "-M", str(options.get("protocol", "simple"))]
@@ -58,6 +69,27 @@ def command(workload: Workload, descriptor: Descriptor, target: Target | None, s
         argv += ["-R", str(options["rate"])]
     argv += _script(str(options.get("script", BUILTINS[0])))
     return Command((*argv, *_connection(target)), _environment(descriptor))
+
+
+def null_run(workload: Workload, descriptor: Descriptor, target: Target, runtime: str) -> NullRun | None:
+    """The same clients, threads and script, without a rate; None for a script that wants its own answers."""
+    options = {name: value for name, value in workload.options.items() if name != "rate"}
+    if options.get("script", BUILTINS[0]) not in BUILTINS:
+        return None
+    against = {
+        "protocol": "postgresql",
+        "version": str(descriptor["version"]),
+        "scale": options.get("scale", 1),
+        "threads": _threads(options, descriptor),
+    }
+    if "socket" in target:
+        against["socket"] = f"{runtime}/.s.PGSQL.{_NULL_PORT}"
+        place: Target = {"socket": runtime, "port": _NULL_PORT}
+    else:
+        place = {"host": "127.0.0.1", "port": "{port}"}
+    connecting = int(str(options.get("clients", 1))) // _CONNECTED
+    short = msgspec.structs.replace(workload, warmup=0.1 + connecting, duration=0.8, options=options)
+    return NullRun(short, {**target, **place}, against)
 
 
 def parse(
@@ -125,6 +157,11 @@ def _percentiles(microseconds: Ints, wanted: dict[str, float]) -> dict[str, Quan
     values = quantiles_ms(microseconds, tuple(carried.values())) if carried else []
     found = dict(zip(carried, values, strict=True))
     return {name: Quantity(value=found.get(name), unit="ms") for name in wanted}
+
+
+def _threads(options: Mapping[str, Value], descriptor: Descriptor) -> int:
+    most = min(int(str(options.get("clients", 1))), int(descriptor.get("processors", 1)))
+    return int(str(options.get("threads", most)))
 
 
 def _binary(descriptor: Descriptor) -> str:

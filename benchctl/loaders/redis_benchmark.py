@@ -12,8 +12,10 @@ import csv
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from benchctl.errors import ParseError, SpecError
-from benchctl.loaders.loader import Command
+from benchctl.loaders.loader import Command, NullRun
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
 
@@ -46,6 +48,7 @@ _COLUMNS = {
     "max_latency_ms": ("latency_max", "ms"),
 }
 _PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
+_NULL_REQUESTS = 100_000  # without pipelining: about a second
 # What stands on stderr of a run that went well: a server that hides its settings from clients.
 _REMARKS = ("WARNING: Could not fetch server CONFIG", "WARN: could not fetch server CONFIG")
 _REMEDY = (
@@ -71,6 +74,17 @@ class _Options(NamedTuple):
     data_size: int
 
 
+def names(workload: Workload) -> frozenset[str]:
+    """Its table's columns. Raises SpecError for a warm-up, which redis-benchmark cannot have."""
+    if workload.warmup:
+        raise SpecError(
+            "workload.warmup: redis-benchmark reports its whole life and cannot leave out its beginning",
+            remedy="take warmup out, and give it more requests",
+        )
+    _options(workload.options)
+    return frozenset({"errors", *(name for name, _ in _COLUMNS.values())})
+
+
 def prepare(
     options: Mapping[str, Value],
     descriptor: Descriptor,
@@ -91,12 +105,7 @@ def command(
     target: Target | None,
     seed: int,  # noqa: ARG001 - redis-benchmark 7 takes none
 ) -> Command:
-    """One run of one test. Raises SpecError for a warm-up, which redis-benchmark cannot have."""
-    if workload.warmup:
-        raise SpecError(
-            "workload.warmup: redis-benchmark reports its whole life and cannot leave out its beginning",
-            remedy="take warmup out, and give it more requests",
-        )
+    """One run of one test."""
     found = _options(workload.options)
     argv = [descriptor["binaries"]["redis-benchmark"], *_connection(target), "--csv", "-t", found.test]
     argv += ["-n", str(found.requests), "-c", str(found.clients), "-P", str(found.pipeline)]
@@ -104,6 +113,25 @@ def command(
     if found.threads > 1:  # with one it has no threads beside its own, which costs it less
         argv += ["--threads", str(found.threads)]
     return Command(tuple(argv), _environment(descriptor))
+
+
+def null_run(
+    workload: Workload,
+    descriptor: Descriptor,  # noqa: ARG001 - the boundary's signature
+    target: Target,
+    runtime: str,
+) -> NullRun:
+    """The same test, clients and pipeline, for about a second."""
+    found = _options(workload.options)
+    requests = min(_NULL_REQUESTS * found.pipeline * found.threads, 20 * _NULL_REQUESTS)
+    against = {"protocol": "redis", "reply": _answer(found), "threads": found.threads}
+    if "socket" in target:
+        place: Target = {"socket": f"{runtime}/null-target.sock"}
+        against |= place
+    else:
+        place = {"host": "127.0.0.1", "port": "{port}"}
+    short = msgspec.structs.replace(workload, options={**workload.options, "requests": requests})
+    return NullRun(short, place, against)
 
 
 def parse(
@@ -143,6 +171,13 @@ def latencies(
     window: Window,  # noqa: ARG001
 ) -> dict[str, Ints]:
     return {}
+
+
+def _answer(found: _Options) -> str:
+    """What a Redis with the wanted keys answers to the test."""
+    if found.test in {"get", "lpop", "rpop"}:
+        return f"${found.data_size}\r\n{'x' * found.data_size}\r\n"
+    return {"ping_mbulk": "+PONG\r\n", "set": "+OK\r\n", "spop": "$-1\r\n"}.get(found.test, ":1\r\n")
 
 
 def _options(given: Mapping[str, Value]) -> _Options:

@@ -23,7 +23,13 @@ Text = Annotated[str, Meta(extra={"unit": "text"})]
 Words = Annotated[tuple[str, ...], Meta(extra={"unit": "words"})]
 Path = Annotated[str, Meta(extra={"unit": "path"})]
 File = Annotated[str, Meta(extra={"unit": "file"})]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
+        extra={"words": "lower-case letters, digits and hyphens, such as pg-work-mem"},
+    ),
+]
 User = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][^\s:]{0,255}$")]
 Jump = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_\[][^\s]{0,1023}$")]
 Port = Annotated[int, Meta(ge=1, le=65_535)]

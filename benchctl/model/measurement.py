@@ -9,6 +9,7 @@ from msgspec import field
 from benchctl.model.record import Record, Scalar
 
 Validity = Literal["ok", "suspect", "invalid"]
+SATURATED = 0.9  # of a load generator's CPU time
 _ORDER: tuple[Validity, ...] = ("ok", "suspect", "invalid")
 
 
@@ -85,6 +86,23 @@ class LoaderResult(Record, frozen=True, kw_only=True):
     threads: int | None = None  # of the load generator, that can work at once
 
 
+class Capacity(Record, frozen=True, kw_only=True):
+    """What a load generator reaches on its host against a target that does nothing.
+
+    Its own ceiling is at least that, and no more than that where it was busy all the time.
+    """
+
+    throughput: float  # 1/s
+    busy: float  # the load generator's CPU time as a share of what its threads can use
+    target_busy: float  # the same of the null target
+    measured: float  # the host's CLOCK_REALTIME
+
+    @property
+    def is_ceiling(self) -> bool:
+        """Whether the load generator could not have done much more; else its ceiling may be higher."""
+        return self.busy >= SATURATED
+
+
 class HostLoad(Record, frozen=True, kw_only=True):
     """One host's part of the load: what ran there, when, and what it measured."""
 
@@ -95,6 +113,7 @@ class HostLoad(Record, frozen=True, kw_only=True):
     uncertainty: float  # seconds by which this host's place on that timeline may be wrong
     late: bool  # the host learned of T0 after it had passed
     result: LoaderResult
+    capacity: Capacity | None = None  # None: it was not run against a null target
 
 
 class Start(Record, frozen=True, kw_only=True):

@@ -48,6 +48,9 @@ class Option(Record, frozen=True, kw_only=True):
     needed_with: Annotated[
         dict[str, str], Meta(description="required when other options of the role have these values")
     ] = field(default_factory=dict)
+    only_with: Annotated[
+        dict[str, str], Meta(description="without effect unless other options of the role have these values")
+    ] = field(default_factory=dict)
 
 
 class MetricDoc(Record, frozen=True, kw_only=True):

@@ -61,8 +61,12 @@ def _run(step: Step, session: Session) -> None:
     session.listener(StepStarted(step=step.name))
     begin = session.timer()
     try:
-        with session.journal.act(f"step.{step.name}"):
-            detail = step.act(session)
+        with session.journal.act(f"step.{step.name}") as act:
+            try:
+                detail = step.act(session)
+            except InterruptedRunError:
+                act.learned(interrupted=True)
+                raise
         session.store.save_state(read_state(session.store))
     except OSError as error:
         raise _unwritable(error) from error

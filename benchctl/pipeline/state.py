@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchctl.journal import Entry
     from benchctl.results.store import RunStore
 
-StepState = Literal["done", "failed", "running"]
+StepState = Literal["done", "failed", "interrupted", "running"]
 
 
 class RunState(Record, frozen=True, kw_only=True):
@@ -92,9 +92,14 @@ def _steps(entries: tuple[Entry, ...]) -> dict[str, StepState]:
     names: dict[str, StepState] = {}
     for entry in entries:
         if entry.act.startswith("step."):
-            phase: StepState = "running" if entry.phase == "meant" else entry.phase  # type: ignore[assignment]
-            names[entry.act.removeprefix("step.")] = phase
+            names[entry.act.removeprefix("step.")] = _step(entry)
     return names
+
+
+def _step(entry: Entry) -> StepState:
+    if entry.phase == "failed":
+        return "interrupted" if entry.data.get("interrupted") else "failed"
+    return "running" if entry.phase == "meant" else "done"
 
 
 def _failures(entries: tuple[Entry, ...], done: set[int]) -> dict[int, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl import gates
 from benchctl.benchmark.bench import Bench, read_descriptors
+from benchctl.benchmark.calibration import calibrate
 from benchctl.benchmark.executor import run_trials
 from benchctl.benchmark.images import build_images
 from benchctl.benchmark.stages import staged
@@ -61,10 +62,12 @@ def configure(session: Session) -> str:
 
 def benchmark(session: Session) -> str:
     bench = _bench(session)
-    bench = replace(bench, images=build_images(bench))
+    bench = replace(bench, images=build_images(bench), capacities=calibrate(bench))
+    for host, capacities in bench.capacities.items():
+        session.store.save_capacities(host, capacities)
     begin = session.timer()
-    with staged(bench, lambda host: session.store.host_folder(host) / "logs") as with_stages:
-        run_trials(_trials(session), with_stages)
+    with staged(bench, lambda host: session.store.host_folder(host) / "logs") as courses:
+        run_trials(_trials(session), bench, courses)
     done = sum(session.store.is_done(trial.ordinal) for trial in session.plan.trials)
     return f"{done} of {len(session.plan.trials)} trials in {format_duration(session.timer() - begin)}"
 
@@ -76,7 +79,9 @@ def _trials(session: Session) -> Iterator[PlannedTrial]:
     counts = {trial.ordinal for trial in store.trials() if trial.validity != "invalid"}
     lost = [trial.ordinal for trial in plan.trials if trial.ordinal not in counts]
     if lost and len(plan.treatments) > 1:
-        why = f"trials {', '.join(map(str, lost))} do not count: one make-up block follows"
+        which = ", ".join(map(str, lost))
+        do = f"trials {which} do" if lost[1:] else f"trial {which} does"
+        why = f"{do} not count: one make-up block follows"
         session.listener(Message(level="info", text=why))
         yield from make_up_block([treatment.id for treatment in plan.treatments], plan.experiment.design)
 

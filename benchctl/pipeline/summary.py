@@ -60,6 +60,7 @@ def load_view(store: RunStore, summary: Summary | None = None, *, near: bool = F
         started=state.started or 0.0,
         ended=state.ended,
         benchctl_version=_version(store),
+        reason=state.reason,
         groups=_groups(store),
         details=details(store, analysis.typical(plan, trials)) if near else (),
     )

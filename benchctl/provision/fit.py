@@ -203,7 +203,7 @@ def _unreached(host: Host, where: str, said: str) -> list[Check]:
         remedy = f"find out why; then remove the old key from {host.options.get('known_hosts_file')}"
         return [reachable, Check("key", fit=False, found=found, remedy=remedy)]
     if re.search(r"host key is known|Host key verification failed", said):
-        remedy = "`benchctl hosts trust` shows the key and records it when you agree"
+        remedy = "`benchctl hosts trust`, given the same inventory, shows the key and records it on a yes"
         return [reachable, Check("key", fit=False, found="the host key is unknown", remedy=remedy)]
     if "Permission denied" in said:
         remedy = "add your public key to its authorized_keys, or name user and key: hosts.ssh, the inventory"

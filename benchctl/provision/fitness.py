@@ -30,8 +30,11 @@ class Check(NamedTuple):
     remedy: str = ""
 
 
-def examine(workspace: Path) -> list[Check]:
-    """Check system, Python, Ansible, SSH, PostgreSQL, who runs the server, workspace and free space."""
+def examine(workspace: Path, cache: Path) -> list[Check]:
+    """Check system, Python, Ansible, SSH, PostgreSQL, who runs the server, the folders and their free space.
+
+    `cache` is where this machine, when it is measured, keeps what outlives a run: instances and data images.
+    """
     return [
         _system(),
         _python(),
@@ -40,8 +43,10 @@ def examine(workspace: Path) -> list[Check]:
         _paramiko(),
         _postgresql(),
         _server_user(),
-        _workspace(workspace),
-        _space(workspace),
+        _folder("workspace", workspace, "give --workspace, or set BENCHCTL_WORKSPACE to"),
+        _space("space", workspace),
+        _folder("cache", cache, "set BENCHCTL_CACHE to"),
+        _space("cache space", cache),
     ]
 
 
@@ -109,21 +114,19 @@ def _server_user() -> Check:
     return Check("server user", fit=True, found=f"root; the server runs in {how}")
 
 
-def _workspace(workspace: Path) -> Check:
-    remedy = "give --workspace, or set BENCHCTL_WORKSPACE to a folder that you can write to"
+def _folder(name: str, folder: Path, remedy: str) -> Check:
+    remedy = f"{remedy} a folder that you can write to"
     try:
-        with tempfile.TemporaryDirectory(dir=_existing(workspace)):
-            return Check("workspace", fit=True, found=str(workspace))
+        with tempfile.TemporaryDirectory(dir=_existing(folder)):
+            return Check(name, fit=True, found=str(folder))
     except OSError as error:
-        return Check("workspace", fit=False, found=f"{workspace}: {error.strerror}", remedy=remedy)
+        return Check(name, fit=False, found=f"{folder}: {error.strerror}", remedy=remedy)
 
 
-def _space(workspace: Path) -> Check:
-    free = shutil.disk_usage(_existing(workspace)).free
-    found = f"{free / 1024**3:.1f} GB free in {workspace}"
-    return Check(
-        "space", free >= MIN_FREE, found, f"free {MIN_FREE // 1024**3} GB, or take another workspace"
-    )
+def _space(name: str, folder: Path) -> Check:
+    free = shutil.disk_usage(_existing(folder)).free
+    found = f"{free / 1024**3:.1f} GB free in {folder}"
+    return Check(name, free >= MIN_FREE, found, f"free {MIN_FREE // 1024**3} GB, or take another folder")
 
 
 def _existing(folder: Path) -> Path:

@@ -62,8 +62,10 @@ def to_terminal(outcome: Outcome, *, width: int | None = None, color: bool = Fal
     target.print()
     for table in _verdicts(outcome):
         target.print(grid(table, target.width))
-    for reason in dict.fromkeys(reason for c in outcome.comparisons for reason in c.reasons):
-        target.print(Text(f"  {clean(reason)}", style="dim"))
+    for comparison in outcome.comparisons:
+        if comparison.reasons:
+            told = clean("; ".join(comparison.reasons))
+            target.print(Text(f"  {clean(comparison.metric)}: {told}", style="dim"))
     target.print()
     if outcome.mismatches:
         target.print(

@@ -11,6 +11,7 @@ from benchctl.report.text import clean, moment
 from benchctl.report.words import Names
 
 if TYPE_CHECKING:
+    from benchctl.report.document import Section
     from benchctl.results.view import RunView
 
 
@@ -23,13 +24,7 @@ def build(view: RunView) -> Document:
         facts=tuple(_facts(view)),
         sections=(
             findings.verdicts(view, names),
-            findings.intervals(view, names),
-            findings.distributions(view, names),
-            findings.series(view, names),
-            *((hosts.section(view, names),) if view.summary.start or view.details else ()),
-            findings.order(view, names),
-            *((inside.counters(view, names),) if view.summary.counters else ()),
-            findings.gates(view),
+            *(_measured(view, names) if view.trials else ()),
             surroundings.environment(view, names),
             surroundings.failures(view, names),
             surroundings.reproduce(view, names),
@@ -37,10 +32,23 @@ def build(view: RunView) -> Document:
     )
 
 
+def _measured(view: RunView, names: Names) -> tuple[Section, ...]:
+    """What finished trials have to show."""
+    return (
+        findings.intervals(view, names),
+        findings.distributions(view, names),
+        findings.series(view, names),
+        *((hosts.section(view, names),) if view.summary.start or view.details else ()),
+        findings.order(view, names),
+        *((inside.counters(view, names),) if view.summary.counters else ()),
+        findings.gates(view),
+    )
+
+
 def _facts(view: RunView) -> list[tuple[str, str]]:
     return [
         ("run", clean(view.summary.run)),
-        ("state", view.summary.state),
+        ("state", ": ".join(filter(None, (view.summary.state, clean(" ".join(view.reason.split())))))),
         ("grade", words.grade(view)),
         ("trials", words.counts(view)),
         ("time", _time(view)),

@@ -64,7 +64,8 @@ def verdicts(view: RunView, names: Names) -> Section:
     """One sentence for each comparison of the primary metric."""
     metric = primary(view)
     chosen = [comparison for comparison in view.summary.comparisons if comparison.metric == metric]
-    claims = tuple(_claim(comparison, names) for comparison in chosen)
+    finished = view.summary.state == "finished"
+    claims = tuple(_claim(comparison, names, finished=finished) for comparison in chosen)
     lead = () if claims else (_nothing_compared(view, names, metric),)
     notes = [
         f"The levels of {names.factor(factor.name)} set nothing: an A/A comparison; any difference is noise."
@@ -75,16 +76,15 @@ def verdicts(view: RunView, names: Names) -> Section:
     return Section("verdicts", "Verdict", lead, claims, notes=tuple(notes))
 
 
-def _claim(comparison: Comparison, names: Names) -> Claim:
+def _claim(comparison: Comparison, names: Names, *, finished: bool) -> Claim:
     said = "Why" if comparison.verdict == "inconclusive" else "Note"
+    advice = words.advice(comparison) if finished else "The run has not come to its end."
     reasons = "; ".join(clean(reason) for reason in comparison.reasons)
     return Claim(
         comparison.verdict,
         words.effect(comparison),
         words.verdict(comparison, names),
-        " ".join(
-            part for part in (f"{said}: {reasons}." if reasons else "", words.advice(comparison)) if part
-        ),
+        " ".join(part for part in (f"{said}: {reasons}." if reasons else "", advice) if part),
         () if comparison.validity == "ok" else (comparison.validity,),
     )
 
@@ -168,7 +168,10 @@ def _about_latency(view: RunView, names: Names) -> tuple[str, ...]:
         why = "Driven at a rate: latency counts from the intended start, waiting included."
     else:
         why = "Closed loop: times are service times, without waiting before a request."
-    return (lead, f"{why} A dash: not every trial had the requests to carry that percentile.")
+    dash = "not every trial had the requests to carry that percentile"
+    if any(len(trial.loads) > 1 for trial in view.trials):
+        dash += ", or its load generators gave none that can be put together"
+    return (lead, f"{why} A dash: {dash}.")
 
 
 def _summary_table(names: Names, metrics: list[MetricSummary], *, detail: bool = False) -> Table:

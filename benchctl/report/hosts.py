@@ -54,7 +54,7 @@ def label(view: RunView, host: str) -> str:
 def _choice(view: RunView) -> str:
     told = "With several load generators, each of them and all together. " if view.summary.start else ""
     which = "the trial" if len(view.details) == 1 else "one trial of each treatment"
-    return f"{told}Below, {which} from near: valid, and nearest to the median of its primary metric."
+    return f"{told}Below, {which} from near: of those that count, the nearest to the primary metric's median."
 
 
 def _load_tables(view: RunView, names: Names) -> Iterator[Table]:

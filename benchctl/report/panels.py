@@ -94,14 +94,14 @@ def _trial(view: RunView, names: Names, trial: Trial, detail: TrialDetail) -> st
     hosts = _hosts(trial, detail)
     events = marks.by_trial(view).get(trial.ordinal, [])
     seconds = trial.window.seconds
-    body = [_key(view, trial, hosts)]
-    body += [f'<p class="note">{escape("; ".join(marks.told(events)))}.</p>'] if events else []
+    body = [f'<p class="note">{escape("; ".join(marks.told(events)))}.</p>'] if events else []
     found = [_throughput(trial), *(_lines(kind, detail.channels) for kind in PANELS)]
     drawn = [
         _panel(kind, [line for line in lines if line.host in {*hosts, ""}], hosts, events, seconds)
         for kind, lines in zip((_throughput_kind(view, names), *PANELS), found, strict=True)
         if any(value for line in lines for _, value in line.points)
     ]
+    body.insert(0, _key(view, trial, hosts, whole=any(line.points for line in found[0]) or _merged(detail)))
     if drawn:
         body.append(f'<div class="panels">{"".join(drawn)}{_ticks(seconds)}</div>')
     if any(distribution.shares for distribution in detail.latencies):
@@ -121,9 +121,13 @@ def _hosts(trial: Trial, detail: TrialDetail) -> dict[str, int]:
     return {host: number for number, host in enumerate(known[:MOST_HOSTS])}
 
 
-def _key(view: RunView, trial: Trial, hosts: dict[str, int]) -> str:
+def _merged(detail: TrialDetail) -> bool:
+    return any(distribution.host == "" and distribution.shares for distribution in detail.latencies)
+
+
+def _key(view: RunView, trial: Trial, hosts: dict[str, int], *, whole: bool) -> str:
     entries = [f'<span class="h{at}">{escape(label(view, host))}</span>' for host, at in hosts.items()]
-    if len(trial.loads) > 1:
+    if len(trial.loads) > 1 and whole:
         entries.append(f'<span class="all">{TOGETHER}</span>')
     left = len({load.host for load in trial.loads} - set(hosts))
     more = f" {left} more load generators are in telemetry.parquet." if left else ""
@@ -179,7 +183,8 @@ def _summed(channels: Sequence[Channel]) -> Points:
 def _panel(
     kind: Kind, lines: Sequence[Line], hosts: dict[str, int], events: Iterable[TrialEvent], seconds: float
 ) -> str:
-    top = _nice(max([kind.top, *(value for line in lines for _, value in line.points)]))
+    largest = max([kind.top, *(value for line in lines for _, value in line.points)])
+    top = min(_nice(largest), max(largest, 1.0)) if kind.write is _percent else _nice(largest)
     bands = "".join(_band(event, seconds) for event in events)
     paths = "".join(
         f'<path class="{_class(line, hosts)}" d="{_path(line.points, seconds, top)}"/>' for line in lines

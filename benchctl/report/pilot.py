@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from benchctl.model.units import format_duration
 from benchctl.report.document import Table, columns
 from benchctl.report.text import NOTHING, about, clean
 from benchctl.report.to_json import SCHEMA
 
 if TYPE_CHECKING:
     from benchctl.model.comparison import PilotMetric
+    from benchctl.model.plan import Plan
 
 _MEANING = (
     "CV between the seconds of a trial, between trials of a block, between blocks. Blocks: to find a"
     " difference of δ with that power, p corrected for all comparisons of the experiment. The pilot is short:"
-    " one time in five the truth lies beyond the figures in brackets."
+    " one time in five the truth lies beyond the figures in brackets. A dash: too few values to tell."
 )
 
 
@@ -27,9 +29,17 @@ def to_json(run: str, path: str, metrics: tuple[PilotMetric, ...]) -> str:
 
 
 def to_terminal(
-    experiment: str, metrics: tuple[PilotMetric, ...], *, width: int | None = None, color: bool = False
+    experiment: str,
+    metrics: tuple[PilotMetric, ...],
+    plan: Plan,
+    *,
+    width: int | None = None,
+    color: bool = False,
 ) -> str:
-    """The spread at each level, the blocks needed, and the commands that come next."""
+    """The spread at each level, the blocks needed, and the commands that come next.
+
+    `experiment` is a command line's words for it, `plan` what it is without any change.
+    """
     from rich.text import Text
 
     from benchctl.report.to_terminal import console, grid, tidy
@@ -44,7 +54,18 @@ def to_terminal(
         wanted = first.blocks[0].expected
         if wanted is not None:
             out.write(f"enough for 80 % power:  benchctl run {experiment} --set design.blocks={wanted}\n")
+            out.write(f"which takes {_length(plan, wanted)}\n")
     return tidy(out.getvalue())
+
+
+def _length(plan: Plan, blocks: int) -> str:
+    seconds = plan.expected_seconds / plan.experiment.design.blocks * blocks
+    limit = plan.experiment.limits.run
+    beyond = (
+        f", more than limits.run, {format_duration(limit)}: a quieter host, longer trials or a larger delta"
+        " need fewer blocks"
+    )
+    return f"about {format_duration(seconds)}{beyond if seconds > limit else ''}"
 
 
 def _table(metrics: tuple[PilotMetric, ...]) -> Table:

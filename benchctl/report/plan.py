@@ -53,7 +53,7 @@ def _terminal(plan: Plan, width: int | None, *, color: bool) -> str:
     names = FactorNames(factor.name for factor in plan.factors)
     target.print(Text(clean(plan.experiment.name), style="bold"))
     target.print(Text(_gist(plan), style="dim"))
-    for table in (_factors(plan), _treatments(plan, names), _stages(plan, names), _made(plan)):
+    for table in (_factors(plan), _levels(plan), _treatments(plan, names), _stages(plan, names), _made(plan)):
         if table.rows:
             target.print(Padding(grid(table, target.width), (1, 0, 0, 0)))
     target.print(_order(plan))
@@ -88,6 +88,21 @@ def _factors(plan: Plan) -> Table:
         columns("factor", "levels", "a change costs"),
         rows,
     )
+
+
+def _levels(plan: Plan) -> Table:
+    """What the labels of named factors set."""
+    rows = tuple(
+        (
+            clean(factor.name),
+            clean(level.label),
+            ", ".join(f"{clean(path)}={clean(str(value))}" for path, value in level.sets.items()) or NOTHING,
+        )
+        for factor in plan.experiment.factors
+        for level in factor.levels
+        if any(set(other.sets) != {factor.name} for other in factor.levels)
+    )
+    return Table("Levels of named factors", columns("factor", "level", "sets"), rows)
 
 
 def _cost(plan: Plan, factor: FactorPlan) -> str:

@@ -41,7 +41,7 @@ def render(view: RunView) -> str:
     from plotly.offline import get_plotlyjs
 
     document = content.build(view)
-    drawn = figures.make(view, Names(view))
+    drawn = figures.make(view, Names(view)) if view.trials else {}
     scripts = (get_plotlyjs(), (_HERE / "page.js").read_text(encoding="utf-8"))
     near = {"hosts": panels.render(view, Names(view))}
     sections = "\n".join(

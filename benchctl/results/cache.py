@@ -1,4 +1,4 @@
-"""What benchctl keeps on this machine beside the runs' results: images, instances, agents, work folders.
+"""What benchctl keeps on this machine beside the runs' results: images, instances, agents, and more.
 
 Owns which of it may go. Nothing goes while a run holds this machine: whoever removes holds the lease itself.
 """
@@ -14,7 +14,7 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from benchctl.agent import layout
+from benchctl.agent import layout, memory
 from benchctl.agent.lease import Lease
 from benchctl.agent.refusal import RefusalError
 from benchctl.errors import LeaseError, RunStateError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ASIDE = ".removed"
 LEASE_TTL = 3600.0  # seconds; the lease ends with this process anyway
 
-Kind = Literal["image", "instance", "agent", "work", "inventory", "leftover"]
+Kind = Literal["image", "instance", "agent", "capacity", "work", "inventory", "leftover"]
 
 
 class Item(NamedTuple):
@@ -47,6 +47,7 @@ def removable(cache: Path, current_agent: str) -> list[Item]:
         *_items(cache, "image", "images/*", _about_image),
         *_items(cache, "instance", "instances/*", _about_instance),
         *_items(cache, "agent", "agent/*", lambda _: "of another version of benchctl"),
+        *_items(cache, "capacity", memory.FILE, lambda _: "what load generators reach here at most"),
         *_items(cache, "work", "runs/*", lambda _: "work folder of a run"),
         *_items(cache, "inventory", "inventories/*", lambda _: "what Ansible said of an inventory"),
         *_items(cache, "leftover", f"{ASIDE}/*", lambda _: "of a removal that was cut short"),

@@ -122,6 +122,7 @@ def _settings(store: RunStore) -> dict[str, str]:
         for name in ("work", "runtime")
         if e.data.get(name)
     ]
+    own += [(instance.id, "{instance}") for instance in store.plan().instances]
     found = [
         (name, _without(value, own))
         for trial in store.trials()

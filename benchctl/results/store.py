@@ -21,9 +21,11 @@ from benchctl.provision import from_ansible
 from benchctl.results.files import manifest, write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from benchctl.model.host import Inventory
+    from benchctl.model.measurement import Capacity
 
 T = TypeVar("T")
 
@@ -103,7 +105,14 @@ class RunStore:
         write_atomically(self.path / "descriptors.json", to_json(descriptors))
 
     def descriptors(self) -> dict[str, dict[str, str]]:
-        """Host -> instance id or loader role -> path of its descriptor there."""
+        """Host -> instance id or loader role -> path of its descriptor there.
+
+        Raises RunStateError for a run that was not configured.
+        """
+        if not (self.path / "descriptors.json").exists():
+            raise RunStateError(
+                f"{self.id} has no step configure behind it", remedy=f"`benchctl configure {self.id}` first"
+            )
         return self._read("descriptors.json", dict[str, dict[str, str]])
 
     def host_folder(self, host: str) -> Path:
@@ -120,6 +129,11 @@ class RunStore:
             path.parent.name: self._read(path.relative_to(self.path).as_posix(), dict[str, Any])
             for path in found
         }
+
+    def save_capacities(self, host: str, capacities: Mapping[str, Capacity]) -> None:
+        """Store what the load generator reaches on a host against a null target, by treatment."""
+        if capacities:
+            write_atomically(self.host_folder(host) / "capacity.json", to_json(capacities))
 
     def trial_folder(self, ordinal: int) -> Path:
         return self.path / "trials" / f"{ordinal:04d}"

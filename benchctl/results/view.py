@@ -33,5 +33,6 @@ class RunView(NamedTuple):
     started: float  # seconds since the epoch
     ended: float | None
     benchctl_version: str
+    reason: str = ""  # why a run that failed did
     groups: tuple[tuple[str, tuple[str, ...]], ...] = ()  # host groups with the names of their hosts
     details: tuple[TrialDetail, ...] = ()  # of one trial for each treatment, where a report shows them

@@ -5,23 +5,27 @@ Each check notes its problems at the places that the walker remembered. Must not
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchctl.errors import SpecError
 from benchctl.model.experiment import Become, LocalHosts
 from benchctl.model.units import format_duration
 from benchctl.spec.levels import split, under
 from benchctl.spec.problems import Place, Problems, did_you_mean
+from benchctl.spec.words import is_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from benchctl.model.experiment import Dbms, Experiment, Value, Workload
     from benchctl.model.role import RoleMeta
 
 MAX_TREATMENTS = 5_000
 MAX_TRIALS = 100_000
+_SEVERAL = re.compile(r"[0-9.]+[a-zA-Z%]*( +[0-9.]+[a-zA-Z%]*)+")  # values without commas
 _ROLES_GROUPS = ("dbms", "loader")
 
 
@@ -158,6 +162,12 @@ class Checks:
 
     def _check_factors(self) -> None:
         for factor in self._experiment.factors:
+            label = factor.levels[0].label
+            if len(factor.levels) == 1 and _SEVERAL.fullmatch(label):
+                levels = ", ".join(label.split())
+                self._add(
+                    f"factors.{factor.name}", f"found one level, {label}", "", f"write commas: [{levels}]"
+                )
             for path in dict.fromkeys(path for level in factor.levels for path in level.sets):
                 where = split(path)
                 option = (
@@ -191,6 +201,7 @@ class Checks:
             pairs = zip(self._experiment.factors, levels, strict=True)
             label = ", ".join(f"{factor.name}={level.label}" for factor, level in pairs)
             self._check_window(parts.workload, label)
+            self._check_load(parts.workload, label)
             if self._experiment.workload is not None:
                 self._check_required("workload", parts.workload, label)
             self._check_required("dbms", parts.dbms, label)
@@ -212,15 +223,56 @@ class Checks:
             needed = f"more than warmup and duration together, {format_duration(window)}"
             self._add_once("limits.trial", f"found {format_duration(limit)}", label, needed, "raise it")
 
+    def _check_load(self, workload: Workload, label: str) -> None:
+        """What the load generator cannot do, or will not report, is known before it runs."""
+        from benchctl.loaders import LOADERS, get
+
+        own = workload.role == "command"
+        if self._experiment.stages or workload.role not in LOADERS or (own and "run" not in workload.options):
+            return
+        loader = get(workload.role)
+        try:
+            names = loader.names(workload)
+            if own:
+                self._check_program(loader.command(workload, {}, None, 0).argv, label)
+        except SpecError as error:
+            place, _, found = error.detail.partition(": ")
+            self._add_once(place, found, label, "", error.remedy)
+            return
+        known = {metric.name for metric in self._roles["workload"].metrics}
+        for index, metric in enumerate(self._experiment.metrics):
+            if names is not None and metric.name not in names and (not known or metric.name in known):
+                self._add_once(
+                    f"metrics.{index}.name",
+                    f"found {metric.name!r}, which this load does not report",
+                    label,
+                    f"{', '.join(sorted(names))}{did_you_mean(metric.name, names)}",
+                    "",
+                )
+
+    def _check_program(self, words: Sequence[str], label: str) -> None:
+        if is_lost(words):
+            found = f"found {words[0]}, from the empty folder that a trial starts in"
+            self._add_once("workload.run", found, label, "a program on the PATH, or an absolute path", "")
+
     def _check_required(self, section: str, part: Dbms | Workload | None, label: str) -> None:
         meta = self._roles.get(section)
         if part is None or meta is None:
             return
         for name, option in meta.options.items():
-            conditions = option.needed_with.items()
-            needed = bool(conditions) and all(part.options.get(other) == value for other, value in conditions)
-            if (option.required or needed) and name not in part.options:
-                given = ", ".join(f"{key}: {value}" for key, value in conditions)
-                remedy = f"add it, {meta.name} needs it" + (f" with {given}" if needed else "")
+            needed = bool(option.needed_with) and _holds(option.needed_with, part.options)
+            if name in part.options:
+                given = part.options[name] != option.default
+                for other, value in {**option.needed_with, **option.only_with}.items():
+                    if given and part.options.get(other) != value:
+                        found = f"found it with {other} {part.options.get(other)}, which does not look at it"
+                        self._add_once(f"{section}.{name}", found, label, "", f"add {other}: {value}")
+            elif option.required or needed:
+                conditions = ", ".join(f"{key}: {value}" for key, value in option.needed_with.items())
+                remedy = f"add it, {meta.name} needs it" + (f" with {conditions}" if needed else "")
                 doc = option.doc.rstrip(".")
                 self._add_once(f"{section}.{name}", "found no such key", label, doc, remedy)
+
+
+def _holds(conditions: Mapping[str, str], options: Mapping[str, Value]) -> bool:
+    return all(options.get(other) == value for other, value in conditions.items())

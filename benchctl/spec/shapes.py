@@ -35,6 +35,7 @@ class Shape(NamedTuple):
     maximum: float | None = None
     below: float | None = None
     pattern: str = ""
+    words: str = ""  # the pattern for people
     choices: tuple[str, ...] = ()
     item: Shape | None = None
     fields: Mapping[str, Field] = {}
@@ -172,7 +173,9 @@ def _of(kind: inspect.Type, doc: str = "", unit: str = "") -> Shape:
     match kind:
         case inspect.Metadata():
             doc = (kind.extra_json_schema or {}).get("description", doc)
-            shape = _of(kind.type, doc, (kind.extra or {}).get("unit", unit))
+            extra = kind.extra or {}
+            shape = _of(kind.type, doc, extra.get("unit", unit))
+            shape = shape._replace(words=extra.get("words", shape.words))
         case _ if unit in {"words", "secret"} and not isinstance(kind, inspect.UnionType):
             shape = Shape("words" if unit == "words" else "secret", doc)
         case inspect.StructType():

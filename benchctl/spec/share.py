@@ -72,7 +72,8 @@ def find_experiment(source: Path | str) -> Path:
             raise SpecError(f"{path}: found a folder", remedy="name the experiment file in it")
     shipped = [found.stem for found in sorted(shared("experiments").glob("*.yml"))]
     near = [found for found in neighbours(Path(), str(source)) if found.endswith((".yml", ".yaml"))]
+    alike = [name for name in (*near, *shipped) if did_you_mean(path.stem, [Path(name).stem])]
     raise SpecError(
-        f"{source}: found no such file{did_you_mean(str(source), [*near, *shipped])}",
+        f"{source}: found no such file{did_you_mean(str(source), alike)}",
         remedy=f"give a path, or a shipped experiment: {', '.join(shipped)}",
     )

@@ -14,7 +14,7 @@ from benchctl.spec.levels import as_workload
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.scopes import SCOPES, placed, rows
 from benchctl.spec.templates import analyse, known_names, texts, used_by
-from benchctl.spec.words import is_template
+from benchctl.spec.words import is_lost, is_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -95,6 +95,13 @@ class StageChecks:
             remedy = "give it by env, and use the variable in the command"
             self._add(
                 f"{path}.run", "found a template in what a shell reads", "a text without templates", remedy
+            )
+        if not task.shell and is_lost(task.run):
+            self._add(
+                f"{path}.run",
+                f"found {task.run[0]}, from the empty folder that a task starts in",
+                "a program on the PATH, or an absolute path",
+                f"name it in the stage's files, and run {{{{ files }}}}/{Path(task.run[0]).name}",
             )
         if service and stage.start == "together":
             self._add(f"{path}.kind", "found a service in a stage that starts together", "finish")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _WHOLE_LIMIT = 2**63
 _BARE_PERCENT = re.compile(r"0?\.[0-9]+")
+_BARE = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|true|false")
 _UNITS = {
     "duration": (units.parse_duration, units.DURATION_WANTED, "s"),
     "size": (units.parse_size, units.SIZE_WANTED, "MB"),
@@ -345,7 +346,7 @@ def allowed(shape: Shape) -> str:
         path = "the path of a file, from the experiment's folder"
         return ", ".join([*shape.choices, f"or {path}"]) if shape.choices else path
     if shape.pattern:
-        return f"a text that matches {shape.pattern}"
+        return shape.words or f"a text that matches {shape.pattern}"
     names = {
         "string": "a text", "version": 'a version in quotes, such as "18"', "integer": "a whole number",
         "number": "a number", "boolean": "true or false", "scalar": "a text, a number, true or false",
@@ -382,7 +383,7 @@ def _suggest(text: str, unit: str) -> str:
 
 
 def _unquote(node: Text, shape: Shape) -> str:
-    if not node.plain and shape.kind in {"integer", "number", "boolean"}:
+    if not node.plain and shape.kind in {"integer", "number", "boolean"} and _BARE.fullmatch(node.text):
         return f"write it without quotes: {node.text}"
     return ""
 

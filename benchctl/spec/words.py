@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _OPENING = ("{{", "{%", "{#")
@@ -27,6 +31,11 @@ def split_words(text: str) -> list[str]:
     except ValueError as error:
         raise ValueError(f"{str(error)[:1].lower()}{str(error)[1:]}; close the quotes") from error
     return [re.sub(_MARK, lambda _: next(templates), word) for word in words]
+
+
+def is_lost(words: Sequence[str]) -> bool:
+    """Say whether a program is named by a path from a folder that is empty: every task starts in one."""
+    return "/" in words[0] and not words[0].startswith("/") and not is_template(words[0])
 
 
 def is_template(text: str) -> bool:

@@ -109,6 +109,7 @@ class FakeAgent:
         self._begun: dict[str, Reply] = {}  # task -> start, began, late
         self._cancelled: set[str] = set()  # tasks that were never let loose
         self._watches: dict[str, Reply] = {}  # watch -> its arguments
+        self._remembered: dict[str, Reply] = {}
         self._commits = 0
         cache = folder / "cache"
         self._work = cache / "runs" / run
@@ -343,6 +344,13 @@ class FakeAgent:
         if not layout.below(path, self._work):
             raise AgentError(f"{self.host}: {path} is not below {self._work}: it is not this run's to remove")
         shutil.rmtree(path, ignore_errors=True)
+        return {}
+
+    def _op_recall(self, args: Reply) -> Reply:
+        return {"value": self._remembered.get(args["name"])}
+
+    def _op_remember(self, args: Reply) -> Reply:
+        self._remembered[args["name"]] = args["value"]
         return {}
 
     def _op_fingerprint(self, _: Reply) -> Reply:

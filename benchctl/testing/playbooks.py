@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from benchctl.configure import Access, Played
+from benchctl.configure import Played
 from benchctl.errors import ConvergeError
 from benchctl.spec.share import shared
 
@@ -12,14 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-
-class Call(NamedTuple):
-    """One call of `run`."""
-
-    playbook: str
-    inventory: Mapping[str, Any]
-    variables: Mapping[str, Any]
-    access: Access
+    from benchctl.configure import Call
 
 
 class FakePlaybookRunner:
@@ -42,26 +35,16 @@ class FakePlaybookRunner:
     def roles_path(self) -> tuple[Path, ...]:
         return (shared("roles"),)
 
-    def run(
-        self,
-        playbook: str,
-        inventory: Mapping[str, Any],
-        variables: Mapping[str, Any],
-        *,
-        folder: Path,
-        on_event: Callable[[str], None],
-        access: Access = Access(),  # noqa: B008 - a frozen record
-    ) -> Played:
-        call = Call(playbook, inventory, variables, access)
+    def run(self, call: Call) -> Played:
         self.calls.append(call)
-        log = folder / str(len(self.calls)) / "stdout"
+        log = call.folder / str(len(self.calls)) / "stdout"
         log.parent.mkdir(parents=True)
-        message = self._failures.get(playbook)
+        message = self._failures.get(call.playbook)
         log.write_text(message or "ok\n", encoding="utf-8")
         if message is not None:
-            on_event(message)
+            call.on_event(message)
             raise ConvergeError(message, remedy=f"read the full log: {log}")
         for number in range(self._changed):
-            on_event(f"localhost: fake : task {number + 1}")
+            call.on_event(f"localhost: fake : task {number + 1}")
         self._effect(call)
         return Played(changed=self._changed, log=log)

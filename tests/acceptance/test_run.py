@@ -129,6 +129,8 @@ def test_a_second_run_on_this_machine_is_refused_with_the_owner(shell: Shell) ->
     wait_for(lambda: list(shell.lease.glob("*.json")))
     done = shell.run("run", "quickstart", *QUICK, code=3)
     assert f"pid {process.pid}" in done.stderr
+    assert "with --wait waits for it" in done.stderr
+    assert len(json.loads(shell.run("runs", "list", "--json").stdout)["runs"]) == 1
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=PATIENCE)
     shell.nothing_left()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from benchctl.agent import process
 from benchctl.spec.share import shared
 
 if TYPE_CHECKING:
@@ -50,15 +51,15 @@ class Player:
         self.remote = remote
 
     def __call__(self, playbook: str, *arguments: str, inventory: Path | None = None) -> Outcome:
-        process = self.start(playbook, *arguments, inventory=inventory)
+        started = self.start(playbook, *arguments, inventory=inventory)
         try:
-            text, _ = process.communicate(timeout=TIMEOUT)
+            text, _ = started.communicate(timeout=TIMEOUT)
         finally:
-            kill(process)
-        return Outcome(process.returncode, text)
+            kill(started)
+        return Outcome(started.returncode, text)
 
     def start(self, playbook: str, *arguments: str, inventory: Path | None = None) -> subprocess.Popen[str]:
-        """In a process group of its own, for `kill`."""
+        """In a session of its own: what ends pytest does not end it."""
         path = shared("playbooks") / f"{playbook}.yml"
         argv = ["ansible-playbook", "-i", str(inventory or INVENTORY), str(path), *arguments]
         local = {} if inventory else {"ANSIBLE_REMOTE_TEMP": str(self.remote)}
@@ -72,11 +73,17 @@ class Player:
         )
 
 
-def kill(process: subprocess.Popen[str]) -> None:
-    """It and its children, as when somebody kills them all at once; nothing when it has ended."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+def kill(started: subprocess.Popen[str]) -> None:
+    """It and all below it, as when somebody kills them all at once; nothing when it has ended.
+
+    By descent: Ansible's workers lead sessions of their own. Stopped first, so that none is born meanwhile.
+    """
+    if started.poll() is None:
+        started.send_signal(signal.SIGSTOP)
+        below = set(process.descendants(started.pid))
+        process.kill_all({started.pid, *below})
+        started.communicate()
+        assert process.await_gone(below) == set()
 
 
 @pytest.fixture

@@ -78,12 +78,12 @@ class Site:
 
     def play_until(self, condition: Callable[[], object], what: str, playbook: str, **variables: Any) -> None:
         """Kill it, with all its children here, as soon as the condition holds."""
-        process = self.player.start(playbook, *extra(variables), inventory=self.inventory)
+        started = self.player.start(playbook, *extra(variables), inventory=self.inventory)
         try:
-            await_true(lambda: condition() or process.poll() is not None, what, LIMIT)
-            assert process.poll() is None, process.communicate()[0][-8000:]
+            await_true(lambda: condition() or started.poll() is not None, what, LIMIT)
+            assert started.poll() is None, started.communicate()[0][-8000:]
         finally:
-            kill(process)
+            kill(started)
 
     def snapshots(self) -> list[list[str]]:
         return [host.shell(SNAPSHOT).splitlines() for host in self.hosts]
@@ -148,6 +148,8 @@ def check_refusals(here: Site) -> None:
     refused = here.play("dbms", ansible_user="plain")
     assert refused.code != 0
     assert "sudo" in words(refused)
+    for host in here.hosts:
+        assert host.shell("find / -xdev -path '*/.cache/benchctl*'").split() == []
 
 
 def check_packages(here: Site) -> None:

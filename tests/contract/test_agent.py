@@ -401,3 +401,9 @@ def test_end_stops_services_in_reverse(bed: Bed) -> None:
         path = bed.descriptor(instance)
         bed.agent.call("start", timeout=LIMIT, descriptor=path, settings={})
     assert bed.agent.call("end", timeout=LIMIT) == {"stopped": ["server-2", "server-1"]}
+
+
+def test_what_is_remembered_is_recalled(bed: Bed) -> None:
+    assert bed.agent.call("recall", timeout=LIMIT, name="x") == {"value": None}
+    assert bed.agent.call("remember", timeout=LIMIT, name="x", value={"y": 1.5}) == {}
+    assert bed.agent.call("recall", timeout=LIMIT, name="x") == {"value": {"y": 1.5}}

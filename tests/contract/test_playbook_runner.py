@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchctl.configure import Access, AnsibleRunner
+from benchctl.configure import Access, AnsibleRunner, Call
 from benchctl.configure.private import private_folder
 from benchctl.errors import ConvergeError
 from benchctl.model.host import Host, Inventory
@@ -50,7 +50,7 @@ def ansible() -> AnsibleRunner:
 def test_what_changed_is_counted_and_told_and_the_log_stays(runner: PlaybookRunner, tmp_path: Path) -> None:
     told: list[str] = []
     variables = {"place": str(tmp_path / "file"), "text": "x"}
-    played = runner.run("works", INVENTORY, variables, folder=tmp_path / "log", on_event=told.append)
+    played = runner.run(Call("works", INVENTORY, variables, tmp_path / "log", told.append))
     assert played.changed == 1
     assert len(told) == 1
     assert told[0].startswith("localhost: ")
@@ -61,7 +61,7 @@ def test_what_changed_is_counted_and_told_and_the_log_stays(runner: PlaybookRunn
 def test_a_failure_names_host_task_message_and_log(runner: PlaybookRunner, tmp_path: Path) -> None:
     told: list[str] = []
     with pytest.raises(ConvergeError) as caught:
-        runner.run("fails", INVENTORY, {}, folder=tmp_path / "log", on_event=told.append)
+        runner.run(Call("fails", INVENTORY, {}, tmp_path / "log", told.append))
     assert caught.value.detail == IMPOSSIBLE
     assert told == [IMPOSSIBLE]
     log = Path(caught.value.remedy.removeprefix("read the full log: "))
@@ -70,10 +70,7 @@ def test_a_failure_names_host_task_message_and_log(runner: PlaybookRunner, tmp_p
 
 def test_each_call_keeps_its_own_log(runner: PlaybookRunner, tmp_path: Path) -> None:
     variables = {"place": str(tmp_path / "file"), "text": "x"}
-    logs = {
-        runner.run("works", INVENTORY, variables, folder=tmp_path / "log", on_event=ignore).log
-        for _ in range(2)
-    }
+    logs = {runner.run(Call("works", INVENTORY, variables, tmp_path / "log", ignore)).log for _ in range(2)}
     assert len(logs) == 2
 
 
@@ -85,7 +82,7 @@ def test_the_shipped_roles_are_the_last_to_be_looked_at(runner: PlaybookRunner) 
 def test_values_arrive_as_they_are(ansible: AnsibleRunner, tmp_path: Path) -> None:
     text = "10.10 'on' \"{{ not_a_template }}\" \\n ä"
     variables = {"place": str(tmp_path / "file"), "text": {"__ansible_unsafe": text}}
-    ansible.run("works", INVENTORY, variables, folder=tmp_path / "log", on_event=ignore)
+    ansible.run(Call("works", INVENTORY, variables, tmp_path / "log", ignore))
     assert (tmp_path / "file").read_text(encoding="utf-8") == text
 
 
@@ -97,7 +94,7 @@ def test_nothing_private_stays(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "private"))
     monkeypatch.setenv("SOME_TOKEN", "sesame-environment")
     variables = {"place": str(tmp_path / "file"), "text": "x", "password": "sesame-variable"}
-    ansible.run("works", INVENTORY, variables, folder=tmp_path / "log", on_event=ignore)
+    ansible.run(Call("works", INVENTORY, variables, tmp_path / "log", ignore))
     assert list((tmp_path / "private").iterdir()) == []
     kept = [path for path in (tmp_path / "log").rglob("*") if path.is_file()]
     assert kept
@@ -115,7 +112,7 @@ def test_the_users_own_configuration_does_not_count(
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setenv("PATH", os.defpath)
     place = tmp_path / "file"
-    ansible.run("environment", INVENTORY, {"place": str(place)}, folder=tmp_path / "log", on_event=ignore)
+    ansible.run(Call("environment", INVENTORY, {"place": str(place)}, tmp_path / "log", ignore))
     seen: dict[str, Any] = json.loads(place.read_text())
     assert (seen["forks"], seen["locale"]) == (5, "C.UTF-8")
     assert Path(seen["python"]).parent == Path(sys.executable).parent
@@ -137,7 +134,7 @@ def test_every_kind_of_failure_is_explained(
     playbook: str, words: tuple[str, ...], ansible: AnsibleRunner, tmp_path: Path
 ) -> None:
     with pytest.raises(ConvergeError) as caught:
-        ansible.run(playbook, INVENTORY, {"place": str(tmp_path)}, folder=tmp_path / "log", on_event=ignore)
+        ansible.run(Call(playbook, INVENTORY, {"place": str(tmp_path)}, tmp_path / "log", ignore))
     assert [word for word in words if word not in caught.value.detail] == []
     assert "three" not in caught.value.detail
 
@@ -159,7 +156,7 @@ def test_a_request_to_stop_ends_a_playbook_that_hangs(tmp_path: Path) -> None:
     runner = AnsibleRunner(playbooks=PLAYBOOKS, cancelled=reached.is_set)
     try:
         with pytest.raises(ConvergeError, match="stopped on request"):
-            runner.run("hangs", INVENTORY, {"place": str(fifo)}, folder=tmp_path / "log", on_event=ignore)
+            runner.run(Call("hangs", INVENTORY, {"place": str(fifo)}, tmp_path / "log", ignore))
     finally:
         done.set()
         writer.join()
@@ -186,12 +183,14 @@ def test_the_users_inventory_gives_variables_and_vault_but_neither_hosts_nor_con
     (own.parent / "host_vars" / "localhost.yml").write_text("ansible_connection: nonsense\n")
     monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(tmp_path / "password"))
     played = ansible.run(
-        "works",
-        INVENTORY,
-        {"place": str(tmp_path / "file")},
-        folder=tmp_path / "log",
-        on_event=ignore,
-        access=Access(inventory=own),
+        Call(
+            "works",
+            INVENTORY,
+            {"place": str(tmp_path / "file")},
+            folder=tmp_path / "log",
+            on_event=ignore,
+            access=Access(inventory=own),
+        )
     )
     assert played.changed == 1
     assert (tmp_path / "file").read_text() == "sesame-vault"
@@ -226,7 +225,7 @@ def test_a_password_lies_nowhere_while_ansible_runs(
 
     variables = {"place": str(tmp_path / "file"), "text": "x"}
     access = Access(become_password="sesame-sudo")  # noqa: S106
-    ansible.run("works", INVENTORY, variables, folder=tmp_path / "log", on_event=look, access=access)
+    ansible.run(Call("works", INVENTORY, variables, tmp_path / "log", look, access=access))
     assert seen
     assert [place for places in seen for place in places] == []
     assert list((tmp_path / "private").iterdir()) == []

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.lab.fixtures import Fresh
     from tests.lab.lab import Lab
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole-runs")]
+pytestmark = pytest.mark.slow
 CUTS = int(os.environ.get("BENCHCTL_TEST_CUTS", "8"))
 
 
@@ -236,9 +236,8 @@ def test_a_controller_that_ends_in_mid_trial(lab: Lab, site: Site, whole: Whole,
     _, left, right = site.hosts
     process = whole.start("run", "whole.yml")
     whole.await_load(left)
-    whole.go()
+    whole.go(1)
     await_true(lambda: whole.completed()[1], "the first trial")
-    whole.stay()
     whole.await_load(left, 2)
     process.send_signal(number)
     code, output = ended(process)

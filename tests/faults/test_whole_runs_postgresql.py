@@ -18,12 +18,7 @@ if TYPE_CHECKING:
     from tests.lab.host import LabHost
     from tests.lab.lab import Lab
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.postgres,
-    pytest.mark.ansible,
-    pytest.mark.xdist_group("whole-runs-postgresql"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.ansible]
 EXPERIMENT = """
 name: whole
 hosts: {provider: inventory, path: PATH, groups: {dbms: {count: 1}, loader: {count: 2}}}

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 PATIENCE = 90.0
 DRIVER = Path(__file__).with_name("driver.py")
 
-# The load says that it began, waits for the file /lab/go, which the test makes from outside, and says that it
-# is at its end. With LENGTH 0 and the file there it is a load of nothing.
+# The load says that it began, waits for the file /lab/go, or go-ORDINAL, which the test makes from outside,
+# and says that it is at its end. With LENGTH 0 and the file there it is a load of nothing.
 EXPERIMENT = """
 name: whole
 hosts: {provider: inventory, path: PATH, groups: {server: {count: 1}, loader: {count: 2}}}
@@ -43,7 +43,8 @@ stages:
           - sh
           - -c
           - >-
-            echo $1 >> /root/began; until [ -e /lab/go ]; do sleep 0.02; done; sleep $2; sleep 0.3;
+            echo $1 >> /root/began; until [ -e /lab/go -o -e /lab/go-$1 ]; do sleep 0.02; done;
+            sleep $2; sleep 0.3;
             echo $1 >> /root/ended; printf '{"ops": %d}' $1
           - whole-run-load
           - "{{ trial.ordinal }}"
@@ -137,22 +138,18 @@ class Whole(Shell):
         self.hosts = [host for members in groups.values() for host in members]
         for host in self.hosts:
             host.shell("rm -f /root/began /root/ended")
-            (host.folder / "go").unlink(missing_ok=True)
+            for word in host.folder.glob("go*"):
+                word.unlink()
         if go:
             self.go()
         text = text.replace("PATH", str(lab.inventory(groups))).replace("LENGTH", length)
         text = text.replace("START", "together" if together else "free")
         (self.workspace / "whole.yml").write_text(text, encoding="utf-8")
 
-    def go(self) -> None:
-        """Let the loads come to their end."""
+    def go(self, ordinal: int | None = None) -> None:
+        """Let the loads come to their end, or that of one trial."""
         for host in self.hosts:
-            (host.folder / "go").touch()
-
-    def stay(self) -> None:
-        """Let the loads wait again."""
-        for host in self.hosts:
-            (host.folder / "go").unlink(missing_ok=True)
+            (host.folder / ("go" if ordinal is None else f"go-{ordinal}")).touch()
 
     def drive(self, *words: str, **limits: float) -> subprocess.Popen[str]:
         """Start the command with other limits than its own, for faults that it waits minutes for."""

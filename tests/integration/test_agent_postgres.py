@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchctl import loaders
 from benchctl.agent import process
 from benchctl.benchmark.connection import AgentConnection, connect
 from benchctl.errors import BenchctlError, ServiceError, TaskError
+from benchctl.model.experiment import Workload
 from benchctl.model.host import Host
+from benchctl.model.measurement import Window
 from tests.loads import run
 
 if TYPE_CHECKING:
@@ -196,3 +199,43 @@ def test_nobody_in_a_closed_folder_is_explained(agent: AgentConnection, tmp_path
     Path(agent.hello["cache"]).chmod(0o700)
     with pytest.raises(ServiceError, match=r"user nobody cannot reach .* set BENCHCTL_CACHE"):
         agent.call("image", timeout=LIMIT, descriptor=write(tmp_path, "nobody"), image="i1")
+
+
+@pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
+@pytest.mark.parametrize("script", ["tpcb-like", "simple-update", "select-only"])
+@pytest.mark.parametrize("local", [True, False], ids=["socket", "loopback"])
+def test_pgbench_runs_against_the_null_target(
+    agent: AgentConnection,
+    tmp_path: Path,
+    protocol: str,
+    script: str,
+    local: bool,  # noqa: FBT001 - a parametrised flag
+) -> None:
+    pgbench, place = loaders.get("pgbench"), {"socket": "/x"} if local else {"host": "db"}
+    described = {"binaries": {"pgbench": f"{BIN}/pgbench"}, "version": "18.6", "processors": 1}
+    options: dict[str, Any] = {"script": script, "protocol": protocol, "clients": 2, "rate": 5, "scale": 3}
+    found = pgbench.null_run(
+        Workload(role="pgbench", options=options),
+        described,
+        {**place, "port": 54321, "user": "bench", "database": "postgres"},
+        agent.hello["runtime"],
+    )
+    assert found is not None
+    command = pgbench.command(found.workload, described, found.target, 1)
+    folder = Path(agent.hello["work"], "t1")
+    agent.call(
+        "launch",
+        timeout=LIMIT,
+        task="t1",
+        argv=list(command.argv),
+        env=command.env,
+        cwd=str(folder),
+        limit=LIMIT,
+        against=found.against,
+    )
+    assert agent.call("await", timeout=LIMIT, task="t1")["exit"] == 0, (folder / "stderr").read_text()
+    end = json.loads((folder / "null-target.json").read_text())["end"]
+    result = pgbench.parse(folder, Window(start=end - 5, end=end), found.workload)
+    assert result.requests > 50  # a rate of 5 would have given 5
+    assert (result.errors, result.version) == (0, "18.6")
+    assert "scaling factor: 3" in (folder / "stdout").read_text()

@@ -46,6 +46,25 @@ with socketserver.TCPServer(("127.0.0.1", int(sys.argv[1])), Handler) as server:
     server.serve_forever()
 """
 
+CLIENT = """
+import socket, sys
+place = sys.argv[1]
+clients = []
+for _ in range(3):
+    if place.isdigit():
+        clients.append(socket.create_connection(("127.0.0.1", int(place))))
+    else:
+        clients.append(socket.socket(socket.AF_UNIX))
+        clients[-1].connect(place)
+for client in clients * 2:
+    client.sendall(b"*1\\r\\n$4\\r\\nPING\\r\\n" * 4)
+    reply = b""
+    while len(reply) < 4 * len(b"+PONG\\r\\n"):
+        reply += client.recv(1000)
+    print(reply.decode().split())
+sys.exit(int(sys.argv[2]))
+"""
+
 
 class Rig:
     def __init__(self, agent: AgentConnection, folder: Path) -> None:
@@ -515,3 +534,44 @@ def test_python_39_holds_watches_and_probes(old_rig: Rig) -> None:
     assert at <= result["began"] < float(rig.output("load"))
     assert rig.agent.call("unwatch", timeout=LIMIT, watch="w1")["samples"] in {2, 3}
     assert len(rig.edges("w1")) == 2
+
+
+NULL_REDIS = {"protocol": "redis", "reply": "+PONG\r\n", "threads": 1}
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["socket", "loopback"])
+@pytest.mark.parametrize("exit_status", [0, 3])
+def test_a_task_runs_against_a_null_target(rig: Rig, local: bool, exit_status: int) -> None:  # noqa: FBT001 - a parametrised flag
+    path = Path(rig.agent.hello["runtime"]) / "null.sock"
+    against = {**NULL_REDIS, **({"socket": str(path)} if local else {})}
+    argv = python(CLIENT, str(path) if local else "{port}", str(exit_status))
+    rig.launch("t1", argv, against=against)
+    result = rig.wait("t1")
+    assert result["exit"] == exit_status, rig.output("t1", "stderr")
+    assert rig.output("t1").splitlines() == [str(["+PONG"] * 4)] * 6
+    report = json.loads(rig.output("t1", "null-target.json"))
+    assert report["end"] > report["start"]
+    assert report["busy"] > 0
+    assert report["target_busy"] > 0
+    assert not path.exists()
+    assert process.marked(RUN, "t1") == []
+
+
+def test_a_task_against_a_null_target_is_cancelled_with_it(rig: Rig) -> None:
+    rig.launch("t1", ["sleep", "600"], against=NULL_REDIS)
+    await_true(lambda: len(process.marked(RUN, "t1")) >= 3)  # the target, its server, the load
+    rig.agent.call("cancel", timeout=LIMIT, task="t1")
+    assert rig.wait("t1")["cancelled"]
+    assert process.marked(RUN, "t1") == []
+
+
+def test_python_39_has_the_null_target(old_rig: Rig) -> None:
+    old_rig.launch("t1", python(CLIENT, "{port}", "0"), against=NULL_REDIS)
+    assert old_rig.wait("t1")["exit"] == 0, old_rig.output("t1", "stderr")
+
+
+def test_a_host_remembers_for_the_next_run(rig: Rig) -> None:
+    rig.agent.call("remember", timeout=LIMIT, name="a", value={"throughput": 5.0})
+    recalled = rig.agent.call("recall", timeout=LIMIT, name="a")
+    assert recalled == {"value": {"throughput": 5.0}}
+    assert rig.agent.call("recall", timeout=LIMIT, name="b") == {"value": None}

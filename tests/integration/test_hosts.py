@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from benchctl.benchmark.connection import connect_all
 from benchctl.benchmark.fleet import Fleet
-from benchctl.configure import Access, AnsibleRunner, Converged, converge
+from benchctl.configure import Access, AnsibleRunner, Call, Converged, converge
 from benchctl.model.experiment import Group, InventoryHosts
 from benchctl.model.host import Host, Inventory
 from benchctl.provision import provisioner_for, to_ansible
@@ -148,7 +148,7 @@ def test_ansible_becomes_root_with_a_password_that_lies_nowhere(lab: Lab, tmp_pa
     shape["all"]["hosts"][host.name]["ansible_remote_tmp"] = "/tmp/remote"  # noqa: S108 - on the lab's host
     runner = AnsibleRunner(playbooks=playbooks)
     access = Access(become_password=PASSWORD)
-    played = runner.run("who", shape, {}, folder=tmp_path / "log", on_event=look, access=access)
+    played = runner.run(Call("who", shape, {}, tmp_path / "log", look, access=access))
     assert played.changed == 1
     assert set(seen) == {"looked"}
     assert places_with(PASSWORD.encode(), tmp_path.rglob("*")) == []

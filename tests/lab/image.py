@@ -29,6 +29,7 @@ PACKAGES = (
     "systemd",
     "systemd-sysv",
 )
+AT_HAND = ("postgresql-15", "postgresql-contrib", "redis-tools")  # their files, for roles to install them
 PASSWORD = "correct horse"  # noqa: S105 # of user `plain`, on hosts that only tests can reach
 BUILD_LIMIT = 900.0
 SETUP = f"""
@@ -42,6 +43,8 @@ StrictModes no
 PasswordAuthentication no
 END
 ln -s /dev/null etc/tmpfiles.d/systemd-nologin.conf
+echo force-unsafe-io > etc/dpkg/dpkg.cfg.d/lab
+chroot . apt-get -qq install --no-install-recommends --download-only {" ".join(AT_HAND)} >/dev/null
 chroot . systemctl --quiet disable redis-server
 chroot . useradd -m -s /bin/bash bench
 chroot . useradd -m -s /bin/bash plain
@@ -74,6 +77,7 @@ def root_filesystem(key: str) -> Path:
                 "mmdebstrap",
                 "--quiet",
                 "--variant=minbase",
+                "--skip=cleanup/apt/cache",
                 f"--include={','.join(PACKAGES)}",
                 f"--customize-hook={SETUP}",
                 RELEASE,

@@ -101,11 +101,14 @@ def test_across_runs_the_means_of_runs_are_the_values(tmp_path: Path) -> None:
 
 def test_one_run_a_side_gives_no_verdict_unless_told(tmp_path: Path) -> None:
     sides = ([record_view(tmp_path, "a", scaled(1.0))], [record_view(tmp_path, "b", scaled(0.5))])
-    (found,) = across(*sides).comparisons
+    outcome = across(*sides)
+    (found,) = outcome.comparisons
+    assert outcome.few
     assert (found.verdict, found.low, found.p) == ("inconclusive", None, None)
     assert found.effect == pytest.approx(-0.5)
     assert FEW_RUNS in found.reasons
     told = across(*sides, single_run=True)
+    assert not told.few
     assert told.unit == "trials"
     assert told.comparisons[0].verdict == "slower"
     assert told.comparisons[0].n == 4

@@ -100,13 +100,17 @@ def test_more_blocks_than_anybody_runs_are_not_a_number() -> None:
 
 def test_the_terminal_shows_what_comes_next() -> None:
     found = evaluate(builders.plan(), trials())
-    said = to_terminal("my.yml", found)
+    real = builders.plan()
+    said = to_terminal("my.yml", found, real)
     assert "benchctl plan my.yml --cv" in said
     assert f"--set design.blocks={found[0].blocks[0].expected}" in said
     assert "one time in five" in said
-    unknown = to_terminal("my.yml", evaluate(builders.plan(), []))
+    unknown = to_terminal("my.yml", evaluate(real, []), real)
     assert "benchctl" not in unknown
-    assert to_terminal("my.yml", ())
+    assert to_terminal("my.yml", (), real)
+    short = replace(real.experiment, limits=replace(real.experiment.limits, run=1.0))
+    assert "more than limits.run" not in said
+    assert "more than limits.run, 1s" in to_terminal("my.yml", found, replace(real, experiment=short))
 
 
 def test_json_carries_every_figure() -> None:

@@ -113,8 +113,8 @@ class Rig:
         return agent
 
     def run(self, trials: int | None = None) -> None:
-        with staged(self.bench, lambda host: self.store.host_folder(host) / "logs") as bench:
-            run_trials(self.plan.trials[:trials], bench)
+        with staged(self.bench, lambda host: self.store.host_folder(host) / "logs") as courses:
+            run_trials(self.plan.trials[:trials], self.bench, courses)
 
     def said(self, host: str, *ops: str) -> list[str]:
         """What these operations were about on a host, in order."""

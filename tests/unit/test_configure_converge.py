@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from benchctl.configure import Converged, converge
+from benchctl.configure import Call, Converged, converge
 from benchctl.configure.stamps import stamps
 from benchctl.configure.variables import parts_by_host, role_variables
 from benchctl.errors import AgentError, BenchctlError, ConnectionLostError, ConvergeError, UnfitError
@@ -15,7 +15,7 @@ from benchctl.model.experiment import Become, Dbms, Experiment, InventoryHosts, 
 from benchctl.model.host import Host, Inventory
 from benchctl.model.plan import Instance, Plan, Treatment
 from benchctl.spec.share import shared
-from benchctl.testing.playbooks import Call, FakePlaybookRunner
+from benchctl.testing.playbooks import FakePlaybookRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

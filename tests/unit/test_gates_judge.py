@@ -12,6 +12,7 @@ import pytest
 from benchctl import gates
 from benchctl.model.host import Host, Inventory
 from benchctl.model.measurement import (
+    Capacity,
     Finding,
     HostLoad,
     LoaderResult,
@@ -358,6 +359,47 @@ def test_a_sampler_preempted_between_two_clocks_is_no_clock_step(tmp_path: Path)
     entries = recorded()
     entries[2]["m"] += 0.2
     assert judge(tmp_path, entries)["clock_step"].validity == "ok"
+
+
+def reached(throughput: float, **parts: float) -> dict[str, Any]:
+    """A trial's throughput, and a capacity of 1000/s with a busy load generator."""
+    metrics = {**RESULT.metrics, "throughput": Quantity(value=throughput, unit="1/s")}
+    known = {"throughput": 1000.0, "busy": 0.97, "target_busy": 0.5, "measured": 1.0, **parts}
+    return {"result": msgspec.structs.replace(RESULT, metrics=metrics), "capacity": Capacity(**known)}
+
+
+@pytest.mark.parametrize(("throughput", "objects"), [(499.0, False), (501.0, True), (990.0, True)])
+def test_a_load_generator_near_its_ceiling_is_told(
+    tmp_path: Path,
+    throughput: float,
+    objects: bool,  # noqa: FBT001 - a parametrised flag
+) -> None:
+    found = judge(tmp_path, recorded(), **reached(throughput))
+    assert objections(found) == ({"loader_capacity"} if objects else set())
+    assert found["loader_capacity"].value == pytest.approx(throughput / 1000)
+    assert found["loader_capacity"].limit == 0.5
+    apart = judge(tmp_path, recorded(), context=APART, **reached(throughput))["loader_capacity"]
+    assert (found["loader_capacity"].validity, apart.validity) == (
+        ("suspect", "invalid") if objects else ("ok", "ok")
+    )
+    if objects:
+        assert f"{throughput:g}/s of 1000/s" in apart.reason
+
+
+def test_a_slow_null_target_accuses_nobody_and_still_acquits(tmp_path: Path) -> None:
+    slow = {"busy": 0.6, "target_busy": 0.99}
+    above = judge(tmp_path, recorded(), context=APART, **reached(800.0, **slow))["loader_capacity"]
+    assert (above.validity, above.value) == ("ok", None)
+    assert "busy for 60% of the time; the null target was slower" in above.reason
+    below = judge(tmp_path, recorded(), context=APART, **reached(200.0, **slow))["loader_capacity"]
+    assert below.validity == "ok"
+    assert below.value == pytest.approx(0.2)
+
+
+def test_a_load_without_a_capacity_is_said(tmp_path: Path) -> None:
+    assert "not run against a null target" in judge(tmp_path, recorded())["loader_capacity"].reason
+    command = msgspec.structs.replace(COMMAND, threads=None)
+    assert "loader_capacity" not in judge(tmp_path, recorded(), result=command)
 
 
 def test_a_loader_with_unknown_threads_may_use_all_cpus(tmp_path: Path) -> None:

@@ -252,3 +252,28 @@ def test_an_unknown_load_generator_names_the_known_ones() -> None:
 def test_the_figure_against_pandas_can_be_taken() -> None:
     rows = parse_log.run(lines=5_000, rounds=1)
     assert [row.name.split(": ")[-1] for row in rows] == ["time", "peak memory"]
+
+
+def test_a_null_run_is_the_same_load_without_a_rate() -> None:
+    described = {**DESCRIPTOR, "version": "18.6", "processors": 8}
+    pgbench = loaders.get("pgbench")
+    wanted = workload(clients=250, rate=10, scale=4, script="select-only", protocol="prepared")
+    found = pgbench.null_run(wanted, described, TARGET, "/rt")
+    assert found is not None
+    assert found.against == {
+        "protocol": "postgresql",
+        "version": "18.6",
+        "scale": 4,
+        "threads": 8,
+        "socket": "/rt/.s.PGSQL.1",
+    }
+    words = pgbench.command(found.workload, described, found.target, 0).argv
+    assert "-R" not in words
+    assert words[words.index("-T") + 1] == "3"  # 250 clients need their time to connect
+    assert words[words.index("-M") + 1] == "prepared"
+    assert words[-7:] == ("-h", "/rt", "-p", "1", "-U", "bench", "db")
+
+
+def test_a_script_of_ones_own_has_no_null_run() -> None:
+    described = {**DESCRIPTOR, "version": "18.6"}
+    assert loaders.get("pgbench").null_run(workload(script="/x/own.sql"), described, TARGET, "/rt") is None

@@ -136,7 +136,7 @@ def test_prepare_fills_the_keys_that_the_tests_draw() -> None:
 )
 def test_what_it_cannot_have_is_refused(given: Workload, message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        loaders.get("redis_benchmark").command(given, DESCRIPTOR, TARGET, 7)
+        loaders.get("redis_benchmark").names(given)
 
 
 def test_a_system_is_needed() -> None:
@@ -148,3 +148,34 @@ def test_the_role_says_the_same_defaults() -> None:
     options = read_role("redis_benchmark", (shared("roles"),)).options
     assert {name: option.default for name, option in options.items()} == redis_benchmark.DEFAULTS
     assert options["test"].choices == redis_benchmark.TESTS
+
+
+@pytest.mark.parametrize(
+    ("test", "reply"),
+    [
+        ("get", "$2\r\nxx\r\n"),
+        ("lpop", "$2\r\nxx\r\n"),
+        ("set", "+OK\r\n"),
+        ("ping_mbulk", "+PONG\r\n"),
+        ("spop", "$-1\r\n"),
+        ("incr", ":1\r\n"),
+    ],
+)
+def test_the_null_target_answers_as_a_redis_would(test: str, reply: str) -> None:
+    found = redis_benchmark.null_run(workload(test=test, data_size=2), DESCRIPTOR, TARGET, "/rt")
+    assert found.against == {
+        "protocol": "redis",
+        "reply": reply,
+        "threads": 1,
+        "socket": "/rt/null-target.sock",
+    }
+
+
+def test_a_null_run_is_the_same_load_for_about_a_second() -> None:
+    options = {"clients": 7, "pipeline": 4, "threads": 2, "requests": 10**9}
+    found = redis_benchmark.null_run(workload(**options), DESCRIPTOR, {"host": "db", "port": 6379}, "/rt")
+    argv = redis_benchmark.command(found.workload, DESCRIPTOR, found.target, 0).argv
+    assert argv[1:6] == ("-h", "127.0.0.1", "-p", "{port}", "--csv")
+    assert argv[argv.index("-n") + 1] == "800000"
+    assert argv[argv.index("-c") + 1] == "7"
+    assert "socket" not in found.against

@@ -156,6 +156,7 @@ def test_a_signal_keeps_what_is_done_and_undoes_the_rest(world: World) -> None:
         world.execute()
     state = read_state(world.store)
     assert (state.state, state.trials_done, state.trials_failed) == ("interrupted", 1, {})
+    assert state.steps["benchmark"] == "interrupted"
     assert world.ops()[-1] == "end"
 
 

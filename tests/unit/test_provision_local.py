@@ -57,7 +57,7 @@ def test_inventory_survives_ansibles_shape_and_json() -> None:
 def test_every_unmet_need_has_a_remedy_and_nothing_is_left(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.touch()
-    checks = examine(tmp_path)
+    checks = examine(tmp_path, tmp_path)
     assert [check.name for check in checks if not check.fit and not check.remedy] == []
     assert [check.name for check in checks] == [
         "system",
@@ -69,19 +69,21 @@ def test_every_unmet_need_has_a_remedy_and_nothing_is_left(tmp_path: Path) -> No
         "server user",
         "workspace",
         "space",
+        "cache",
+        "cache space",
     ]
     assert list(tmp_path.iterdir()) == [blocker]
 
 
 def test_a_missing_program_makes_the_machine_unfit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", str(tmp_path / "python3"))
-    ansible = next(check for check in examine(tmp_path) if check.name == "ansible")
+    ansible = next(check for check in examine(tmp_path, tmp_path) if check.name == "ansible")
     assert not ansible.fit
     assert "pip install" in ansible.remedy
 
 
 def test_without_an_ssh_client_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    ssh = next(check for check in examine(tmp_path) if check.name == "ssh")
+    ssh = next(check for check in examine(tmp_path, tmp_path) if check.name == "ssh")
     assert not ssh.fit
     assert "openssh-client" in ssh.remedy

@@ -231,6 +231,15 @@ def test_without_factors_the_value_is_the_finding() -> None:
     assert "Nothing was compared: the experiment has no factors. throughput was 1," in text
 
 
+@pytest.mark.parametrize("form", ["terminal", "html", "markdown"])
+def test_a_run_that_failed_says_why_and_shows_no_empty_figures(form: Form) -> None:
+    failed = view("nothing")._replace(reason="db-1:\n  init ended with 127")
+    text = render(failed, form)
+    assert "failed: db-1: init ended with 127" in text
+    assert "Values by treatment" not in text
+    assert "Values by treatment" in render(view("faster"), form)
+
+
 def test_a_run_without_trials_says_so() -> None:
     text = " ".join(render(view("nothing"), "terminal").split())
     assert "has no pairs that can be compared" in text

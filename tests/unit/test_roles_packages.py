@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
 
 SCRIPT = shared("roles") / "bench_common" / "files" / "packages.py"
+RECORD_SCRIPT = SCRIPT.with_name("packages_record.py")
 LONG_AGO = 1_000_000_000.0
 THERE = ("dpkg", "systemd", "openssh-server", "theirs")
 CATALOGUE = {  # package -> what comes with it
@@ -158,21 +159,22 @@ class Host:
 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(SCRIPT.parent)
     spec = importlib.util.spec_from_file_location("packages_of_a_role", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     root = tmp_path / "host"
-    monkeypatch.setattr(module.os, "fsync", lambda _: None)
+    monkeypatch.setattr(module.packages_record.os, "fsync", lambda _: None)
     for name, path in {
-        "RECORD": root / "var" / "benchctl" / "packages.json",
         "POLICY": root / "sbin" / "policy-rc.d",
         "BACKUPS": root / "ucf",
         "SYSTEMD": root / "sbin",
         "LOCK": tmp_path / "lock",
     }.items():
         monkeypatch.setattr(module, name, path)
+    monkeypatch.setattr(module.packages_record, "RECORD", root / "var" / "benchctl" / "packages.json")
     lay_out(root)
     return module
 
@@ -303,7 +305,7 @@ def act_until(script: ModuleType, asked: dict[str, Any], line: int) -> bool:
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         code = frame.f_code
-        own = code.co_filename == str(SCRIPT)
+        own = code.co_filename in {str(SCRIPT), str(RECORD_SCRIPT)}
         fake = code.co_filename == __file__ and code.co_name in {"install", "finish", "remove", "mend", "run"}
         if not own and not fake:
             return None
@@ -402,7 +404,7 @@ def cut_off(script: ModuleType, host: Host) -> dict[str, Any]:
         script.act(question(host))
     del host.wait
     host.commands.clear()
-    found: dict[str, Any] = json.loads(script.RECORD.read_text())
+    found: dict[str, Any] = json.loads(script.packages_record.RECORD.read_text())
     assert found["pending"]["planned"] == ["common", "server"]
     return found
 
@@ -480,18 +482,18 @@ def test_a_record_that_no_installation_writes_is_refused(
         if case.endswith("ours"):
             record["pending"] = None
     MISSHAPEN[case](record)
-    record["digest"] = script.digest(record)
+    record["digest"] = script.packages_record.digest(record)
     if case.endswith("ours") and asked is QUESTION:
         return  # an installation does not look at what is installed already
     refused(script, host, asked, json.dumps(record), "the host stands on" if case in VITAL else "")
 
 
 def refused(script: ModuleType, host: Host, asked: dict[str, Any], text: str, reason: str = "") -> None:
-    script.RECORD.write_text(text)
+    script.packages_record.RECORD.write_text(text)
     before = host.state()
     with pytest.raises(script.PackagesError) as caught:
         script.act(asked)
-    assert str(script.RECORD) in str(caught.value)
+    assert str(script.packages_record.RECORD) in str(caught.value)
     assert "Nothing was changed" in str(caught.value)
     assert reason in str(caught.value)
     assert host.state() == before
@@ -516,7 +518,7 @@ def test_a_record_changed_by_hand_is_refused(key: str, script: ModuleType, host:
 
 def test_a_record_that_others_can_write_is_refused(script: ModuleType, host: Host) -> None:
     record = json.dumps(cut_off(script, host))
-    script.RECORD.chmod(0o666)
+    script.packages_record.RECORD.chmod(0o666)
     refused(script, host, REMOVE, record, "others than root")
 
 
@@ -534,7 +536,7 @@ def test_a_lying_record_never_costs_what_was_there_before(case: str, script: Mod
         pending["planned"] = ["theirs"]
     if case == "long ago":
         pending["began"] = LONG_AGO - 1
-    record["digest"] = script.digest(record)
+    record["digest"] = script.packages_record.digest(record)
     refused(script, host, REMOVE, json.dumps(record))
 
 
@@ -543,8 +545,8 @@ def test_without_lists_of_services_only_services_of_its_own_packages_are_stopped
 ) -> None:
     record = cut_off(script, host)
     record["pending"]["active"] = record["pending"]["enabled"] = []
-    record["digest"] = script.digest(record)
-    script.RECORD.write_text(json.dumps(record))
+    record["digest"] = script.packages_record.digest(record)
+    script.packages_record.RECORD.write_text(json.dumps(record))
     host.active |= {"server.service", "server@main.service"}
     script.act(QUESTION)
     assert host.touched_units() == {"server.service", "server@main.service", "common.timer"}
@@ -556,18 +558,18 @@ def test_an_older_package_in_the_list_of_what_was_installed_is_refused(
 ) -> None:
     script.act(QUESTION)
     host.commands.clear()
-    record = json.loads(script.RECORD.read_text())
+    record = json.loads(script.packages_record.RECORD.read_text())
     record["packages"].append("theirs")
-    record["digest"] = script.digest(record)
+    record["digest"] = script.packages_record.digest(record)
     refused(script, host, REMOVE, json.dumps(record), "theirs")
 
 
 def test_a_person_s_account_is_never_removed(script: ModuleType, host: Host) -> None:
     script.act(QUESTION)
-    record = json.loads(script.RECORD.read_text())
+    record = json.loads(script.packages_record.RECORD.read_text())
     record["users"] += ["ada", "root"]
-    record["digest"] = script.digest(record)
-    script.RECORD.write_text(json.dumps(record))
+    record["digest"] = script.packages_record.digest(record)
+    script.packages_record.RECORD.write_text(json.dumps(record))
     script.act(REMOVE)
     assert {"ada", "root"} <= set(host.accounts)
 
@@ -577,5 +579,5 @@ def test_the_record_belongs_to_who_runs_it(
 ) -> None:
     record = json.dumps(cut_off(script, host))
     owner = os.geteuid()
-    monkeypatch.setattr(script.os, "geteuid", lambda: owner + 1)
+    monkeypatch.setattr(script.packages_record.os, "geteuid", lambda: owner + 1)
     refused(script, host, REMOVE, record, "others than root")

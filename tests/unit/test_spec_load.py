@@ -138,12 +138,12 @@ def test_own_role_beside_the_experiment_comes_first(path: Path) -> None:
     meta.write_text(
         "name: pgbench\nkind: loader\ndoc: mine\noptions:\n"
         "  clients: {type: integer, scope: run, doc: how many, default: 3}\n"
-        "metrics: [{name: beauty, unit: '1', better: higher}]\n",
+        "metrics: [{name: retries, unit: '1', better: lower}]\n",
         encoding="utf-8",
     )
     spec = load(path)
     assert spec.roles["pgbench"].doc == "mine"
-    assert [metric.name for metric in spec.experiment.metrics] == ["beauty"]
+    assert [metric.name for metric in spec.experiment.metrics] == ["retries"]
 
 
 def test_roles_path_comes_before_the_shipped_roles(path: Path, tmp_path: Path) -> None:
