@@ -4,10 +4,11 @@ Owns when samples are taken. A watch goes on without any connection; it ends wit
 or when it is told to.
 """
 
+import itertools
 import threading
 import time
 from pathlib import Path
-from typing import List, NamedTuple, Optional
+from typing import Iterator, NamedTuple, Optional, Tuple
 
 from benchctl.agent import layout
 from benchctl.agent.context import Context, Handle
@@ -52,8 +53,7 @@ class Watch:
     ) -> None:
         """Describe a watch; nothing is opened before `begin`."""
         self.path = path
-        self._start = span.start
-        self._moments = moments(0.0, span.warmup, span.duration, span.hertz)  # after the start
+        self._span = span
         self._task = task
         self._server = server
         self._sources = sources
@@ -66,7 +66,9 @@ class Watch:
         """Open all that is to be sampled, and go on in a thread. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         server = self._server.pid if self._server else None
-        sampler = self._sampler = Sampler(self.path, server, self._sources, expected=len(self._moments))
+        _, warmup, duration, hertz = self._span
+        expected = round((warmup + duration) * hertz) + 2
+        sampler = self._sampler = Sampler(self.path, server, self._sources, expected=expected)
         if self._task is not None:
             self._task.watch(self._wake)
         name = f"watch-{self.path.parent.name}"
@@ -88,10 +90,9 @@ class Watch:
             start = self._await_start()
             if start is None:
                 return
-            for after, following in zip(self._moments, [*self._moments[1:], None]):  # noqa: B905 - equal, 3.9
-                if following and not after.edge and start + following.at <= time.monotonic():
+            for moment, following in _with_next(moments(start, *self._span[1:])):
+                if following and not moment.edge and following.at <= time.monotonic():
                     continue  # behind: what is missed is not made up
-                moment = after._replace(at=start + after.at)
                 first = not sampler.taken and self._task is not None
                 if not self._await(moment.at + _AFTER if first else moment.at):
                     if first and time.monotonic() >= moment.at:
@@ -108,8 +109,8 @@ class Watch:
     def _await_start(self) -> Optional[float]:
         """Wait until the start is known; None when it was ended before."""
         task = self._task
-        if self._start is not None or task is None:
-            return self._start
+        if self._span.start is not None or task is None:
+            return self._span.start
         while task.instant is None and not self._stopped.is_set() and not task.over.is_set():
             self._wake.wait()
             self._wake.clear()
@@ -184,22 +185,31 @@ def unwatch(context: Context, watch: str) -> Json:
     return found.end() if found else {"samples": 0, "files": []}
 
 
-def moments(start: float, warmup: float, duration: float, hertz: float) -> List[Moment]:
+def moments(start: float, warmup: float, duration: float, hertz: float) -> Iterator[Moment]:
     """From the start on each 1/hertz seconds, at the window's start, from there on again, at its end."""
     step, begin, end = 1 / hertz, start + warmup, start + warmup + duration
-    before = [Moment(at, edge=False, warmup=True) for at in _steps(start, begin, step)] if warmup else []
-    inside = [Moment(at, edge=False, warmup=False) for at in _steps(begin, end, step)[1:]]
-    return [
-        *before,
-        Moment(begin, edge=True, warmup=False),
-        *inside,
-        Moment(end, edge=True, warmup=False),
-    ]
+    if warmup:
+        for at in _steps(start, begin, step):
+            yield Moment(at, edge=False, warmup=True)
+    yield Moment(begin, edge=True, warmup=False)
+    for at in itertools.islice(_steps(begin, end, step), 1, None):
+        yield Moment(at, edge=False, warmup=False)
+    yield Moment(end, edge=True, warmup=False)
 
 
-def _steps(start: float, end: float, step: float) -> List[float]:
+def _steps(start: float, end: float, step: float) -> Iterator[float]:
     """From the start on, and not so near to the end that the next one would crowd it."""
-    found = [start]
-    while start + step * len(found) < end - step / 2:
-        found.append(start + step * len(found))
-    return found
+    yield start
+    number = 1
+    while start + step * number < end - step / 2:
+        yield start + step * number
+        number += 1
+
+
+def _with_next(moments: Iterator[Moment]) -> Iterator[Tuple[Moment, Optional[Moment]]]:
+    """Each with the one after it."""
+    moment = next(moments)
+    for following in moments:
+        yield moment, following
+        moment = following
+    yield moment, None
