@@ -236,6 +236,14 @@ def _says_ready(context: Context, found: Descriptor, argv: List[str], timeout: f
         raise
 
 
+def _asked(part: Json) -> str:
+    kind = next((kind for kind in ("http", "port", "log", "argv") if kind in part), None)
+    if kind is None:
+        return ""
+    value = " ".join(part[kind]) if kind == "argv" else part[kind]
+    return f", asked again and again by {'command' if kind == 'argv' else kind}: {value}"
+
+
 def _await_ready(
     found: Descriptor, handle: process.Process, limit: float, asked: Callable[[float], bool]
 ) -> None:
@@ -245,9 +253,8 @@ def _await_ready(
     while not handle.wait(0):
         left = deadline - time.monotonic()
         if left <= 0:
-            raise RefusalError(
-                f"{found.instance} was not ready within {limit:g} s", "service", tail(found.log)
-            )
+            text = f"{found.instance} was not ready within {limit:g} s{_asked(part)}"
+            raise RefusalError(text, "service", tail(found.log))
         if asked(left):
             if not handle.wait(0):  # else something else answered at its port
                 return

@@ -5,6 +5,7 @@ or when it is told to.
 """
 
 import itertools
+import math
 import threading
 import time
 from pathlib import Path
@@ -39,6 +40,10 @@ class Span(NamedTuple):
     duration: float
     hertz: float
 
+    def most(self) -> int:
+        """Samples in it, edges included, one too many rather than one too few."""
+        return math.ceil((self.warmup + self.duration) * self.hertz) + 3
+
 
 class Watch:
     """One sampler and its thread."""
@@ -66,9 +71,7 @@ class Watch:
         """Open all that is to be sampled, and go on in a thread. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         server = self._server.pid if self._server else None
-        _, warmup, duration, hertz = self._span
-        expected = round((warmup + duration) * hertz) + 2
-        sampler = self._sampler = Sampler(self.path, server, self._sources, expected=expected)
+        sampler = self._sampler = Sampler(self.path, server, self._sources, expected=self._span.most())
         if self._task is not None:
             self._task.watch(self._wake)
         name = f"watch-{self.path.parent.name}"

@@ -19,8 +19,8 @@ def clean(*, yes: bool, as_json: bool) -> None:
 
     Data images, installed instances, agents of other versions, measured capacities of load generators, what
     Ansible said of inventories, and work folders of runs that were not destroyed. Later runs make again what
-    they need. Results stay (`benchctl runs rm` removes them), and nothing goes while a run holds this
-    machine. With --json and without --yes it only lists.
+    they need. Results stay (`benchctl runs rm` removes them), and nothing goes while a run holds the machine.
+    With --json and without --yes it only lists.
     """
     from benchctl.agent.layout import cache_folder
     from benchctl.report.text import clean as harmless

@@ -161,7 +161,7 @@ def _open_locked(path: Path) -> int:
         os.close(fd)
         raise RunStateError(
             f"{path.parent}: another benchctl works on this run",
-            remedy="`benchctl status` shows how far it is; wait for its end",
+            remedy=f"`benchctl status {path.parent.name}` shows how far it is; wait for its end",
         ) from error
     return fd
 

@@ -36,6 +36,16 @@ metrics: [{name: ops, better: higher}]
 """
 
 
+REDIS = """
+name: redis
+hosts: {provider: inventory, path: PATH, groups: {dbms: {count: 1}, loader: {count: 1}}}
+dbms: {role: redis, source: prefix, prefix: /usr}
+workload: {role: redis_benchmark, clients: 4, requests: 5000, keyspace: 100}
+factors: {workload.pipeline: [1, 16]}
+design: {blocks: 1}
+"""
+
+
 def only_run(shell: Shell) -> Path:
     (found,) = (shell.workspace / "runs").iterdir()
     return found
@@ -64,6 +74,8 @@ def test_two_loaders_drive_one_postgresql(shell: Shell, lab: Lab) -> None:
     assert len(found) == 2
     for trial in found:
         check_trial(trial, dbms.name, [host.name for host in loaders])
+    for loader in loaders:
+        check_capacity(run, loader.name)
     for host in hosts:
         facts = json.loads((run / "hosts" / host.name / "fingerprint.json").read_text())
         assert facts["host.name"] == host.name
@@ -71,6 +83,32 @@ def test_two_loaders_drive_one_postgresql(shell: Shell, lab: Lab) -> None:
     assert (run / "hosts" / dbms.name / "logs").is_dir()
     again = shell.run("report", "latest", "--recompute", "--format=json").stdout
     assert json.loads(again)["trials"]["planned"] == 2
+
+
+def check_capacity(run: Path, host: str) -> None:
+    """What the load generator reaches at most is kept with the run and with each trial, and judged."""
+    known = json.loads((run / "hosts" / host / "capacity.json").read_text())
+    for trial in trials(run):
+        (load,) = (load for load in trial["loads"] if load["host"] == host)
+        assert load["capacity"] == known[trial["treatment"]]
+        reached = load["result"]["metrics"]["throughput"]["value"]
+        (found,) = (f for f in trial["findings"] if (f["gate"], f["host"]) == ("loader_capacity", host))
+        share = reached / load["capacity"]["throughput"]
+        assert found["value"] == pytest.approx(share, rel=1e-3) or "is not known" in found["reason"]
+
+
+@pytest.mark.slow
+def test_redis_on_a_host_of_its_own(shell: Shell, lab: Lab) -> None:
+    hosts = lab.hosts(2)
+    dbms, loader = hosts
+    before = [left(host) for host in hosts]
+    path = lab.inventory({"dbms": [dbms], "loader": [loader]})
+    (shell.workspace / "redis.yml").write_text(REDIS.replace("PATH", str(path)), encoding="utf-8")
+    shell.run("run", "redis.yml")
+    run = only_run(shell)
+    assert [trial["result"]["loader"] for trial in trials(run)] == ["redis_benchmark"] * 2
+    check_capacity(run, loader.name)
+    assert [left(host) for host in hosts] == before
 
 
 def check_trial(trial: dict[str, Any], dbms: str, loaders: list[str]) -> None:

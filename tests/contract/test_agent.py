@@ -213,8 +213,8 @@ def test_a_load_is_launched_started_watched_and_awaited(bed: Bed, tmp_path: Path
     assert head["schema"] == 2
     assert len(samples) == watched["samples"]
     first, last = (sample for sample in samples if sample.get("edge"))
-    assert last["m"] - first["m"] == pytest.approx(0.2, abs=0.15)
-    assert first["m"] == pytest.approx(at + 0.1, abs=0.1)
+    assert at + 0.1 <= first["m"] + 1e-6 < at + 0.3 + LIMIT
+    assert at + 0.3 <= last["m"] + 1e-6
     assert {"task", "service", "agent", "foreign", "files"} <= set(first)
     assert set(head["files"]) <= set(first["files"])
 

@@ -136,7 +136,7 @@ def test_a_load_that_is_killed_fails_its_trial_and_no_other(lab: Lab, site: Site
     failed = whole.status()["trials_failed"]
     assert list(failed) == ["1"]
     assert "right: " in failed["1"]
-    assert "killed by signal 9" in failed["1"]
+    assert "killed by SIGKILL" in failed["1"]
     assert "left: " not in failed["1"]  # it was ended for the other's sake
     whole.clean()
     whole.go()
@@ -156,7 +156,7 @@ def test_a_load_killed_for_memory_is_said_to_be_killed(
     whole.prepare(lab, {"server": [server], "loader": [left, small]}, greedy, go=True, length="5s")
     error = whole.run("run", "whole.yml", code=1).stderr
     assert f"{small.name}: " in error
-    assert "killed by signal 9" in error
+    assert "killed by SIGKILL" in error
     whole.clean()
 
 
