@@ -34,7 +34,7 @@ quickstart: $(RUN) ## measure a real PostgreSQL under two settings and show the 
 
 test: $(DEV) ## all tests, the real parts too
 	$(MAKE) --no-print-directory lint types
-	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder tests
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder --durations=40 tests
 
 test-unit: $(DEV) ## the tests that need nothing but Python
 	$(PYTEST) -n 2 -q tests/unit tests/contract tests/architecture -m 'not postgres and not ansible'

@@ -28,7 +28,7 @@ def plan(
         factors=(FactorSpec(name=FACTOR, levels=levels),),
         design=Design(blocks=blocks, min_blocks=blocks, on_failure=on_failure),  # type: ignore[arg-type]
         metrics=(Metric(name="throughput", better="higher"),),
-        limits=limits or Limits(),
+        limits=limits or Limits(trial=150.0),  # what an open-ended load is sampled for
     )
     treatments = tuple(
         Treatment(

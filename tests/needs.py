@@ -22,7 +22,8 @@ def need(name: str, remedy: str, *, available: bool) -> None:
 
 def python39() -> str:
     """The path of a Python 3.9, the oldest that the agent supports."""
-    homes = sorted(Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9"))
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")  # whose shim may lead nowhere
+    homes = sorted(pyenv.glob("versions/3.9.*/bin/python3.9"))
     found = str(homes[-1]) if homes else shutil.which("python3.9")
     need("python3.9", "install Python 3.9, for instance `pyenv install 3.9`", available=found is not None)
     return str(found)

@@ -29,7 +29,7 @@ _CLOCK_MONOTONIC = 1
 _WAITER, _HELD = 20, 10  # priorities under SCHED_FIFO: who releases goes before what is released
 _ENV = "/usr/bin/env"
 _HEAD_START = 0.001  # seconds that a released program may run before others, to get on a CPU at all
-_COARSE = 0.003  # seconds before the instant from which on nothing but the clock is waited for
+_COARSE = 0.02  # seconds before the instant in which nothing else is waited for: busy hosts wake threads late
 
 
 class _Timespec(ctypes.Structure):

@@ -4,11 +4,12 @@ Owns when samples are taken. A watch goes on without any connection; it ends wit
 or when it is told to.
 """
 
+import itertools
 import math
 import threading
 import time
 from pathlib import Path
-from typing import List, NamedTuple, Optional
+from typing import Iterator, NamedTuple, Optional, Tuple
 
 from benchctl.agent import layout
 from benchctl.agent.context import Context, Handle
@@ -89,9 +90,10 @@ class Watch:
 
     def _live(self, sampler: Sampler) -> None:
         try:
-            start = self._start()
-            plan = [] if start is None else moments(start, *self._span[1:])
-            for moment, following in zip(plan, [*plan[1:], None]):  # noqa: B905 - equal, 3.9
+            start = self._await_start()
+            if start is None:
+                return
+            for moment, following in _with_next(moments(start, *self._span[1:])):
                 if following and not moment.edge and following.at <= time.monotonic():
                     continue  # behind: what is missed is not made up
                 first = not sampler.taken and self._task is not None
@@ -107,7 +109,7 @@ class Watch:
         finally:
             sampler.close()
 
-    def _start(self) -> Optional[float]:
+    def _await_start(self) -> Optional[float]:
         """Wait until the start is known; None when it was ended before."""
         task = self._task
         if self._span.start is not None or task is None:
@@ -186,22 +188,31 @@ def unwatch(context: Context, watch: str) -> Json:
     return found.end() if found else {"samples": 0, "files": []}
 
 
-def moments(start: float, warmup: float, duration: float, hertz: float) -> List[Moment]:
+def moments(start: float, warmup: float, duration: float, hertz: float) -> Iterator[Moment]:
     """From the start on each 1/hertz seconds, at the window's start, from there on again, at its end."""
     step, begin, end = 1 / hertz, start + warmup, start + warmup + duration
-    before = [Moment(at, edge=False, warmup=True) for at in _steps(start, begin, step)] if warmup else []
-    inside = [Moment(at, edge=False, warmup=False) for at in _steps(begin, end, step)[1:]]
-    return [
-        *before,
-        Moment(begin, edge=True, warmup=False),
-        *inside,
-        Moment(end, edge=True, warmup=False),
-    ]
+    if warmup:
+        for at in _steps(start, begin, step):
+            yield Moment(at, edge=False, warmup=True)
+    yield Moment(begin, edge=True, warmup=False)
+    for at in itertools.islice(_steps(begin, end, step), 1, None):
+        yield Moment(at, edge=False, warmup=False)
+    yield Moment(end, edge=True, warmup=False)
 
 
-def _steps(start: float, end: float, step: float) -> List[float]:
+def _steps(start: float, end: float, step: float) -> Iterator[float]:
     """From the start on, and not so near to the end that the next one would crowd it."""
-    found = [start]
-    while start + step * len(found) < end - step / 2:
-        found.append(start + step * len(found))
-    return found
+    yield start
+    number = 1
+    while start + step * number < end - step / 2:
+        yield start + step * number
+        number += 1
+
+
+def _with_next(moments: Iterator[Moment]) -> Iterator[Tuple[Moment, Optional[Moment]]]:
+    """Each with the one after it."""
+    moment = next(moments)
+    for following in moments:
+        yield moment, following
+        moment = following
+    yield moment, None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from benchctl import loaders
 from benchctl.benchmark.attempt import PHASE_LIMIT
+from benchctl.benchmark.ending import ending
 from benchctl.benchmark.settings import differing
 from benchctl.benchmark.together import GRACE, Launch, Loads, Timing, run_together
 from benchctl.errors import RunStateError, ServiceError
@@ -40,6 +41,7 @@ class Outcome(NamedTuple):
     death: str = ""  # how the DBMS ended by itself
     files: dict[str, str] = {}  # noqa: RUF012 - never changed  # fetched by the course: raw/<host>/<file> -> SHA-256
     broken: str = ""  # what else went wrong, in full
+    load: str = ""  # what the load is called, where that is not its role
 
 
 class Course(Protocol):
@@ -183,9 +185,9 @@ class WorkloadCourse:
 
     def _death(self, loads: Loads) -> str:
         if self._host in loads.deaths:
-            return f"ended with {loads.deaths[self._host]}"
+            return ending(loads.deaths[self._host])
         if not self._ended["running_before"]:
-            return f"ended with {self._ended['exit']}"
+            return ending(self._ended["exit"])
         return ""
 
     def _image(self) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from benchctl.benchmark.ending import ending
 from benchctl.errors import BenchctlError, RunStateError, ServiceError, StepError, TaskError
 from benchctl.plan.templates import Names, render, render_words
 from benchctl.spec.stages import task_names
@@ -156,13 +157,8 @@ class Worker:
             said += _last_lines(kept)
         if reply["cancelled"] or (reply["exit"] == 0 and not reply["timed_out"]):
             return None
-        how = (
-            f"was stopped at its limit after {reply['end'] - reply['start']:.1f} s"
-            if reply["timed_out"]
-            else f"ended with exit code {reply['exit']}"
-        )
-        if reply["exit"] < 0 and not reply["timed_out"]:
-            how = f"was killed by signal {-reply['exit']}"
+        how = ending(reply["exit"], timed_out=reply["timed_out"])
+        how += f" after {reply['end'] - reply['start']:.1f} s"
         lines = "".join(f"\n    {line}" for line in said)
         return TaskError(f"{host}: stage {stage.name}, task {name} {how}{lines}")
 

@@ -314,7 +314,12 @@ class StageCourse:
             ended = runner.clear(attempt, files)
             ended += runner.stop(wider, lambda service: runner.occasion(service.stage, attempt, files))
         return Outcome(
-            loads, host, attempt.treatment.workload, files=files, broken="\n".join(map(self._death, ended))
+            loads,
+            host,
+            attempt.treatment.workload,
+            files=files,
+            broken="\n".join(map(self._death, ended)),
+            load=f"stage {self._stage.name}, task {next(iter(named_tasks(spec_of(self._stage))))[0]}",
         )
 
     def _load(self) -> Loads:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchctl.benchmark.attempt import Attempt
 from benchctl.benchmark.course import SERVER_LOG, WorkloadCourse
+from benchctl.benchmark.ending import ending
 from benchctl.benchmark.evaluation import Measured, evaluate
 from benchctl.errors import ServiceError, TaskError
 from benchctl.model.measurement import TaskResult, Trial
@@ -116,17 +117,16 @@ def _require_success(outcome: Outcome, raw: Path) -> None:
     failed = [ran for ran in outcome.loads.ran if ran.host in outcome.loads.failures]
     if failed:
         several = len(outcome.loads.ran) > 1
-        told = [_failure(outcome.workload.role, ran, raw / ran.host, named=several) for ran in failed]
+        who = outcome.load or outcome.workload.role
+        told = [_failure(who, ran, raw / ran.host, named=several or bool(outcome.load)) for ran in failed]
         raise TaskError("\n".join(told))
 
 
-def _failure(role: str, ran: Ran, raw: Path, *, named: bool) -> str:
+def _failure(who: str, ran: Ran, raw: Path, *, named: bool) -> str:
     """Say how a load generator ended, with the last lines it wrote."""
     load = ran.task
-    how = "was stopped at its limit" if load.timed_out else f"ended with exit code {load.exit}"
-    if load.exit < 0 and not load.timed_out:
-        how = f"was killed by signal {-load.exit}"
-    who = f"{ran.host}: {role}" if named else role
+    how = ending(load.exit, timed_out=load.timed_out)
+    who = f"{ran.host}: {who}" if named else who
     said = [line for name in ("stderr", "stdout") for line in _last(raw / name)]
     return "\n".join([f"{who} {how} after {load.end - load.start:.1f} s", *said])
 

@@ -147,47 +147,41 @@ def _connect(
 
     Meanwhile the modules that come `ahead` are loaded, so that nobody waits for them later.
     """
-    loading = threading.Thread(target=_load, args=(ahead,), name="loading")
-    loading.start()
-    try:
-        return _reach(hosts, run, owner, ttl, wait=wait, listener=listener, cancel=cancel)
-    finally:
-        loading.join()  # nothing is loaded beside a measurement
-
-
-def _load(names: Sequence[str]) -> None:
-    for name in names:
-        with suppress(ImportError):  # who needs it says so better
-            import_module(name)
-
-
-def _reach(
-    hosts: Sequence[Host],
-    run: str,
-    owner: str,
-    ttl: float,
-    *,
-    wait: bool,
-    listener: Listener,
-    cancel: Cancel,
-) -> Mapping[str, Agent]:
     from benchctl.benchmark.connection import connect_all
 
     def notice(text: str) -> None:
         listener(Message(level="info", text=text))
 
     told = False
-    while True:
-        try:
-            return connect_all(hosts, run, owner=owner, ttl=ttl, on_notice=notice)
-        except LeaseError as error:
-            if not wait:
-                raise
-            if not told:
-                listener(Message(level="info", text=f"waiting: {error.detail}"))
-                told = True
-            cancel.check()
-            time.sleep(WAIT_INTERVAL)
+    with _loading(ahead):
+        while True:
+            try:
+                return connect_all(hosts, run, owner=owner, ttl=ttl, on_notice=notice)
+            except LeaseError as error:
+                if not wait:
+                    raise
+                if not told:
+                    listener(Message(level="info", text=f"waiting: {error.detail}"))
+                    told = True
+                cancel.check()
+                time.sleep(WAIT_INTERVAL)
+
+
+@contextmanager
+def _loading(names: Sequence[str]) -> Iterator[None]:
+    """Load modules beside the body; all are there at its end, for nothing is loaded beside a measurement."""
+
+    def load() -> None:
+        for name in names:
+            with suppress(ImportError):  # who needs it says so better
+                import_module(name)
+
+    thread = threading.Thread(target=load, name="loading")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _verbosity(ctx: click.Context) -> dict[str, Any]:

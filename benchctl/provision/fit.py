@@ -190,6 +190,7 @@ def _checks(host: Host, answer: Answer, *, sudo: bool) -> list[Check]:
     ]
 
 
+_FAR_OFF = 10.0  # seconds from which on a clock's offset is told in seconds
 _AFTER_CONNECTION = ("python", "sudo", "disk", "cores", "kernel", "clock", "quiet")
 _PYTHON_REMEDY = "install Python 3.9 or newer there, or set ansible_python_interpreter in the inventory"
 
@@ -249,7 +250,8 @@ def _machine(facts: dict[str, Any]) -> list[Check]:
 
 def _clock(answer: Answer) -> Check:
     fit = abs(answer.offset) <= MAX_CLOCK_OFFSET + answer.uncertainty
-    found = f"{answer.offset * 1000:+.1f} ms ± {answer.uncertainty * 1000:.1f}"
+    unit, factor = ("s", 1) if abs(answer.offset) >= _FAR_OFF else ("ms", 1000)
+    found = f"{answer.offset * factor:+.1f} {unit} ± {answer.uncertainty * factor:.1f}"
     return Check(
         "clock", fit=fit, found=found, remedy="" if fit else "set its clock: chrony or systemd-timesyncd"
     )
@@ -262,4 +264,6 @@ def _quiet(facts: dict[str, Any]) -> Check:
         disturbing.insert(0, f"the run {facts['lease']['run']} holds it")
     found = ", ".join(disturbing) or f"load {facts['load']:.2f}"
     remedy = "wait for its end, or stop it" if disturbing else ""
+    if facts["lease"]:
+        remedy += f"; if its controller is gone: `benchctl destroy {facts['lease']['run']}`"
     return Check("quiet", fit=not disturbing, found=found, remedy=remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _BARS = "▁▂▃▄▅▆▇█"
 _COLORS = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "yellow"}
+_LEAST = 1e-3  # of the baseline's value: nothing is drawn further away
 _FIGURES = 52  # columns that the figures beside an interval take
 
 
@@ -45,13 +47,17 @@ def _figures(comparison: Comparison) -> str:
 
 
 class _Scale:
-    """Positions in a line of characters for ratios between the smallest and the largest one shown."""
+    """Positions in a line of characters for ratios between the smallest and the largest one shown.
+
+    Half as fast is as far from no difference as twice as fast.
+    """
 
     def __init__(self, ratios: Sequence[float], room: int) -> None:
         self.low, self.high, self.room = min(0.0, *ratios), max(0.0, *ratios), room
 
     def at(self, ratio: float) -> int:
-        share = (ratio - self.low) / ((self.high - self.low) or 1)
+        low, high, place = (math.log(max(1 + x, _LEAST)) for x in (self.low, self.high, ratio))
+        share = (place - low) / ((high - low) or 1)
         return round(share * (self.room - 1))
 
     def caption(self) -> str:

@@ -110,7 +110,7 @@ def compare_and_remove(shell: Shell) -> None:
 
 def clean(shell: Shell) -> None:
     items = json.loads(shell.run("clean", "--json").stdout)["items"]
-    assert {item["kind"] for item in items} == {"image", "instance"}
+    assert {item["kind"] for item in items} == {"image", "instance", "capacity"}
     shell.run("clean", "--yes")
     assert list(shell.cache.glob("images/*")) + list(shell.cache.glob("instances/*")) == []
     shell.nothing_left()

@@ -29,6 +29,7 @@ POINTS = [
     ("step.configure", "meant", 1, "resume"),
     ("connect", "done", 1, "resume"),
     ("image", "meant", 1, "resume"),
+    ("capacity", "meant", 1, "resume"),
     ("service.start", "meant", 1, "destroy"),
     ("service.start", "done", 2, "resume"),
     ("service.stop", "meant", 1, "resume"),
@@ -74,6 +75,8 @@ def test_a_crash_loses_no_trial_repeats_none_and_leaves_nothing(
 ) -> None:
     if act == "image":
         shutil.rmtree(shell.cache / "images")
+    if act == "capacity":
+        (shell.cache / "measured.json").unlink(missing_ok=True)
     crash(shell, act, phase, number)
     (run,) = shell.workspace.glob("runs/*")
     before = finished(run)

@@ -63,7 +63,7 @@ def test_a_host_is_converged_once_measured_and_given_back(play: Player, bench_ca
 def measure_by_hand(play: Player, bench_cache: Path) -> None:
     """The server is started with the settings, and stopped after it."""
     variables = {
-        "pgbench_duration": 1,
+        "pgbench_duration": 5,
         "pgbench_scale": 1,
         "postgresql_settings": {"synchronous_commit": "off"},
     }

@@ -121,7 +121,7 @@ def test_packages_come_and_go_and_the_host_is_as_it_was(site: Callable[..., Site
     assert succeed(here.play("site")).changed == 0
     succeed(here.play("verify"))
 
-    measured = succeed(here.play("benchmark", pgbench_duration=1, pgbench_scale=1))
+    measured = succeed(here.play("benchmark", pgbench_duration=5, pgbench_scale=1))
     assert "pgbench (15." in measured.text
     assert "tps = " in measured.text
 
@@ -178,7 +178,7 @@ def test_without_root_programs_come_from_the_controller_or_a_prefix(site: Callab
     succeed(here.play("verify"))
     secret = check_network(here)
 
-    measured = succeed(here.play("benchmark", pgbench_duration=1, pgbench_scale=1))
+    measured = succeed(here.play("benchmark", pgbench_duration=5, pgbench_scale=1))
     assert "tps = " in measured.text
     assert secret not in measured.text
 

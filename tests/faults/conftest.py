@@ -13,13 +13,13 @@ import pytest
 from benchctl.benchmark.connection import AgentConnection, connect
 from benchctl.errors import BenchctlError
 from benchctl.model.host import Host
-from tests.faults.whole import Whole
+from tests.faults.whole import Site, Whole
 from tests.lab.host import LabHost, await_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.faults.whole import Site
+    from tests.lab.lab import Lab
 
 LIMIT = 60.0
 AGENTS = "ps -eo args | grep '[b]enchctl' || true"
@@ -77,6 +77,13 @@ def launch(agent: AgentConnection, task: str, script: str, **more: Any) -> str:
     argv = ["python3", "-c", script]
     agent.call("launch", **{"timeout": LIMIT, "task": task, "argv": argv, "cwd": cwd, "limit": 300, **more})
     return cwd
+
+
+@pytest.fixture(scope="module")
+def site(lab: Lab) -> Iterator[Site]:
+    made = Site(lab, ("server", "left", "right"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

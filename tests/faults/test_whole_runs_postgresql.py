@@ -47,16 +47,18 @@ def groups(site: Site) -> dict[str, list[LabHost]]:
     return {"dbms": [server], "loader": loaders}
 
 
-def await_pgbench(host: LabHost) -> None:
-    await_true(lambda: host.shell("pgrep -x pgbench || true"), f"pgbench on {host.name}", 60)
+def await_pgbench(site: Site, host: LabHost) -> None:
+    """The load of a trial: before the first one pgbench runs against a target on its own host."""
+    against = f"[p]gbench .*-h {site.hosts[0].address} "
+    await_true(lambda: host.shell(f"pgrep -f '{against}' || true"), f"pgbench on {host.name}", 120)
 
 
 def test_a_dbms_that_is_killed_in_mid_trial_fails_the_trial(lab: Lab, site: Site, whole: Whole) -> None:
     whole.prepare(lab, groups(site), EXPERIMENT, length="60s")
     server, left, right = site.hosts
     process = whole.start("run", "whole.yml")
-    await_pgbench(left)
-    await_pgbench(right)
+    await_pgbench(site, left)
+    await_pgbench(site, right)
     server.shell("kill -KILL $(pgrep -x postgres)")
     code, output = ended(process)
     assert code == 1, output
@@ -73,7 +75,7 @@ def test_a_trial_with_a_dbms_outlives_a_cut_cable(lab: Lab, site: Site, whole: W
     whole.prepare(lab, groups(site), EXPERIMENT, length="8s")
     process = whole.start("run", "whole.yml")
     for host in site.hosts[1:]:
-        await_pgbench(host)
+        await_pgbench(site, host)
     next(host for host in site.hosts if host.name == name).drop_packets(5)
     code, output = ended(process)
     assert code == 0, output
@@ -87,7 +89,7 @@ def test_a_trial_with_a_dbms_outlives_a_cut_cable(lab: Lab, site: Site, whole: W
 def test_ctrl_c_in_mid_trial_leaves_no_server(lab: Lab, site: Site, whole: Whole) -> None:
     whole.prepare(lab, groups(site), EXPERIMENT, length="60s")
     process = whole.start("run", "whole.yml")
-    await_pgbench(site.hosts[1])
+    await_pgbench(site, site.hosts[1])
     process.send_signal(signal.SIGINT)
     code, output = ended(process)
     assert code == 130, output

@@ -193,6 +193,18 @@ class Whole(Shell):
         found: dict[str, Any] = json.loads(self.run("status", "latest", "--json").stdout)
         return found
 
+    def check_finished(self, count: int = 2) -> list[dict[str, Any]]:
+        """All trials are there, each was done once, and no host keeps anything; return the trials."""
+        status = self.status()
+        assert (status["state"], status["trials_done"], status["trials_failed"]) == ("finished", count, {})
+        assert self.completed() == dict.fromkeys(range(1, count + 1), 1)
+        trials = self.trials()
+        assert [trial["result"]["metrics"]["ops"]["value"] for trial in trials] == [
+            2 * trial["ordinal"] for trial in trials
+        ]
+        self.clean()
+        return trials
+
     def clean(self, *, but: Sequence[LabHost] = ()) -> None:
         """Nothing of any run is on the hosts, nor here."""
         for host in self.hosts:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import selectors
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -127,8 +128,9 @@ class Sshd:
 
     def stop(self) -> None:
         if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)  # else a client that was cut gets in again
             self.cut()
-            self._process.terminate()
+            self._process.kill()
             self._process.wait()
             self._process = None
 

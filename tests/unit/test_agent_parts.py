@@ -33,7 +33,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
 def test_samples_stand_at_the_edges_of_the_window(
     start: float, warmup: float, duration: float, hertz: float
 ) -> None:
-    found = watch.moments(start, warmup, duration, hertz)
+    found = list(watch.moments(start, warmup, duration, hertz))
     edges = [number for number, moment in enumerate(found) if moment.edge]
     first, last = edges
     assert (found[first].at, found[last].at) == (start + warmup, start + warmup + duration)

@@ -152,7 +152,7 @@ def test_a_server_that_dies_in_mid_trial_is_told_with_its_last_words(tmp_path: P
     rig.agent.script("await", {"service_died": True, "service_exit": -9})
     run_trials(rig.bench.plan.trials[:1], rig.bench)
     (failure,) = [event for event in rig.events if isinstance(event, TrialFailed)]
-    assert "postgresql-1 ended with -9 in mid-trial" in failure.reason
+    assert "postgresql-1 was killed by SIGKILL in mid-trial" in failure.reason
     assert "PANIC: out of luck" in failure.reason
     assert (rig.store.trial_folder(1) / "attempts" / "1" / "fake" / "server.log").exists()
 

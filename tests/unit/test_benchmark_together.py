@@ -234,7 +234,7 @@ def test_a_dbms_that_dies_under_loads_elsewhere_is_told_with_its_last_words(rig:
     rig.agents["l1"].script("await", {"exit": 2})
     rig.agents["db"].script("stop", dead)
     assert rig.run() is None
-    assert "db: postgresql-1 ended with -9 in mid-trial" in rig.failure()
+    assert "db: postgresql-1 was killed by SIGKILL in mid-trial" in rig.failure()
     assert "PANIC: out of luck" in rig.failure()
 
 
