@@ -8,23 +8,25 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine quickstart test test-unit lint types types-stacks perf docs clean
+.PHONY: help setup engine quickstart test test-all test-unit lint types types-stacks perf docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(DEV) ## make the virtual environment with everything in it
 
-$(RUN): pyproject.toml constraints.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'benchctl needs Python 3.11 or newer: make PYTHON=python3.11 …' >&2; exit 1; }
 	@echo 'Installing into $(VENV): about a minute.'
 	$(PYTHON) -m venv $(VENV)
+
+$(RUN): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e .
 	@touch $@
 
-$(DEV): $(RUN)
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev]'
-	@touch $@
+	@touch $(RUN) $@
 
 engine: ## build the Pulumi engine, where it is not installed: only providers lab, aws and azure need it
 	@sh engine/build.sh
@@ -32,8 +34,10 @@ engine: ## build the Pulumi engine, where it is not installed: only providers la
 quickstart: $(RUN) ## measure a real PostgreSQL under two settings and show the report
 	$(BIN)/benchctl run quickstart
 
-test: $(DEV) ## all tests, the real parts too
-	$(MAKE) --no-print-directory lint types
+test: $(DEV) lint ## all tests, the real parts too
+	$(MAKE) --no-print-directory --jobs=2 types test-all
+
+test-all: $(DEV)
 	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder --durations=40 tests
 
 test-unit: $(DEV) ## the tests that need nothing but Python

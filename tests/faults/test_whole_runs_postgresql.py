@@ -1,14 +1,16 @@
-"""Whole runs with a real PostgreSQL from the distribution's packages, driven from two hosts, under faults."""
+"""Whole runs with a PostgreSQL from the distribution's packages and two loaders: sound, and under faults."""
 
 from __future__ import annotations
 
+import json
 import signal
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.acceptance.results import check_capacity
 from tests.faults.whole import Site, Whole, ended
 from tests.lab.host import await_true
 
@@ -27,6 +29,15 @@ workload: {role: pgbench, scale: 1, clients: 2, warmup: 1s, duration: LENGTH}
 design: {blocks: 1, min_blocks: 1, on_failure: stop}
 metrics: [{name: throughput, better: higher}]
 """
+
+SHORT = (
+    "--set=design.blocks=1",
+    "--set=design.min_blocks=1",
+    "--set=workload.scale=2",
+    "--set=workload.clients=2",
+    "--set=workload.warmup=1s",
+    "--set=workload.duration=2s",
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +62,56 @@ def await_pgbench(site: Site, host: LabHost) -> None:
     """The load of a trial: before the first one pgbench runs against a target on its own host."""
     against = f"[p]gbench .*-h {site.hosts[0].address} "
     await_true(lambda: host.shell(f"pgrep -f '{against}' || true"), f"pgbench on {host.name}", 120)
+
+
+def test_two_loaders_drive_one_postgresql(lab: Lab, site: Site, whole: Whole) -> None:
+    """The shipped experiment, in seconds."""
+    whole.hosts = site.hosts
+    dbms, *loaders = site.hosts
+    whole.run("run", "pg-two-loaders", f"--set=hosts.path={lab.inventory(groups(site))}", *SHORT)
+    whole.clean()
+    found = whole.trials()
+    assert len(found) == 2
+    for trial in found:
+        check_trial(trial, dbms.name, [host.name for host in loaders])
+    run = whole.only_run
+    for loader in loaders:
+        check_capacity(run, loader.name)
+    for host in site.hosts:
+        facts = json.loads((run / "hosts" / host.name / "fingerprint.json").read_text())
+        assert facts["host.name"] == host.name
+    assert (run / "hosts" / dbms.name / "logs").is_dir()
+    again = whole.run("report", "latest", "--recompute", "--format=json").stdout
+    assert json.loads(again)["trials"]["planned"] == 2
+
+
+def check_trial(trial: dict[str, Any], dbms: str, loaders: list[str]) -> None:
+    assert trial["host"] == dbms
+    assert [load["host"] for load in trial["loads"]] == loaders
+    parts = [load["result"] for load in trial["loads"]]
+    merged = trial["result"]
+    assert merged["requests"] == sum(part["requests"] for part in parts)
+    throughputs = [part["metrics"]["throughput"]["value"] for part in parts]
+    assert merged["metrics"]["throughput"]["value"] == pytest.approx(sum(throughputs))
+    medians = [part["metrics"]["latency_p50"]["value"] for part in parts]
+    assert min(medians) <= merged["metrics"]["latency_p50"]["value"] <= max(medians)
+    assert merged["percentile_source"] == "log"
+    start = trial["start"]
+    assert start["spread"] == pytest.approx(
+        abs(trial["loads"][0]["began"] - trial["loads"][1]["began"]), abs=1e-9
+    )
+    assert start["uncertainty"] > 0
+    assert start["overlap"] > 0.9
+    assert not any(load["late"] for load in trial["loads"])
+    hosts = {name.split("/")[1] for name in trial["files"]}
+    assert hosts == {dbms, *loaders}
+    assert f"raw/{dbms}/server.log" in trial["files"]
+    assert {f["host"] for f in trial["findings"] if f["gate"] == "steal"} == hosts
+    assert {f["gate"] for f in trial["findings"] if not f["host"]} == {
+        "start_skew",
+        "steady_overlap",
+        "clocks",
+    }
 
 
 def test_a_dbms_that_is_killed_in_mid_trial_fails_the_trial(lab: Lab, site: Site, whole: Whole) -> None:
