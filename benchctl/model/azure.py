@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from msgspec import Meta, field, structs
+from msgspec import Meta, field
 
 from benchctl.model.aws import GIB, Cidrs
-from benchctl.model.group import Group
+from benchctl.model.group import Group, with_options
 from benchctl.model.record import Record
 
 
@@ -121,15 +121,9 @@ class AzureHosts(Record, frozen=True, kw_only=True, tag_field="provider", tag="a
 
     def of(self, name: str) -> AzureGroup:
         """Return a group with every option that holds for it, defaults filled in."""
-        group = self.groups[name]
-        chosen = {}
-        for key in _OPTIONS:
-            layers = (getattr(group, key), getattr(self, key), _DEFAULTS.get(key))
-            chosen[key] = next((value for value in layers if value is not None), None)
-        return structs.replace(group, **chosen)
+        return with_options(self.groups[name], self, _DEFAULTS)
 
 
-_OPTIONS = tuple(name for name in AzureGroup.__struct_fields__ if name != "count")
 _DEFAULTS = {
     "image": AzureImage(),
     "spot": "never",
