@@ -8,15 +8,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from benchctl.errors import BenchctlError, StackError
+from benchctl.errors import BenchctlError, StackError, UnfitError
 from benchctl.model.event import Message
 from benchctl.model.units import format_duration
+from benchctl.provision import to_ansible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from benchctl.journal import Entry
     from benchctl.model.host import Inventory
+    from benchctl.model.plan import PlannedTrial
     from benchctl.pipeline.session import Session
 
 MAKE, EXTEND, REMOVE = "hosts.make", "hosts.extend", "hosts.remove"
@@ -79,6 +81,31 @@ def ensure_time(session: Session) -> None:
         extend(session, session.clock() + needed + 2 * _SLACK)
 
 
+def attended(session: Session, trials: Iterable[PlannedTrial]) -> Iterator[PlannedTrial]:
+    """Yield the trials; hosts that could go during the next one are given more time before it.
+
+    When that fails a warning says when they go; the next try is made when half of that time is over.
+    """
+    until = expiry(session.journal.entries())
+    if session.maker is None or until is None:
+        yield from trials
+        return
+    limits = session.plan.experiment.limits
+    too_little = limits.trial + _SLACK
+    for trial in trials:
+        left = until - session.clock()
+        if 0 < left < too_little:  # who is gone already is not made again in mid-run
+            try:
+                until = extend(session, session.clock() + limits.run + 2 * _SLACK)
+                too_little = limits.trial + _SLACK
+            except (StackError, UnfitError) as error:
+                too_little = left / 2
+                text = f"the hosts shut themselves down at {_time_of(until)}, in {format_duration(left)}"
+                why = f"they could not be given more time: {error}"
+                session.listener(Message(level="warning", text=f"{text}; {why}"))
+        yield trial
+
+
 def keep_hosts(session: Session) -> None:
     """Give the hosts more time after the run, and say how long they stay."""
     if session.maker is None or not hosts_made(session.journal.entries()):
@@ -91,12 +118,16 @@ def keep_hosts(session: Session) -> None:
     session.listener(Message(level="warning", text=text))
 
 
-def extend(session: Session, expires: float) -> None:
-    """Set the time at which the hosts shut themselves down, in s since the epoch."""
+def extend(session: Session, expires: float) -> float:
+    """Set the time at which the hosts shut themselves down, in s since the epoch; return it.
+
+    Hosts that had gone are made again, which may give them other addresses.
+    """
     if session.maker is not None:
         with session.journal.act(EXTEND, provider=session.maker.provider) as act:
-            session.maker.up(expires)
+            session.store.save_inventory(to_ansible(session.maker.up(expires)))
             act.learned(expires=expires)
+    return expires
 
 
 def outlived(session: Session, error: BaseException) -> BaseException:
@@ -109,8 +140,11 @@ def outlived(session: Session, error: BaseException) -> BaseException:
         or not isinstance(error, BenchctlError)
     ):
         return error
-    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
     return StackError(
-        f"the hosts shut themselves down at {when}, as they were made to: {error}",
+        f"the hosts shut themselves down at {_time_of(until)}, as they were made to: {error}",
         remedy="raise limits.run, which says how long a run may take",
     )
+
+
+def _time_of(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))

@@ -17,7 +17,7 @@ from benchctl.configure import converge
 from benchctl.errors import ConvergeError
 from benchctl.model.event import Message
 from benchctl.model.units import format_duration
-from benchctl.pipeline.hosts import ensure_time, hosts_made, make_hosts, take_away
+from benchctl.pipeline.hosts import attended, ensure_time, hosts_made, make_hosts, take_away
 from benchctl.pipeline.recovery import check_identity, ever_reached
 from benchctl.pipeline.undo import AT_ONCE, undo
 from benchctl.plan import make_up_block
@@ -70,7 +70,7 @@ def benchmark(session: Session) -> str:
         session.store.save_capacities(host, capacities)
     begin = session.timer()
     with staged(bench, lambda host: session.store.host_folder(host) / "logs") as courses:
-        run_trials(_trials(session), bench, courses)
+        run_trials(attended(session, _trials(session)), bench, courses)
     done = sum(session.store.is_done(trial.ordinal) for trial in session.plan.trials)
     return f"{done} of {len(session.plan.trials)} trials in {format_duration(session.timer() - begin)}"
 

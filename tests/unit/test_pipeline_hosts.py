@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchctl.model.experiment import Experiment
+    from benchctl.testing.agent import FakeAgent
 
 LONG = 10.0**6  # seconds
 
@@ -167,6 +168,53 @@ def test_steps_later_on_give_the_hosts_the_time_they_need(world: World) -> None:
     assert maker(world).expires > world.clock() + needed
     world.execute("configure", "configure")
     assert maker(world).asked.count("up in hosts.extend.meant") == 1
+
+
+def late_in_the_first_trial(world: World, left: float) -> None:
+    """After the first trial the hosts have so many seconds left, whatever happened before."""
+    world.execute("provision", "configure")
+
+    def wait(agent: FakeAgent) -> None:
+        def stop(_: dict[str, Any]) -> dict[str, Any]:
+            world.moments = itertools.count(int(maker(world).expires - left))
+            return {"exit": 0, "how": "SIGINT", "seconds": 0.0, "running_before": True}
+
+        agent.script("stop", {}, stop)
+
+    world.prepare = wait
+    maker(world).asked.clear()
+
+
+def test_hosts_get_more_time_between_trials_when_the_next_one_could_outlive_them(world: World) -> None:
+    late_in_the_first_trial(world, left=60)
+    world.execute("benchmark", "collect")
+    assert maker(world).asked == ["up in hosts.extend.meant"]
+    acts = [act for act in world.acts() if act in {"trial", "hosts.extend"}]
+    assert acts == ["trial", "hosts.extend", "trial", "trial", "trial"]
+    assert maker(world).expires > world.clock() + world.store.plan().experiment.limits.run
+    assert not said(world)
+
+
+def test_hosts_that_cannot_get_more_time_are_warned_of_once_and_the_trials_go_on(world: World) -> None:
+    def fail(what: str) -> None:
+        raise StackError("no answer")
+
+    late_in_the_first_trial(world, left=500)
+    maker(world).before = fail
+    world.execute("benchmark", "collect")
+    assert world.acts("done").count("trial") == 4
+    assert maker(world).asked == ["up in hosts.extend.meant"]  # far from half of the time
+    assert said(world).startswith("the hosts shut themselves down at ")
+    assert "in 8m" in said(world)
+    assert "could not be given more time: The hosts could not be made or taken away.\nno answer" in said(
+        world
+    )
+
+
+def test_hosts_that_are_gone_already_are_not_made_again_in_mid_run(world: World) -> None:
+    late_in_the_first_trial(world, left=-60)
+    world.execute("benchmark", "collect")
+    assert maker(world).asked == []
 
 
 def test_a_host_that_ran_out_of_time_is_named_so(world: World) -> None:
