@@ -88,7 +88,7 @@ class StackProvisioner:
 
     def check(self) -> None:
         """Raise EngineError without an engine, UnfitError for what else is missing here."""
-        find_engine()
+        _ = self._engine
         _automation()
         provider_module(self.provider).check(self._hosts)
 
@@ -181,32 +181,29 @@ class StackProvisioner:
     @contextmanager
     def _stack(self, request: Request | None) -> Iterator[automation.Stack]:
         """Give the run's stack, with the request as its configuration where something is to be made."""
-        engine = find_engine()
-        automation = _automation()
-        variables = self._environment(engine)
+        _automation()
+        from benchctl.provision import workspace  # late: imports Pulumi
+
         work = self.place.work.absolute()
+        new = request is not None and not work.exists()
         work.mkdir(parents=True, exist_ok=True)
-        project = f"bench-{self.provider}"
-        command = EngineCommand(engine, self._cancelled)
         with _stack_folder(self.provider) as program:
-            stack = self._do(
-                lambda: automation.create_or_select_stack(
-                    self.place.run,
-                    project,
-                    program,
-                    opts=automation.LocalWorkspaceOptions(
-                        work_dir=str(work),
-                        project_settings=automation.ProjectSettings(project, "python", main=str(work)),
-                        pulumi_command=command.as_pulumi(),
-                        env_vars=variables,
-                    ),
-                )
+            project = workspace.Project(
+                f"bench-{self.provider}",
+                program,
+                work,
+                EngineCommand(self._engine, self._cancelled),
+                self._environment(),
             )
+            stack = self._do(lambda: workspace.open_stack(project, self.place.run, new=new))
             if request is not None:
-                text = msgspec.json.encode(request).decode()
-                value = automation.ConfigValue(text, secret=bool(request.seed))
-                self._do(lambda: stack.set_config(f"{project}:{KEY}", value))
+                text, secret = msgspec.json.encode(request).decode(), bool(request.seed)
+                self._do(lambda: workspace.configure(project, stack, KEY, text, secret=secret))
             yield stack
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return find_engine()
 
     def _request(self, expires: float) -> Request:
         public = kept_key(self.place.key)
@@ -231,7 +228,7 @@ class StackProvisioner:
     def _prices(self) -> dict[str, float]:
         return _known(quotes(self._hosts))
 
-    def _environment(self, engine: Engine) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         backend = self.place.backend
         if backend.startswith("file://"):
             Path(backend.removeprefix("file://")).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -244,7 +241,7 @@ class StackProvisioner:
             ),
             "PYTHONWARNINGS": "ignore",
         }
-        if engine.own and "PULUMI_HOME" not in os.environ:
+        if self._engine.own and "PULUMI_HOME" not in os.environ:
             variables["PULUMI_HOME"] = str(cache_folder() / "pulumi")
         return variables
 
