@@ -64,7 +64,8 @@ def estimate(hosts: Hosts) -> list[Cost]:
     costs = []
     for name, group in hosts.groups.items():
         options = hosts if isinstance(hosts, LocalHosts | InventoryHosts) else hosts.of(name)
-        kind = getattr(options, "instance_type", None) or getattr(options, "size", None) or "container"
+        kinds = [getattr(options, key, None) for key in ("instance_type", "size")]
+        kind = next(filter(None, kinds), getattr(hosts, "kind", ""))
         price = 0.0 if provider == "lab" else prices.get(str(kind))
         costs.append(Cost(name, group.count, str(kind), None if price is None else price * group.count))
     return costs
