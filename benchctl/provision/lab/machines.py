@@ -42,7 +42,10 @@ _CONTROL = re.compile(r"\x1b[\[(][0-9;?=]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")  #
 
 
 class Machine(NamedTuple):
-    """A host to be made; `labels` are the run's tags. cpus and memory limit a container, `hardware` makes it a VM."""
+    """A host to be made; `labels` are the run's tags.
+
+    With `hardware` it is a VM; cpus and memory are the limits of a container.
+    """
 
     name: str
     network: str
@@ -196,7 +199,7 @@ def _of_container(machine: Machine, folder: Path) -> list[str]:
 
 def _command(machine: Machine) -> list[str]:
     return (
-        vm.command(machine.hardware, hardware_address(machine.address))
+        vm.command(machine.hardware, machine.container, hardware_address(machine.address))
         if machine.hardware
         else ["/sbin/init"]
     )

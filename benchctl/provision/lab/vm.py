@@ -159,7 +159,7 @@ def options(hardware: Hardware, folder: Path) -> list[str]:
     ]
 
 
-def command(hardware: Hardware, hardware_address: str) -> list[str]:
+def command(hardware: Hardware, name: str, hardware_address: str) -> list[str]:
     """Return the argv of the container. The disk stays as it is: writes go to a layer that goes with QEMU."""
     words = {"tcg": ("tcg,thread=multi", "max"), "kvm": ("kvm", "host")}
     engine, processor = words[hardware.accelerator]
@@ -168,7 +168,7 @@ def command(hardware: Hardware, hardware_address: str) -> list[str]:
         "werror=report,rerror=report"  # a full disk of this machine is the guest's error, not its standstill
     )
     qemu = [
-        *("qemu-system-x86_64", "-machine", "q35", "-accel", engine, "-cpu", processor),
+        *("qemu-system-x86_64", "-name", name, "-machine", "q35", "-accel", engine, "-cpu", processor),
         *("-smp", str(hardware.cpus), "-m", f"{hardware.memory // MIB}M"),
         *("-nodefaults", "-display", "none", "-serial", "stdio"),
         *("-drive", f"{firmware}_CODE_4M.fd,readonly=on", "-drive", f"{firmware}_VARS_4M.fd,snapshot=on"),

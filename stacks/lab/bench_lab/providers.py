@@ -61,19 +61,19 @@ class HostProvider(_Provider):
     """A container or a VM; only its expiry can be changed while it runs."""
 
     def create(self, props: Props) -> CreateResult:
-        is_vm = props["kind"] == "vm"
+        hardware = None
+        if props["kind"] == "vm":
+            hardware = Hardware(props["accelerator"], int(props["cpus"]), int(props["memory"]))
         machine = machines.Machine(
             name=props["name"],
             network=props["network"],
             address=machines.address_in(props["subnet"], int(props["index"])),
-            image=props["image"] or image(vm_recipe() if is_vm else host_recipe()),
+            image=props["image"] or image(vm_recipe() if hardware else host_recipe()),
             public_key=props["public_key"],
             labels=props["labels"],
             cpus=props.get("cpus"),
             memory=int(props["memory"]) if props.get("memory") else None,
-            hardware=Hardware(props["accelerator"], int(props["cpus"]), int(props["memory"]))
-            if is_vm
-            else None,
+            hardware=hardware,
         )
         key = machines.boot(machine)
         return CreateResult(machine.container, {**props, "address": machine.address, "host_key": key})
