@@ -86,8 +86,8 @@ def _back(
 ) -> str:
     """Wait until the host runs again, and look what its kernel was told."""
     end = time.monotonic() + limit
-    wrong = "no time for a look"
-    while time.monotonic() < end and not cancelled():
+    wrong = "interrupted before the first look"
+    while not cancelled():
         now = _look(host)
         if isinstance(now, str):
             wrong = now
@@ -96,6 +96,8 @@ def _back(
         else:
             missing = [word for word in words if word not in now.words]
             return f"it came back without {' '.join(missing)}" if missing else ""
+        if time.monotonic() > end:
+            break
         time.sleep(_PAUSE)
     return f"it did not come back: {wrong}"
 

@@ -52,11 +52,11 @@ def settle(
 
 def _settled(host: Host, *, expires: float, end: float, cancelled: Callable[[], bool]) -> str:
     """Try until the host has taken its expiry; return what was wrong last, or nothing."""
-    wrong = "no time for a try"
-    while time.monotonic() < end and not cancelled():
+    wrong = "interrupted before the first try"
+    while not cancelled():
         wrong = _tried(host, expires)
-        if not wrong:
-            return ""
+        if not wrong or time.monotonic() > end:
+            break
         time.sleep(_PAUSE)
     return wrong
 

@@ -12,7 +12,6 @@ from benchctl.model.host import Host
 from benchctl.provision import boot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 ADDRESSES = ("198.51.100.1", "198.51.100.2")
@@ -49,7 +48,7 @@ printf 'x\\nx\\n' >down
 
 
 @pytest.fixture
-def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in PROGRAMS.items():
         program(tmp_path, name, text.format(folder=tmp_path) if name == "ssh" else text)
     for address in ADDRESSES:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchctl.errors import StackError, UnfitError
+from benchctl.errors import UnfitError
 from benchctl.model.lab import LabGroup, LabHosts
 from benchctl.provision import lab
 from benchctl.provision.lab import image as images
@@ -48,18 +48,6 @@ def test_an_image_is_another_one_when_what_lies_inside_changes() -> None:
     assert recipe.inside is not None
     other = recipe._replace(inside=recipe.inside._replace(setup="true"))
     assert len({recipe.key, other.key, images.host_recipe().key}) == 3
-
-
-def test_an_image_is_not_begun_where_there_is_no_room_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(images, "run", lambda *_: subprocess.CompletedProcess([], 1))
-    monkeypatch.setattr(images, "as_root", pytest.fail)
-    recipe = vm.vm_recipe()._replace(needed=2**60)
-    with pytest.raises(StackError, match=r"GB free; the image of the hosts takes 1073741824 GB") as caught:
-        images.image(recipe, tmp_path)
-    assert "BENCHCTL_CACHE" in caught.value.remedy
-    assert [path.name for path in tmp_path.iterdir()] == ["image.lock"]
 
 
 def test_what_a_vm_needs_of_this_machine_is_told_before_anything_is_made(
