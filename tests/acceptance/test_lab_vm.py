@@ -41,16 +41,16 @@ metrics: [{name: throughput, better: higher}]
 
 
 @pytest.fixture
-def vm_shell(shell: Shell, tmp_path: Path) -> Iterator[Shell]:
+def vm_shell(cold_shell: Shell, tmp_path: Path) -> Iterator[Shell]:
     """A workspace with an experiment on a VM; what its runs left is taken away by labels."""
     vm_image()
-    shell.environment |= {
+    cold_shell.environment |= {
         "BENCHCTL_PULUMI_ROOT": str(engine_root()),
         "PULUMI_HOME": str(tmp_path / "pulumi"),
     }
-    (shell.workspace / "vm.yml").write_text(EXPERIMENT, encoding="utf-8")
-    yield shell
-    for run in shell.workspace.glob("runs/*"):
+    (cold_shell.workspace / "vm.yml").write_text(EXPERIMENT, encoding="utf-8")
+    yield cold_shell
+    for run in cold_shell.workspace.glob("runs/*"):
         take_away(run.name)
 
 
