@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,9 @@ def stacks(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.delenv(PASSPHRASE, raising=False)
     made = Stacks(tmp_path)
     yield made
-    gc.collect()  # what the SDK forgot goes now, and not in another test
+    with warnings.catch_warnings():  # what the SDK left open when its engine was killed goes now
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     for run in made.runs:
         for leftover in leftovers("lab", run=run):
             remove(leftover)
