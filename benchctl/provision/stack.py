@@ -14,11 +14,13 @@ import socket
 import sys
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from benchctl.errors import BenchctlError, EngineError, StackError, StackLockedError, UnfitError
 from benchctl.provision.cache import cache_folder
@@ -28,17 +30,18 @@ from benchctl.provision.janitor import leftovers, provider_module, remove
 from benchctl.provision.keys import kept_key
 from benchctl.provision.outputs import read_outputs, to_inventory
 from benchctl.provision.place import PASSPHRASE, Place, passphrase
-from benchctl.provision.prices import read_prices
+from benchctl.provision.prices import quotes
 from benchctl.provision.request import KEY, PINNED, Request
 from benchctl.spec.share import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from pulumi import automation
 
     from benchctl.model.experiment import Experiment, Hosts
     from benchctl.model.host import Inventory
+    from benchctl.provision.prices import Quote
 
 GRACE = 3600.0  # seconds that hosts live longer than the run may take
 _LAST_LINES = 30
@@ -107,7 +110,7 @@ class StackProvisioner:
             if other is None:
                 raise
             self._say(f"{error.detail}\nonce more, as the provider allows it")
-            outputs = self._up(other)
+            outputs = self._up(replace(other, prices=_known(quotes(self._hosts, on_demand=other.on_demand))))
         self.expires = expires
         self.place.pin(outputs.get(PINNED, {}))
         groups = read_outputs(outputs)
@@ -221,8 +224,12 @@ class StackProvisioner:
             caller=tuple(caller or ()),
             seed="" if caller is None else hashlib.sha256(self.place.key.read_bytes()).hexdigest(),
             pinned=self.place.pinned(),
-            prices=read_prices().get(self.provider, {}),
+            prices=self._prices,
         )
+
+    @cached_property
+    def _prices(self) -> dict[str, float]:
+        return _known(quotes(self._hosts))
 
     def _environment(self, engine: Engine) -> dict[str, str]:
         backend = self.place.backend
@@ -308,6 +315,10 @@ class _BrokenStateError(StackError):
 def provider_of(hosts: Hosts) -> str:
     """Return the provider's name as the experiment file has it."""
     return str(type(hosts).__struct_config__.tag)
+
+
+def _known(prices: Mapping[str, Quote]) -> dict[str, float]:
+    return {group: price.per_hour for group, price in prices.items() if price.per_hour is not None}
 
 
 def _automation() -> Any:  # noqa: ANN401 - a module
