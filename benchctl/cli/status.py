@@ -86,7 +86,14 @@ def _text(state: RunState) -> str:
         lines.append(f"  now        {'; '.join(state.doing)}")
     lines += [f"  trial {ordinal} failed: {_gist(reason)}" for ordinal, reason in state.trials_failed.items()]
     if state.state in {"interrupted", "failed"}:
-        lines.append(f"`benchctl resume {state.run}` goes on, `benchctl destroy {state.run}` undoes.")
+        undo = "" if state.destroyed else f", `benchctl destroy {state.run}` undoes"
+        lines.append(f"`benchctl resume {state.run}` goes on{undo}.")
+    elif state.state != "running":
+        done = {name for name, step in steps.items() if step == "done" and name != "destroy"}
+        done |= {"destroy"} if state.destroyed else set()
+        left = [name for name in STEP_NAMES if name not in done]
+        if left and steps:
+            lines.append(f"Not executed yet: {', '.join(left)}; `benchctl {left[0]} {state.run}` is next.")
     return "\n".join(lines)
 
 
