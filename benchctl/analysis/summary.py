@@ -38,6 +38,8 @@ def summarise(  # noqa: PLR0913 - what a summary says of a run, each by its name
     trials = sorted(trials, key=lambda trial: trial.ordinal)
     counts = Counter(trial.validity for trial in trials)
     comparisons = () if plan.pilot else compare(plan, trials)  # a pilot has one treatment twice
+    if state in GOING_ON:  # what is not measured yet is not invalid
+        comparisons = tuple(comparison for comparison in comparisons if comparison.effect is not None)
     found = tuple(courses(plan, trials))
     return Summary(
         run=run,

@@ -30,21 +30,23 @@ def require_settings(bench: Bench) -> None:
             for settings in _sets(bench.plan, instance.id):
                 problems |= dict.fromkeys(_ask(bench, descriptor.path, settings))
     if problems:
-        raise SpecError("\n".join(f"{host}: {problem}" for problem in problems), remedy=REMEDY)
+        raise SpecError("\n".join(problems), remedy=REMEDY)
 
 
 def _ask(bench: Bench, descriptor: str, settings: dict[str, str]) -> Iterator[str]:
     """What the program has against settings; as it may stop early, it is asked again without those."""
+    host = bench.server.name
     while settings:
         bench.cancel.check()
-        reply = bench.fleet[bench.server.name].call(
-            "check", timeout=CHECK_LIMIT, descriptor=descriptor, settings=settings
-        )
+        reply = bench.fleet[host].call("check", timeout=CHECK_LIMIT, descriptor=descriptor, settings=settings)
         lines = reply["said"].strip().splitlines()
         named = {name: line for name in settings for line in reversed(lines) if f'"{name}"' in line}
-        yield from (_told(bench.plan, name, line, reply["names"]) for name, line in named.items())
+        for name, line in named.items():
+            hint = did_you_mean(name, reply["names"]) if name not in reply["names"] else ""
+            place = f"{_origin(bench.plan, name)}dbms.settings.{name}"
+            yield f"{place}: the server on {host} does not take it{hint}: {line}"
         if lines and not named:
-            yield "\n    ".join(["dbms.settings: the server does not take them:", *lines])
+            yield "\n    ".join([f"dbms.settings: the server on {host} does not take them:", *lines])
         settings = {name: value for name, value in settings.items() if named and name not in named}
 
 
@@ -57,11 +59,6 @@ def _sets(plan: Plan, instance: str) -> Iterator[dict[str, str]]:
                 values.setdefault(name, {})[str(value)] = None
     for number in range(max(map(len, values.values()), default=0)):
         yield {name: list(known)[number] for name, known in values.items() if number < len(known)}
-
-
-def _told(plan: Plan, name: str, line: str, names: list[str]) -> str:
-    hint = did_you_mean(name, names) if name not in names else ""
-    return f"{_origin(plan, name)}dbms.settings.{name}: the server does not take it{hint}: {line}"
 
 
 def _origin(plan: Plan, name: str) -> str:

@@ -10,7 +10,7 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import Command
-from benchctl.errors import InterruptedRunError, UsageError
+from benchctl.errors import InterruptedRunError, SpecError, UsageError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
 
@@ -85,7 +85,9 @@ def _text(state: RunState) -> str:
     if state.doing:
         lines.append(f"  now        {'; '.join(state.doing)}")
     lines += [f"  trial {ordinal} failed: {_gist(reason)}" for ordinal, reason in state.trials_failed.items()]
-    if state.state in {"interrupted", "failed"}:
+    if state.state == "failed" and state.reason.startswith(SpecError("").headline):
+        lines.append(state.reason.splitlines()[-1])  # what to do; the same plan would be refused again
+    elif state.state in {"interrupted", "failed"}:
         undo = "" if state.destroyed else f", `benchctl destroy {state.run}` undoes"
         lines.append(f"`benchctl resume {state.run}` goes on{undo}.")
     elif state.state != "running":

@@ -92,8 +92,8 @@ def _claim(comparison: Comparison, names: Names, *, finished: bool) -> Claim:
 
 
 def _nothing_compared(view: RunView, names: Names, metric: str | None) -> str:
-    if view.summary.state in GOING_ON and not view.trials:
-        return "No trial has finished yet."
+    if view.summary.state in GOING_ON:
+        return "No pair of trials to compare yet." if view.trials else "No trial has finished yet."
     if view.plan.factors:
         return "Nothing could be compared: no trial of a contender finished beside one of its baseline."
     found = next((m for m in view.summary.metrics if m.metric == metric), None)

@@ -78,7 +78,7 @@ def _limit(view: RunView) -> Iterator[str]:
     wanted, limit = _wanted(view), view.plan.experiment.limits.run
     if wanted is not None and _seconds(view, wanted) > limit:
         yield (
-            f"{wanted} blocks take longer than limits.run, {format_duration(limit)}: a quieter host, longer"
+            f"{wanted:,} blocks take longer than limits.run, {format_duration(limit)}: a quieter host, longer"
             " trials or a larger delta need fewer."
         )
 

@@ -88,7 +88,7 @@ def test_a_misspelt_setting_is_told_with_its_place_and_what_was_meant(tmp_path: 
     with pytest.raises(SpecError) as caught:
         bench.require()
     assert caught.value.detail == (
-        "localhost: my.yml:7:3: dbms.settings.fsink: the server does not take it"
+        "my.yml:7:3: dbms.settings.fsink: the server on localhost does not take it"
         f" (did you mean 'fsync'?): {LINE}"
     )
     assert "`resume` keeps the plan" in (caught.value.remedy or "")
@@ -104,8 +104,8 @@ def test_what_a_program_says_only_later_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         bench.require()
     assert [line.partition(": the")[0] for line in caught.value.detail.splitlines()] == [
-        "localhost: dbms.settings.fsink",
-        "localhost: dbms.settings.work_mem",
+        "dbms.settings.fsink",
+        "dbms.settings.work_mem",
     ]
     assert [set(args["settings"]) for _, args in bench.agent.calls] == [
         {"fsink", "work_mem", "wal_level"},

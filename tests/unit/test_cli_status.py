@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from click.testing import CliRunner
 
 from benchctl.cli.main import cli
-from benchctl.errors import InterruptedRunError, ServiceError
+from benchctl.errors import InterruptedRunError, ServiceError, SpecError
 from benchctl.results.store import RunStore
 from tests.builders import plan
 
@@ -90,6 +90,12 @@ def test_an_interrupted_run_that_was_destroyed_is_only_gone_on_with(tmp_path: Pa
     journal.note("run.ended", state="interrupted", reason=str(InterruptedRunError(2)))
     journal.close()
     assert status(store.path).splitlines()[-1] == "`benchctl resume one` goes on."
+
+
+def test_a_run_whose_plan_is_refused_is_not_gone_on_with(tmp_path: Path) -> None:
+    reason = str(SpecError("dbms.settings.x: the server does not take it", remedy="correct the file"))
+    last = status(make(tmp_path, "failed", reason)).splitlines()[-1]
+    assert last == "To do: correct the file"
 
 
 def test_an_interruption_is_said_once(tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def test_settings_that_the_server_refuses_end_the_run_before_its_first_trial(wor
     world.descriptor = {**DESCRIPTOR, "check": {"argv": ["postgres"]}}
     refused = {"said": 'unrecognized configuration parameter "fsync"', "names": []}
     world.prepare = lambda agent: agent.script("check", refused)
-    with pytest.raises(SpecError, match=r"dbms\.settings\.fsync: the server does not take it"):
+    with pytest.raises(SpecError, match=r"dbms\.settings\.fsync: the server on localhost does not take it"):
         world.execute()
     assert "image" not in world.ops()
     assert "trial" not in world.acts()
