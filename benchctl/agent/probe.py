@@ -20,6 +20,7 @@ _MARK = "--- benchctl: {instance} starts at {time} ---\n"
 _MARK_START = b"--- benchctl: "
 
 Ask = Callable[[float], str]
+LATE = "no answer in time"
 
 
 def mark(instance: str) -> bytes:
@@ -126,6 +127,8 @@ def http(part: Json) -> Ask:
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, socket.timeout):
+        return LATE
     return str(getattr(error, "strerror", None) or error)
 
 

@@ -258,7 +258,7 @@ def _in_the_way(context: Context, found: Descriptor, argv: List[str], timeout: f
         answer = execute(context, argv, found.instance, found.setting(server=False), timeout)
     except RefusalError as error:
         if error.kind == "service":  # the probe took all of the time that was left
-            return str(error)
+            return probe.LATE
         raise
     said = (answer.stderr or answer.stdout).strip().splitlines()[-1:]
     return (
@@ -285,11 +285,13 @@ def _await_ready(found: Descriptor, handle: process.Process, limit: float, asked
             last = f"; the last answer: {answer}" if answer else ""
             text = f"{found.instance} was not ready within {limit:g} s{_asked(part)}{last}"
             raise RefusalError(text, "service", tail(found.log))
-        answer = asked(left)
-        if not answer:
+        latest = asked(left)
+        if not latest:
             if not handle.wait(0):  # else something else answered at its port
                 return
             break
+        if latest != probe.LATE or not answer:  # the last question may have had too little time
+            answer = latest
         handle.wait(min(left, float(part.get("interval") or 0.02)))
     raise RefusalError(f"{found.instance} ended with {handle.exit} at its start", "service", tail(found.log))
 
