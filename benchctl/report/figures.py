@@ -314,15 +314,15 @@ def _order(view: RunView, names: Names, metric: str) -> Figure:
         "shapes": _bands(view),
         "annotations": [_failed(failure.ordinal) for failure in view.failures],
     }
-    failed = " (✕: failed)" if view.failures else ""
+    failed = " (†: failed)" if view.failures else ""
     title = f"{label.capitalize()} in the order of execution: a slope would be drift{failed}"
     return Figure("order", title, data, layout)
 
 
 def _failed(ordinal: int) -> dict[str, Any]:
-    """A cross at the place of a trial that has no value."""
+    """A dagger at the place of a trial that has no value."""
     return {
-        "x": ordinal, "xref": "x", "y": 0, "yref": "paper", "yanchor": "bottom", "text": "✕",
+        "x": ordinal, "xref": "x", "y": 0, "yref": "paper", "yanchor": "bottom", "text": "†",
         "showarrow": False, "hovertext": f"trial {ordinal} failed",
     }  # fmt: skip
 

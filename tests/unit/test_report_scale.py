@@ -115,11 +115,11 @@ def test_values_below_zero_may_be_shown() -> None:
     assert scale.of_values([5.0, 5.0]).is_inside(5.0)
 
 
-def test_a_failed_trial_leaves_a_cross_and_a_make_up_block_a_band() -> None:
+def test_a_failed_trial_leaves_a_mark_and_a_make_up_block_a_band() -> None:
     run = view("troubled")
     (order,) = figures(run, "order")
     assert [mark["x"] for mark in order.layout["annotations"]] == [6, 13]
-    assert "✕: failed" in order.title
+    assert "†: failed" in order.title
     last = replace(run.trials[-1], ordinal=18, block=10)
     (order,) = figures(run._replace(trials=(*run.trials, last)), "order")
     assert order.layout["shapes"][-1]["x0"] == 17.5
