@@ -50,6 +50,16 @@ def lease_folder() -> Path:
     return Path(chosen).absolute() if chosen else _temporary() / "benchctl-lease"
 
 
+def state_folder() -> Path:
+    """Return the folder of what tuning must know to give the host back, whoever asks for it."""
+    return Path(os.environ.get("BENCHCTL_STATE_DIR") or "/var/lib/benchctl").absolute()
+
+
+def machine_root() -> str:
+    """Return the folder in which the host's /proc and /sys lie: another one stands for another machine."""
+    return os.environ.get("BENCHCTL_ROOT") or "/"
+
+
 def check_name(name: str, what: str) -> str:
     """Return `name` when it can stand as one part of a path. Raises RefusalError otherwise."""
     if not name or "/" in name or "\0" in name or name in {".", ".."} or len(name) > 200:
