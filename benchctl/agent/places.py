@@ -17,7 +17,7 @@ _NAMES = {
     "{irq}": "[0-9]*",
     "{disk}": "*",
     "{nic}": "*",
-    "{uncore}": "uncore[0-9]*",
+    "{uncore}": "*",
 }
 _OF_DEVICES = {"{disk}": "/sys/block", "{nic}": "/sys/class/net"}  # others are made of software
 _BOOST_MARK = 1000  # kHz: acpi-cpufreq lists the boost range as the base frequency and 1 MHz
@@ -92,7 +92,7 @@ class Words:
         return cpu_mask(numbers) if form == "mask" else cpu_list(numbers)
 
     def _frequency(self, word: str, spot: Spot) -> str:
-        if spot.name.startswith("uncore"):
+        if spot.path.startswith(_UNCORE):
             return self._told(f"{_UNCORE}/{spot.name}/initial_max_freq_khz", word)
         folder = f"{_CPUFREQ}/{spot.name}"
         if word == "max":

@@ -22,12 +22,15 @@ def snapshot(_: Context, knobs: Optional[List[str]] = None) -> Json:
     return tuning.snapshot(here(), knobs or ())
 
 
+def preview(_: Context, values: Dict[str, str]) -> Json:
+    """Compare what the knobs are with what they would be set to."""
+    return tuning.preview(here(), values)
+
+
 def tune(
     context: Context, values: Dict[str, str], *, profile: str = "", kept: bool = False, shared: bool = False
 ) -> Json:
     """Set knobs; they are given back with the end of the run, or when it is gone, unless `kept`."""
-    if not all(isinstance(value, str) for value in values.values()):
-        raise RefusalError("tune: the values of knobs are texts")
     head = {"run": context.run, "profile": profile, "kept": kept, "program": os.path.abspath(sys.argv[0])}  # noqa: PTH100 - text
     journal = _journal()
     if not kept and context.supervised and values:

@@ -47,6 +47,10 @@ class Item:
         if not self.outcome:
             self.outcome, self.why = outcome, why
 
+    def is_set_by(self, text: Optional[str]) -> bool:
+        """Say whether a text that its place shows is the wanted setting."""
+        return text is not None and forms.same(self.knob.form, text, self.want)
+
     @property
     def entry(self) -> Entry:
         """What the journal must know to undo it."""
@@ -65,6 +69,22 @@ def snapshot(machine: Machine, names: Sequence[str] = ()) -> Json:
     return {"knobs": found, "container": machine.in_container()}
 
 
+def preview(machine: Machine, values: Mapping[str, str]) -> Json:
+    """Say for each knob what it is now and in how many places it `differs` from a value; write nothing."""
+    _check(values)
+    items, missing = _gather(machine, values)
+    for item in items:
+        _look(machine, item, closed=False)
+    found = []
+    for name, value in values.items():
+        mine = [item for item in items if item.knob.name == name]
+        differ = [item for item in mine if not item.outcome and not item.is_set_by(item.old)]
+        why = next((item.why for item in mine if item.why), missing[name])
+        row = {"knob": name, "value": value, "was": _was(mine), "places": len(mine), "differs": len(differ)}
+        found.append({**row, "wants": places.distinct([item.want for item in differ]), "why": why})
+    return {"knobs": found, "container": machine.in_container()}
+
+
 def tune(
     machine: Machine, journal: Journal, values: Mapping[str, str], head: Json, *, shared: bool = False
 ) -> Json:
@@ -74,9 +94,7 @@ def tune(
     its machine. Raises RefusalError, and then nothing was changed: for values that cannot be, and when the
     journal cannot be written.
     """
-    wrong = profiles.problems(values)
-    if wrong:
-        raise RefusalError("; ".join(f"{one.knob}: {one.text}" for one in wrong))
+    _check(values)
     try:
         with journal.locked():
             return _tune(machine, journal, values, head, shared=shared)
@@ -214,7 +232,7 @@ def _look(machine: Machine, item: Item, *, closed: bool) -> None:
         item.end(*_refused(item.path, error))
         return
     offered = forms.offered(knob.form, item.old)
-    if closed and not knob.own and not forms.same(knob.form, item.old, item.want):
+    if closed and not knob.own and not item.is_set_by(item.old):
         item.end(BLOCKED, "it is shared with the machine that this container runs on")
     elif offered and item.want not in offered:
         item.end(UNSUPPORTED, f"it offers {', '.join(sorted(offered))}")
@@ -223,10 +241,7 @@ def _look(machine: Machine, item: Item, *, closed: bool) -> None:
 def _news(before: Sequence[Batch], pending: Sequence[Item]) -> bool:
     """Say whether the journal must grow: something differs, or is to be watched that was not before."""
     known = {entry.path: entry.new for batch in before if batch.here for entry in batch.wanted}
-    return any(
-        not forms.same(item.knob.form, item.old or "", item.want) or known.get(item.path) != item.want
-        for item in pending
-    )
+    return any(not item.is_set_by(item.old) or known.get(item.path) != item.want for item in pending)
 
 
 def _write(machine: Machine, pending: Sequence[Item]) -> None:
@@ -242,8 +257,7 @@ def _write(machine: Machine, pending: Sequence[Item]) -> None:
 
 
 def _is_set(machine: Machine, item: Item) -> bool:
-    now = read_text(machine, item.knob.kind, item.path)
-    return now is not None and forms.same(item.knob.form, now, item.want)
+    return item.is_set_by(read_text(machine, item.knob.kind, item.path))
 
 
 def _judge(machine: Machine, item: Item) -> None:
@@ -252,7 +266,7 @@ def _judge(machine: Machine, item: Item) -> None:
     now = read_text(machine, item.knob.kind, item.path)
     if now is None:
         item.end(UNSUPPORTED, "it went away")
-    elif forms.same(form, now, item.want):
+    elif item.is_set_by(now):
         item.written = item.written or not forms.same(form, now, old)  # by what was written beside it
         item.end(APPLIED if item.written else ALREADY)
     elif item.error is not None:
@@ -285,8 +299,11 @@ def _summary(name: str, value: str, items: Sequence[Item], missing: Mapping[str,
     elif outcome in {APPLIED, ALREADY} and UNSUPPORTED in counts:
         gone = next(item.why for item in mine if item.outcome == UNSUPPORTED)
         why = f"{counts[UNSUPPORTED]} of {len(mine)}: {gone}"
-    was = places.distinct([_plain(item.knob.form, item.old) for item in mine if item.old is not None])
-    return {"knob": name, "value": value, "outcome": outcome, "why": why, "counts": counts, "was": was}
+    return {"knob": name, "value": value, "outcome": outcome, "why": why, "counts": counts, "was": _was(mine)}
+
+
+def _was(items: Sequence[Item]) -> Dict[str, int]:
+    return places.distinct([_plain(item.knob.form, item.old) for item in items if item.old is not None])
 
 
 def _read(machine: Machine, kind: str, path: str) -> str:
@@ -299,6 +316,14 @@ def _read(machine: Machine, kind: str, path: str) -> str:
 
 def _plain(form: str, text: str) -> str:
     return forms.to_write(form, text)[:_TEXT_LIMIT]
+
+
+def _check(values: Mapping[str, str]) -> None:
+    if not all(isinstance(value, str) for value in values.values()):
+        raise RefusalError("the values of knobs are texts")
+    wrong = profiles.problems(values)
+    if wrong:
+        raise RefusalError("; ".join(f"{one.knob}: {one.text}" for one in wrong))
 
 
 def _known(name: str) -> Knob:
