@@ -9,10 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchctl.agent.forms import cpu_list, cpus, meaning
-from benchctl.agent.machine import Machine
+from benchctl.agent.machine import Machine, by_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CPU = "/sys/devices/system/cpu"
 CPUFREQ = f"{CPU}/cpufreq"
@@ -36,14 +39,19 @@ _RULES = {
 
 
 class KernelTree(Machine):
-    """A tree of files with a kernel's rules for writes."""
+    """A tree of files in memory, with a kernel's rules for writes."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(str(root))
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: dict[str, str] = {}
+        self.links: dict[str, str] = {}
+        self.folders: set[str] = set()
         self.read_only: set[str] = set()  # EROFS, as of a container
         self.forbidden: set[str] = set()  # EACCES
         self.ignored: set[str] = set()  # taken and not done, as by a hypervisor
         self.managed: set[str] = set()  # numbers of interrupts that a driver manages
+        self.vanishing: set[str] = set()  # go with the next write
+        self.rounded: dict[str, str] = {}  # path -> what the kernel makes of any value
         self.writes: list[tuple[str, str]] = []
         self.limit = -1  # writes until the power goes: -1 never
         self._epp: dict[str, str] = {}  # policy -> what the governor powersave had
@@ -55,22 +63,37 @@ class KernelTree(Machine):
 
     def put(self, files: dict[str, str]) -> None:
         for path, text in files.items():
-            target = Path(self.root + path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text if text.endswith("\n") or not text else f"{text}\n")
+            self.files[path] = text if text.endswith("\n") or not text else f"{text}\n"
+            parts = path.split("/")
+            self.folders.update("/".join(parts[:length]) for length in range(2, len(parts)))
+
+    def remove(self, path: str) -> None:
+        self.files.pop(path, None)
+        self.links.pop(path, None)
 
     def image(self) -> dict[str, str]:
-        """Everything in the tree, byte for byte, links as where they lead."""
-        found = {}
-        for path in sorted(Path(self.root).rglob("*")):
-            if path.is_symlink():
-                found[str(path)] = f"-> {path.readlink()}"
-            elif path.is_file():
-                found[str(path)] = path.read_text()
-        return {**found, "held": self._held}
+        """Everything that the tree shows, byte for byte."""
+        return {**self.files, **self.links, "held": self._held}
 
     def text(self, path: str) -> str:
-        return Path(self.root + path).read_text().strip()
+        return self.files[path].strip()
+
+    def read(self, path: str) -> str:
+        if path not in self.files:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return self.files[path]
+
+    def has(self, path: str) -> bool:
+        return path in self.files or path in self.links or path in self.folders
+
+    def link(self, path: str) -> str:
+        return self.links.get(path, "")
+
+    def find(self, pattern: str) -> list[str]:
+        if "*" not in pattern:
+            return [pattern] if self.has(pattern) else []
+        wanted = re.compile(pattern.replace(".", r"\.").replace("*", "[^/]*"))
+        return sorted(filter(wanted.fullmatch, {*self.files, *self.folders}), key=by_number)
 
     # --- writes
 
@@ -82,9 +105,11 @@ class KernelTree(Machine):
             raise OSError(errno.EACCES, os.strerror(errno.EACCES))
         if not self.has(path):
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        if path in self.ignored:
+        for gone in self.vanishing:
+            self.remove(gone)
+        if path in self.ignored or path in self.vanishing:
             return
-        self._rule(path, text.strip())
+        self._rule(path, self.rounded.get(path, text.strip()))
 
     def _count(self, path: str, text: str) -> None:
         if not self.limit:
@@ -216,9 +241,8 @@ class KernelTree(Machine):
 
     def _unplug(self, folder: str) -> None:
         for path in self.find(f"{folder}/*"):
-            self._away[path] = Path(self.root + path).read_text()
-            Path(self.root + path).unlink()
-        Path(self.root + folder).rmdir()
+            self._away[path] = self.files.pop(path)
+        self.folders.discard(folder)
 
     def _irq(self, path: str, text: str) -> None:
         number = path.split("/")[3]
@@ -295,19 +319,18 @@ class KernelTree(Machine):
 
     # --- units and the held request
 
-    def set_units(self, names: list[str] | tuple[str, ...], state: str) -> None:  # type: ignore[override]
+    def set_units(self, names: Sequence[str], state: str) -> None:
         for name in names:
             self._count(name, state)
             if name in self.forbidden:
                 raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-            mask = Path(f"{self.root}/run/systemd/system/{name}")
-            running = Path(f"{self.root}/run/systemd/units/invocation:{name}")
-            mask.unlink(missing_ok=True)
+            mask, running = f"/run/systemd/system/{name}", f"/run/systemd/units/invocation:{name}"
+            self.remove(mask)
+            self.remove(running)
             if "masked" in state:
-                mask.symlink_to("/dev/null")
-            running.unlink(missing_ok=True)
+                self.links[mask] = "/dev/null"
             if "active" in state.split():
-                running.symlink_to("0" * 32)
+                self.links[running] = "0" * 32
 
     def held(self) -> str:
         super().held()

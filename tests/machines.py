@@ -12,30 +12,29 @@ from tests.kernel import CPU, CPUFREQ, KERNEL, VM, KernelTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 _PREFERENCES = "default performance balance_performance balance_power power"
 _UNITS = ("apt-daily.timer", "logrotate.timer", "irqbalance.service", "cron.service", "fstrim.timer")
 _RUNNING = ("apt-daily.timer", "irqbalance.service", "cron.service")
 
 
-def intel_active(root: Path) -> KernelTree:
+def intel_active() -> KernelTree:
     """One socket, 4 cores, 8 threads, intel_pstate in its active mode with HWP."""
-    machine = _base(root, cores=4, threads=2)
+    machine = _base(cores=4, threads=2)
     _intel(machine, range(8), "active")
     return machine
 
 
-def intel_passive(root: Path) -> KernelTree:
+def intel_passive() -> KernelTree:
     """The same with the driver as intel_cpufreq: generic governors."""
-    machine = _base(root, cores=4, threads=2)
+    machine = _base(cores=4, threads=2)
     _intel(machine, range(8), "passive")
     return machine
 
 
-def amd_pstate(root: Path) -> KernelTree:
+def amd_pstate() -> KernelTree:
     """One socket, 4 cores, 8 threads, amd_pstate in its active (EPP) mode; nominal frequency by CPPC."""
-    machine = _base(root, cores=4, threads=2)
+    machine = _base(cores=4, threads=2)
     machine.put({f"{CPU}/amd_pstate/status": "active", f"{CPUFREQ}/boost": "1"})
     for cpu in range(8):
         _policy(machine, cpu, "amd-pstate-epp", "performance powersave", "powersave", 400_000, 4_500_000)
@@ -49,9 +48,9 @@ def amd_pstate(root: Path) -> KernelTree:
     return machine
 
 
-def acpi_cpufreq(root: Path) -> KernelTree:
+def acpi_cpufreq() -> KernelTree:
     """An older server: 4 cores without SMT, a table of frequencies whose first line is boost."""
-    machine = _base(root, cores=4, threads=1)
+    machine = _base(cores=4, threads=1)
     machine.put({f"{CPUFREQ}/boost": "1"})
     for cpu in range(4):
         governors = "conservative ondemand userspace powersave performance schedutil"
@@ -61,9 +60,9 @@ def acpi_cpufreq(root: Path) -> KernelTree:
     return machine
 
 
-def arm_cppc(root: Path) -> KernelTree:
+def arm_cppc() -> KernelTree:
     """An ARM server: 16 cores, no SMT, cppc_cpufreq, no boost."""
-    machine = _base(root, cores=16, threads=1)
+    machine = _base(cores=16, threads=1)
     machine.put({f"{CPU}/smt/control": "notimplemented", f"{CPU}/smt/active": "0"})
     for cpu in range(16):
         governors = "conservative ondemand userspace powersave performance schedutil"
@@ -72,9 +71,9 @@ def arm_cppc(root: Path) -> KernelTree:
     return machine
 
 
-def two_sockets(root: Path) -> KernelTree:
+def two_sockets() -> KernelTree:
     """Two sockets, two nodes, 2 × 16 cores with SMT; card on the second node, managed interrupts."""
-    machine = _base(root, cores=32, threads=2, sockets=2)
+    machine = _base(cores=32, threads=2, sockets=2)
     _intel(machine, range(64), "active")
     machine.put({"/sys/class/net/eth0/device/numa_node": "1"})
     for number in (0, 1):
@@ -87,21 +86,21 @@ def two_sockets(root: Path) -> KernelTree:
     return machine
 
 
-def cloud_vm(root: Path) -> KernelTree:
+def cloud_vm() -> KernelTree:
     """A virtual machine of a cloud: two CPUs, no frequencies, no SMT control, a virtio disk."""
-    machine = _base(root, cores=2, threads=1)
+    machine = _base(cores=2, threads=1)
     machine.put({f"{CPU}/smt/control": "notsupported", f"{CPU}/smt/active": "0"})
     return machine
 
 
-MACHINES: dict[str, Callable[[Path], KernelTree]] = {
+MACHINES: dict[str, Callable[[], KernelTree]] = {
     one.__name__: one
     for one in (intel_active, intel_passive, amd_pstate, acpi_cpufreq, arm_cppc, two_sockets, cloud_vm)
 }
 
 
-def _base(root: Path, *, cores: int, threads: int, sockets: int = 1) -> KernelTree:
-    machine = KernelTree(root)
+def _base(*, cores: int, threads: int, sockets: int = 1) -> KernelTree:
+    machine = KernelTree()
     _topology(machine, cores, threads, sockets)
     machine.put(_sysctls())
     _interrupts(machine, cores * threads)

@@ -4,7 +4,7 @@ Owns these forms as pure functions on text. Must not read or write any file.
 """
 
 import re
-from typing import FrozenSet, Hashable, Iterable
+from typing import FrozenSet, Hashable, Iterable, List, Set
 
 _CHOSEN = re.compile(r"\[([^\]]*)\]")
 _CHUNK = 32  # bits of a mask between two commas
@@ -47,7 +47,7 @@ def to_write(form: str, text: str) -> str:
 
 def cpus(text: str) -> FrozenSet[int]:
     """Return the numbers of a list such as 0-3,8. Raises ValueError for anything else."""
-    found = set()
+    found: Set[int] = set()
     for part in text.strip().split(",") if text.strip() else ():
         first, _, last = part.partition("-")
         found.update(range(int(first), int(last or first) + 1))
@@ -66,7 +66,8 @@ def cpu_list(numbers: Iterable[int]) -> str:
 
 def cpu_mask(numbers: Iterable[int]) -> str:
     """Return numbers as the kernel writes a mask: hexadecimal, 32 bits between two commas."""
-    value, chunks = sum(1 << number for number in numbers), []
+    value = sum(1 << number for number in numbers)
+    chunks: List[int] = []
     while value or not chunks:
         chunks.append(value & ((1 << _CHUNK) - 1))
         value >>= _CHUNK

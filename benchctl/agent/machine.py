@@ -62,7 +62,7 @@ class Machine:
         if "*" not in pattern:
             return [pattern] if os.path.lexists(self.root + pattern) else []
         found = (path[len(self.root) :] for path in glob(self.root + pattern))  # noqa: PTH207 - text is wanted, of many
-        return sorted(found, key=_by_number)
+        return sorted(found, key=by_number)
 
     def has(self, path: str) -> bool:
         """Say whether there is such a path."""
@@ -138,6 +138,6 @@ class Machine:
         return any(self.has(mark) for mark in _CONTAINER_MARKS)
 
 
-def _by_number(path: str) -> List[Union[int, str]]:
+def by_number(path: str) -> List[Union[int, str]]:
     """Let cpu10 follow cpu9."""
     return [int(part) if odd % 2 else part for odd, part in enumerate(re.split(r"(\d+)", path))]

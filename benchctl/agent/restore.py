@@ -80,14 +80,13 @@ def _restore(machine: Machine, journal: Journal, chosen: Chosen, *, force: bool)
 def _targets(batches: Sequence[Batch]) -> List[Target]:
     """Return each place once, in the order of the first write, with its first text and its last setting."""
     found: Dict[str, Target] = {}
-    for entry in (entry for batch in batches for entry in batch.written):
+    written = [(entry, act.shown(entry)) for act in batches for entry in act.written]
+    for entry, last in written:
         known = found.get(entry.path)
         if known is None:
-            found[entry.path] = Target(*entry[:5], entry.new)
+            found[entry.path] = Target(*entry[:5], last)
         else:
-            found[entry.path] = known._replace(
-                knob=entry.knob, kind=entry.kind, form=entry.form, last=entry.new
-            )
+            found[entry.path] = known._replace(knob=entry.knob, kind=entry.kind, form=entry.form, last=last)
         for path, text in entry.beside.items():
             found.setdefault(path, Target(entry.knob, "file", "text", path, text, None))
     return list(found.values())

@@ -36,6 +36,7 @@ class Item:
         self.path = path
         self.want = want
         self.old: Optional[str] = None
+        self.now = ""  # what it shows at the end
         self.beside: Dict[str, str] = {}
         self.error: Optional[OSError] = None
         self.written = False
@@ -124,7 +125,7 @@ def _tune(machine: Machine, journal: Journal, values: Mapping[str, str], head: J
         with contextlib.suppress(OSError):  # without it all counts as written, which undoes it as well
             journal.conclude(
                 [item.path for item in pending if item.written],
-                [item.path for item in pending if item.outcome not in {APPLIED, ALREADY}],
+                {item.path: item.now for item in pending if item.outcome not in {APPLIED, ALREADY}},
             )
     return {"knobs": [_summary(name, value, items, missing) for name, value in values.items()]}
 
@@ -264,7 +265,9 @@ def _judge(machine: Machine, item: Item) -> None:
     """Say what became of a place, by what it shows now, whatever the write said."""
     form, old = item.knob.form, item.old or ""
     now = read_text(machine, item.knob.kind, item.path)
+    item.now = now or ""
     if now is None:
+        item.written = True  # if it comes back, then as the kernel likes
         item.end(UNSUPPORTED, "it went away")
     elif item.is_set_by(now):
         item.written = item.written or not forms.same(form, now, old)  # by what was written beside it

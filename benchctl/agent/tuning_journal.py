@@ -35,7 +35,7 @@ class Batch(NamedTuple):
 
     head: Json  # run, profile, kept, boot_id, host, program, time
     entries: List[Entry]
-    after: Optional[Json]  # written: the paths that were; not: those that did not take; None after a crash
+    after: Optional[Json]  # written: paths; not: path -> what it reads as instead; None after a crash
 
     @property
     def run(self) -> str:
@@ -54,6 +54,11 @@ class Batch(NamedTuple):
             return self.entries
         done = set(self.after["written"])
         return [entry for entry in self.entries if entry.path in done]
+
+    def shown(self, entry: Entry) -> str:
+        """Return what its place showed after it was set."""
+        failed = self.after["not"] if self.after else {}
+        return str(failed.get(entry.path, entry.new))
 
     @property
     def wanted(self) -> List[Entry]:
@@ -101,11 +106,10 @@ class Journal:
 
     def append(self, head: Json, entries: List[Entry]) -> None:
         """Add a batch and sync it. Raises OSError, and then the file is as it was."""
-        lines = [{"batch": {"schema": SCHEMA, **head}}, *({"entry": list(entry)} for entry in entries)]
-        self._add(lines)
+        self._add([{"batch": {"schema": SCHEMA, **head}}, *_lines(entries)])
 
-    def conclude(self, written: List[str], failed: List[str]) -> None:
-        """Add what became of the last batch, and sync it."""
+    def conclude(self, written: List[str], failed: Dict[str, str]) -> None:
+        """Add what became of the last batch, and sync it; `failed` holds what their places show instead."""
         self._add([{"after": {"written": written, "not": failed}}])
 
     def replace(self, batches: List[Batch]) -> None:
@@ -114,9 +118,9 @@ class Journal:
             self.path.unlink(missing_ok=True)
             _sync_folder(self.folder)
             return
-        lines = []
+        lines: List[Json] = []
         for batch in batches:
-            lines += [{"batch": batch.head}, *({"entry": list(entry)} for entry in batch.entries)]
+            lines += [{"batch": batch.head}, *_lines(batch.entries)]
             lines += [] if batch.after is None else [{"after": batch.after}]
         part = self.path.with_name(f".{_FILE}.{os.getpid()}")
         with part.open("wb") as file:
@@ -153,8 +157,12 @@ def _add(batches: List[Batch], line: Json) -> None:
             raise TypeError(line)
         batches[-1].entries.append(entry)
     else:
-        after = {"written": list(line["after"]["written"]), "not": list(line["after"]["not"])}
+        after = {"written": list(line["after"]["written"]), "not": dict(line["after"]["not"])}
         batches[-1] = batches[-1]._replace(after=after)
+
+
+def _lines(entries: List[Entry]) -> List[Json]:
+    return [{"entry": list(entry)} for entry in entries]
 
 
 def _text(lines: List[Json]) -> bytes:

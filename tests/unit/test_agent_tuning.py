@@ -30,8 +30,8 @@ def journal(tmp_path: Path) -> Journal:
 
 
 @pytest.fixture
-def intel(tmp_path: Path) -> KernelTree:
-    return intel_active(tmp_path / "machine")
+def intel() -> KernelTree:
+    return intel_active()
 
 
 def tune(machine: KernelTree, journal: Journal, values: dict[str, str], **more: Any) -> dict[str, Any]:
@@ -43,9 +43,9 @@ def tune(machine: KernelTree, journal: Journal, values: dict[str, str], **more: 
 @pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("profile", ["repeatable", "peak"])
 def test_a_profile_is_set_verified_and_given_back_byte_for_byte(
-    name: str, profile: str, tmp_path: Path, journal: Journal
+    name: str, profile: str, journal: Journal
 ) -> None:
-    machine = MACHINES[name](tmp_path / "machine")
+    machine = MACHINES[name]()
     before = machine.image()
     rows = tune(machine, journal, PROFILES[profile])
     assert {row["outcome"] for row in rows.values()} <= {"applied", "already", "unsupported", "blocked"}
@@ -61,13 +61,12 @@ def test_a_profile_is_set_verified_and_given_back_byte_for_byte(
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_what_changed_is_what_the_journal_says(name: str, tmp_path: Path, journal: Journal) -> None:
-    machine = MACHINES[name](tmp_path / "machine")
+def test_what_changed_is_what_the_journal_says(name: str, journal: Journal) -> None:
+    machine = MACHINES[name]()
     before = machine.image()
     tune(machine, journal, REPEATABLE)
     now = machine.image()
-    changed = {path.removeprefix(machine.root) for path in now if now[path] != before.get(path)}
-    changed |= {path.removeprefix(machine.root) for path in before if path not in now}
+    changed = {path for path in {*now, *before} if now.get(path) != before.get(path)}
     (batch,), _ = journal.read()
     known = {path for entry in batch.written for path in (entry.path, *entry.beside)}
     units = {path for path in known if "/" not in path}
@@ -79,8 +78,8 @@ def test_what_changed_is_what_the_journal_says(name: str, tmp_path: Path, journa
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_a_second_tune_changes_nothing(name: str, tmp_path: Path, journal: Journal) -> None:
-    machine = MACHINES[name](tmp_path / "machine")
+def test_a_second_tune_changes_nothing(name: str, journal: Journal) -> None:
+    machine = MACHINES[name]()
     machine.managed.clear()
     tune(machine, journal, REPEATABLE)
     machine.writes.clear()
@@ -92,15 +91,13 @@ def test_a_second_tune_changes_nothing(name: str, tmp_path: Path, journal: Journ
 
 
 @pytest.mark.parametrize("profile", ["repeatable", "peak"])
-def test_a_program_killed_at_any_write_leaves_what_restores_the_host(
-    profile: str, tmp_path: Path, journal: Journal
-) -> None:
-    machine = intel_active(tmp_path / "machine")
+def test_a_program_killed_at_any_write_leaves_what_restores_the_host(profile: str, journal: Journal) -> None:
+    machine = intel_active()
     before = machine.image()
     tune(machine, journal, PROFILES[profile])
     total = len(machine.writes)
     restore(machine, journal)
-    for limit in range(0, total, 3):
+    for limit in range(total):
         machine.limit = limit
         with pytest.raises(PowerCut):
             tune(machine, journal, PROFILES[profile])
@@ -176,16 +173,16 @@ def test_what_may_not_be_written_is_blocked(
     assert tuning.drift(intel, journal)["drifts"] == 0
 
 
-def test_interrupts_of_a_driver_are_counted(tmp_path: Path, journal: Journal) -> None:
-    machine = two_sockets(tmp_path / "machine")
+def test_interrupts_of_a_driver_are_counted(journal: Journal) -> None:
+    machine = two_sockets()
     row = tune(machine, journal, REPEATABLE)["irq_affinity"]
     assert row["counts"] == {"blocked": 32, "applied": 8}
     assert row["why"] == "32 of 40: EIO: its driver manages this interrupt"
     assert machine.text("/proc/irq/24/smp_affinity_list") == "0-1,32-33"
 
 
-def test_what_is_not_there_is_unsupported(tmp_path: Path, journal: Journal) -> None:
-    rows = tune(cloud_vm(tmp_path / "machine"), journal, REPEATABLE)
+def test_what_is_not_there_is_unsupported(journal: Journal) -> None:
+    rows = tune(cloud_vm(), journal, REPEATABLE)
     for name in ("governor", "boost", "min_freq", "epp", "epb", "uncore_min_freq"):
         assert (rows[name]["outcome"], rows[name]["why"]) == ("unsupported", "this host has none")
 
@@ -204,11 +201,9 @@ def test_what_the_kernel_refuses_has_failed_with_its_error(intel: KernelTree, jo
 
 
 def test_a_value_that_the_kernel_rounds_has_failed(intel: KernelTree, journal: Journal) -> None:
-    intel.put({"/proc/sys/vm/nr_hugepages": "0"})
-    real = intel.write
-    intel.write = lambda path, text: real(path, "7")  # type: ignore[method-assign]
+    intel.rounded["/proc/sys/vm/nr_hugepages"] = "7"
     row = tune(intel, journal, {"huge_pages": "100"})["huge_pages"]
-    intel.write = real  # type: ignore[method-assign]
+    intel.rounded.clear()
     assert (row["outcome"], row["why"]) == ("failed", "it reads back as 7")
     assert restore(intel, journal)["restored"] == 1
     assert intel.text("/proc/sys/vm/nr_hugepages") == "0"
@@ -225,19 +220,12 @@ def test_containers_leave_what_they_share(intel: KernelTree, journal: Journal) -
 
 
 def test_a_cpu_that_goes_away_meanwhile_is_told(intel: KernelTree, journal: Journal) -> None:
-    path = Path(f"{intel.root}{CPUFREQ}/policy5/scaling_governor")
-    real = intel.write
-
-    def write(where: str, text: str) -> None:
-        path.unlink(missing_ok=True)
-        real(where, text)
-
-    intel.write = write  # type: ignore[method-assign]
+    intel.vanishing.add(f"{CPUFREQ}/policy5/scaling_governor")
     row = tune(intel, journal, {"governor": "performance"})["governor"]
     assert (row["outcome"], row["why"]) == ("applied", "1 of 8: it went away")
-    intel.write = real  # type: ignore[method-assign]
     undone = restore(intel, journal)
-    assert undone["failed"] == []
+    assert (undone["restored"], undone["failed"]) == (14, [])  # with the preferences that the governor had fixed
+    assert [row["path"] for row in undone["gone"]] == [f"{CPUFREQ}/policy5/scaling_governor"]
 
 
 def test_the_least_of_all_frequencies_may_be_above_the_wanted_highest(
@@ -253,8 +241,8 @@ def test_the_least_of_all_frequencies_may_be_above_the_wanted_highest(
     assert intel.image() == before
 
 
-def test_boost_has_one_word_for_all_drivers(tmp_path: Path, journal: Journal) -> None:
-    machine = acpi_cpufreq(tmp_path / "machine")
+def test_boost_has_one_word_for_all_drivers(journal: Journal) -> None:
+    machine = acpi_cpufreq()
     rows = tune(machine, journal, {"boost": "off", "max_freq": "base"})
     assert rows["boost"]["outcome"] == "applied"
     assert machine.text(f"{CPUFREQ}/boost") == "0"
@@ -434,7 +422,7 @@ def test_each_kind_of_drift_is_named(intel: KernelTree, journal: Journal) -> Non
 
 def test_a_place_that_vanished_has_drifted(intel: KernelTree, journal: Journal) -> None:
     tune(intel, journal, {"governor": "performance"})
-    Path(f"{intel.root}{CPUFREQ}/policy1/scaling_governor").unlink()
+    intel.remove(f"{CPUFREQ}/policy1/scaling_governor")
     (row,) = tuning.drift(intel, journal)["drifted"]
     assert (row["found"], row["path"]) == (None, f"{CPUFREQ}/policy1/scaling_governor")
 
