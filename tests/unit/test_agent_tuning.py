@@ -224,7 +224,10 @@ def test_a_cpu_that_goes_away_meanwhile_is_told(intel: KernelTree, journal: Jour
     row = tune(intel, journal, {"governor": "performance"})["governor"]
     assert (row["outcome"], row["why"]) == ("applied", "1 of 8: it went away")
     undone = restore(intel, journal)
-    assert (undone["restored"], undone["failed"]) == (14, [])  # with the preferences that the governor had fixed
+    assert (undone["restored"], undone["failed"]) == (
+        14,
+        [],
+    )  # the preferences too
     assert [row["path"] for row in undone["gone"]] == [f"{CPUFREQ}/policy5/scaling_governor"]
 
 
