@@ -3,6 +3,7 @@
 Owns how they are started and known again. They are not the run's: what kills a run's processes spares them.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -36,6 +37,14 @@ def start(folder: Path, verb: str, words: List[str]) -> None:
     )
     if not said:
         raise OSError(f"{verb} does not start: {_tail(log)}")
+
+
+def let_go(keep: Optional[int]) -> None:
+    """Close what whoever started this process had open: an end of a controller's connection would hold it."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers
+        if int(name) > 2 and int(name) != keep:
+            with contextlib.suppress(OSError):  # the folder's own
+                os.close(int(name))
 
 
 def note(folder: Path, name: str, more: Json) -> None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
-from benchctl.agent import layout, tuning
+from benchctl.agent import detached, layout, tuning
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.tuning_journal import Journal
 from benchctl.agent.wire import Json
@@ -72,6 +72,7 @@ def _is_wrong(reply: Json) -> bool:
 
 def _serve(given: argparse.Namespace) -> int:
     ready: Optional[int] = given.ready_fd
+    detached.let_go(ready)
     if given.ready:
         ready = os.open(given.ready, os.O_WRONLY | os.O_CLOEXEC)
     if given.verb == "guard":
