@@ -69,7 +69,8 @@ def stop(folder: Path, name: str) -> None:
     noted = find(folder, name)
     if noted is not None and noted["pid"] != os.getpid():
         process.await_gone(process.kill_all({noted["pid"]}, signal.SIGKILL))
-    (folder / f"{name}.json").unlink(missing_ok=True)
+    for kind in ("json", "log"):
+        (folder / f"{name}.{kind}").unlink(missing_ok=True)
 
 
 def _spawn(command: List[str], environment: "dict[str, str]", log: Path) -> bytes:

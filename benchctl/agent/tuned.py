@@ -80,8 +80,8 @@ def by_hand(*, force: bool) -> Json:
 
 
 def undo_command() -> str:
-    """Return what gives this host back by hand."""
-    return f"sudo python3 {os.path.abspath(sys.argv[0])} restore"  # noqa: PTH100 - text
+    """Return what gives this host back by hand, as root."""
+    return f"python3 {os.path.abspath(sys.argv[0])} restore"  # noqa: PTH100 - text
 
 
 def _is_for_a_time(batch: Batch) -> bool:

@@ -391,7 +391,7 @@ class FakeAgent:
             self.knobs[name] = value
             outcome = "already" if old == value else "applied"
             rows.append(_knob_row(name, value, outcome, "", {old: 1}))
-        return {"knobs": rows, "undo": "sudo python3 agent.pyz restore"}
+        return {"knobs": rows, "undo": "python3 agent.pyz restore"}
 
     def _op_drift(self, _: Reply) -> Reply:
         drifted = [
