@@ -1,4 +1,4 @@
-"""Make the generated pages of docs/reference from the code: the command, the roles, the experiment's schema, the knobs.
+"""Make the generated pages of docs/reference from the code: command, roles, the experiment's schema, knobs.
 
 `python -m docs.generate` writes them; with `--check` it writes nothing and fails when a page is not what the
 code says. Must not hold facts of its own.
@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[1]
 ROLES = ROOT / "roles"
 REFERENCE = ROOT / "docs" / "reference"
 _MADE = "<!-- Made by `make docs` from the code; do not edit. -->"
+_PROFILES = [name for name, values in PROFILES.items() if values]
+_TITLES = {"cpu": "CPU"}
 
 
 def pages() -> dict[Path, str]:
@@ -85,20 +87,21 @@ def experiment_page() -> str:
 def knobs_page() -> str:
     """The knobs by area, the profiles, and what excludes what."""
     about = (
-        "The host settings that tuning owns, a row each. Those that are set are also verified and restored; the"
-        " others are only recorded. Number is the row of the list of 53 that a measured host is judged by."
-        " Effect: L can move results by more than 5 %, M by 1 to 5 %, S by less, T mostly the tail of latency,"
-        " V the validity of a result rather than its noise."
+        "The host settings that tuning owns, a row each. Those that are set are also verified and restored;"
+        " the others are only recorded. Number is the row of the list of 53 that makes a host fit to measure"
+        " on. Effect: L can move results by more than 5 %, M by 1 to 5 %, S by less, T mostly the tail of"
+        " latency, V the validity of a result rather than its noise."
     )
     words = (
-        "`base` is the frequency that a CPU keeps without boost, `max` its highest, `housekeeping` the CPUs that"
-        " are kept for everything but what is measured, `device` what fits the kind of disk. All need root."
+        "`base` is the frequency that a CPU keeps without boost, `max` its highest, `housekeeping` the CPUs"
+        " kept for everything but what is measured, `device` what fits the kind of disk. All need root. The"
+        " profile `none` sets nothing."
     )
     parts = [_MADE, "# Knobs", about, words]
     for area in AREAS:
         rows = [_knob(knob) for knob in KNOBS.values() if knob.area == area]
-        titles = ("knob", "number", "effect", "what it is", "may be set to", *PROFILES, "costs")
-        parts += [f"## {area.capitalize()}", _table(titles, rows)]
+        titles = ("knob", "number", "effect", "what it is", "may be set to", *_PROFILES, "costs")
+        parts += [f"## {_TITLES.get(area, area.capitalize())}", _table(titles, rows)]
     rows = [(f"`{knob.name}`", _places(knob), knob.source) for knob in KNOBS.values()]
     parts += ["## Where they are", _table(("knob", "where", "after"), rows)]
     rows = [
@@ -110,7 +113,8 @@ def knobs_page() -> str:
 
 
 def _knob(knob: Knob) -> tuple[str, ...]:
-    values = [f"`{profile[knob.name]}`" if knob.name in profile else "" for profile in PROFILES.values()]
+    named = [PROFILES[name].get(knob.name) for name in _PROFILES]
+    values = ["" if value is None else f"`{value}`" for value in named]
     return (f"`{knob.name}`", str(knob.number), knob.effect, knob.doc, allowed(knob), *values, knob.cost)
 
 

@@ -99,9 +99,7 @@ def explain(inventory: Path | None, targets: tuple[str, ...], profile: str, *, a
         for line in aligned([("effect", "knob", "is", "would be", "costs"), *map(_cells, advice["change"])]):
             click.echo(line)
         click.echo(f"set already: {', '.join(advice['set']) or 'none'}")
-        click.echo(
-            f"not on this host, another machine may have them: {', '.join(advice['absent']) or 'none'}"
-        )
+        click.echo(f"not here, another machine may have it: {', '.join(advice['absent']) or 'none'}")
         click.echo("by hand, in the BIOS or at boot:")
         for row in advice["by_hand"]:
             click.echo(f"  {row['knob']}: {row['costs']}")
