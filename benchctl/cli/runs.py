@@ -209,6 +209,7 @@ def _value(side: Any) -> str:  # noqa: ANN401 - any JSON value
 def _require_ended(store: RunStore, *, force: bool) -> None:
     """Raise RunStateError for a run that is going on, or whose hosts may still hold what it made."""
     from benchctl.journal import is_open, read
+    from benchctl.pipeline.hosts import hosts_made
     from benchctl.pipeline.recovery import left_open
 
     journal = store.path / "journal.jsonl"
@@ -220,7 +221,8 @@ def _require_ended(store: RunStore, *, force: bool) -> None:
     if force:
         return
     try:
-        left = left_open(read(journal))
+        entries = read(journal)
+        left = left_open(entries) or hosts_made(entries)
     except RunStateError as error:
         raise RunStateError(error.detail, remedy="what it left is not known; --force removes it") from error
     if left:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 @options.sets
 @options.roles_path
 @options.workspace
+@click.option(
+    "--preview", is_flag=True, help="Only show what would be made, and what it would cost; make nothing."
+)
 @options.yes
 @click.pass_context
 def provision(
@@ -35,6 +38,7 @@ def provision(
     roles_paths: tuple[Path, ...],
     workspace: Path | None,
     *,
+    preview: bool,
     yes: bool,
 ) -> None:
     """Make the run of an experiment and its hosts.
@@ -43,6 +47,11 @@ def provision(
     The run's id is printed: the other steps take it.
     """
     root = default_workspace(workspace)
+    if preview:
+        from benchctl.cli.preview import preview as show_preview
+
+        show_preview(experiment, sets, roles_paths)
+        return
     try:
         store = find_run(experiment, root)
     except UsageError:
@@ -91,7 +100,9 @@ def collect(ctx: click.Context, run: str, workspace: Path | None) -> None:
 @click.command(cls=LastingCommand, examples=("benchctl destroy latest",))
 @options.run
 @options.workspace
+@click.option("--unlock", is_flag=True, help="Remove the lock that a dead Pulumi engine left, first.")
 @click.pass_context
-def destroy(ctx: click.Context, run: str, workspace: Path | None) -> None:
+def destroy(ctx: click.Context, run: str, workspace: Path | None, *, unlock: bool) -> None:
     """Give the hosts of a run back; safe to repeat."""
-    execute_run(ctx, find_run(run, default_workspace(workspace)), first="destroy", last="destroy")
+    store = find_run(run, default_workspace(workspace))
+    execute_run(ctx, store, first="destroy", last="destroy", unlock=unlock)

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, field
 
+from benchctl.model.aws import AwsHosts
+from benchctl.model.azure import AzureHosts
+from benchctl.model.group import Group
+from benchctl.model.lab import LabHosts
 from benchctl.model.record import Record, Scalar
 
 Value = Scalar | tuple[Scalar, ...] | dict[str, Scalar]
@@ -42,19 +46,19 @@ class Secret(Record, frozen=True, kw_only=True):
     keyring: Annotated[str | None, Meta(description="the entry of the controller's keyring")] = None
 
 
-class Group(Record, frozen=True, kw_only=True):
-    """A host group: how many hosts it has."""
+class InventoryGroup(Group, frozen=True, kw_only=True):
+    """A host group, and which of the inventory's hosts it takes."""
 
-    count: Annotated[int, Meta(ge=1, description="how many hosts this group has")] = 1
     inventory_group: Annotated[
         str | None,
-        Meta(description="provider inventory: the inventory's group that gives the hosts; default: its name"),
+        Meta(description="the inventory's group that gives the hosts; default: its name"),
     ] = None
 
 
 class LocalHosts(Record, frozen=True, kw_only=True, tag_field="provider", tag="local"):
     """This machine; every group lies on it."""
 
+    group: ClassVar[type[Group]] = Group
     groups: dict[str, Group] = field(default_factory=dict)
 
 
@@ -86,13 +90,14 @@ class Become(Record, frozen=True, kw_only=True):
 class InventoryHosts(Record, frozen=True, kw_only=True, tag_field="provider", tag="inventory"):
     """Hosts that are there already, as an Ansible inventory names them."""
 
+    group: ClassVar[type[Group]] = InventoryGroup
     path: Annotated[Path, Meta(description="the inventory: a file, or a folder of them")]
     ssh: Ssh = field(default_factory=Ssh)
     become: Become = field(default_factory=Become)
-    groups: dict[str, Group] = field(default_factory=dict)
+    groups: dict[str, InventoryGroup] = field(default_factory=dict)
 
 
-Hosts = LocalHosts | InventoryHosts
+Hosts = LocalHosts | InventoryHosts | LabHosts | AwsHosts | AzureHosts
 
 
 class Tuning(Record, frozen=True, kw_only=True):

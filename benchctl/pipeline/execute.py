@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from benchctl import __version__
 from benchctl.errors import BenchctlError, InterruptedRunError, LeaseError, RunStateError
 from benchctl.model.event import Message, StepEnded, StepStarted
+from benchctl.pipeline.hosts import keep_hosts, outlived
 from benchctl.pipeline.recovery import ever_reached, recover
 from benchctl.pipeline.state import read_state
 from benchctl.pipeline.steps import STEPS
@@ -39,8 +40,8 @@ def execute(
                 session.cancel.check()
                 _run(step, session)
     except BaseException as failure:  # noqa: BLE001 - kept, and raised again after the way back
-        error = failure
-    error = _unwind(session, error, destroying=unwinding)
+        error = outlived(session, failure)
+    error = _unwind(session, error, destroying=unwinding, keep=keep)
     try:
         summary = _conclude(session, error)
     except (OSError, RunStateError) as failure:
@@ -73,13 +74,17 @@ def _run(step: Step, session: Session) -> None:
     session.listener(StepEnded(step=step.name, seconds=session.timer() - begin, detail=detail))
 
 
-def _unwind(session: Session, error: BaseException | None, *, destroying: bool) -> BaseException | None:
+def _unwind(
+    session: Session, error: BaseException | None, *, destroying: bool, keep: bool
+) -> BaseException | None:
     """Give the hosts back; an error on the way back is told, and kept only when it is the first."""
     try:
         if destroying:
             _run(STEPS[-1], session)
         else:
             release(session)
+            if keep:
+                keep_hosts(session)
     except BenchctlError as failure:
         if isinstance(failure, RunStateError):
             session.give_back(destroying=destroying)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchctl.errors import RunStateError
+from benchctl.errors import BenchctlError, RunStateError
 from benchctl.model.event import Message
+from benchctl.pipeline.hosts import REMOVE
 from benchctl.pipeline.undo import undo
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ def recover(session: Session) -> None:
         session.listener(
             Message(level="info", text="an earlier execution did not end: stopping what it left")
         )
-        undo(session, [host for host in session.inventory().hosts if host.name in names], remove=False)
+        hosts = [host for host in session.inventory().hosts if host.name in names]
+        try:
+            undo(session, hosts, remove=False)
+        except BenchctlError as error:
+            if session.maker is None:
+                raise
+            session.listener(Message(level="warning", text=f"{error.detail}\nmaking anew what is gone"))
 
 
 def left_open(entries: Iterable[Entry]) -> set[str]:
@@ -42,7 +49,9 @@ def left_open(entries: Iterable[Entry]) -> set[str]:
     hosts: dict[int | None, str] = {}  # number of the entry that announced it -> host
     again: set[int | None] = set()  # such numbers, of connections to hosts that were open already
     for entry in entries:
-        if entry.phase == "meant" and entry.act in {"connect", "end"}:
+        if (entry.act, entry.phase) == (REMOVE, "done"):
+            opened.clear()
+        elif entry.phase == "meant" and entry.act in {"connect", "end"}:
             host = hosts[entry.seq] = str(entry.data["host"])
             if entry.act == "connect":
                 again |= {entry.seq} if host in opened else set()
@@ -56,6 +65,9 @@ def left_open(entries: Iterable[Entry]) -> set[str]:
 
 def ever_reached(entries: Iterable[Entry]) -> set[str]:
     """The hosts that this run worked on, at whatever time, and those of which it is not known."""
+    entries = list(entries)
+    gone = max((e.seq for e in entries if (e.act, e.phase) == (REMOVE, "done")), default=0)
+    entries = [entry for entry in entries if entry.seq > gone]
     meant = {e.seq: str(e.data["host"]) for e in entries if e.act == "connect" and e.phase == "meant"}
     failed = {e.of for e in entries if e.act == "connect" and e.phase == "failed"}
     return {host for seq, host in meant.items() if seq not in failed}

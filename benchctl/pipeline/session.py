@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchctl.model.event import Listener
     from benchctl.model.host import Host, Inventory
     from benchctl.model.plan import Plan
-    from benchctl.provision import Provisioner
+    from benchctl.provision import HostMaker, Provisioner
     from benchctl.results.store import RunStore
 
 LEASE_TTL = 300.0  # seconds without a word from the controller until a host cleans up by itself
@@ -53,6 +53,13 @@ class Session:
 
     def inventory(self) -> Inventory:
         return self.store.inventory()
+
+    @property
+    def maker(self) -> HostMaker | None:
+        """What made the hosts for this run, where they are not there anyway."""
+        from benchctl.provision import HostMaker
+
+        return self.provisioner if isinstance(self.provisioner, HostMaker) else None
 
     @property
     def reached(self) -> Mapping[str, Agent]:

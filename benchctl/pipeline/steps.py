@@ -17,6 +17,7 @@ from benchctl.configure import converge
 from benchctl.errors import ConvergeError
 from benchctl.model.event import Message
 from benchctl.model.units import format_duration
+from benchctl.pipeline.hosts import attended, ensure_time, hosts_made, make_hosts, take_away
 from benchctl.pipeline.recovery import check_identity, ever_reached
 from benchctl.pipeline.undo import AT_ONCE, undo
 from benchctl.plan import make_up_block
@@ -36,12 +37,13 @@ class Step(NamedTuple):
 
 
 def provision(session: Session) -> str:
-    inventory = session.provisioner.provision(session.plan.experiment)
+    inventory = make_hosts(session)
     session.store.save_inventory(to_ansible(inventory))
     return ", ".join(host.name for host in inventory.hosts)
 
 
 def configure(session: Session) -> str:
+    ensure_time(session)
     try:
         converged = converge(
             session.plan,
@@ -61,13 +63,14 @@ def configure(session: Session) -> str:
 
 
 def benchmark(session: Session) -> str:
+    ensure_time(session)
     bench = _bench(session)
     bench = replace(bench, images=build_images(bench), capacities=calibrate(bench))
     for host, capacities in bench.capacities.items():
         session.store.save_capacities(host, capacities)
     begin = session.timer()
     with staged(bench, lambda host: session.store.host_folder(host) / "logs") as courses:
-        run_trials(_trials(session), bench, courses)
+        run_trials(attended(session, _trials(session)), bench, courses)
     done = sum(session.store.is_done(trial.ordinal) for trial in session.plan.trials)
     return f"{done} of {len(session.plan.trials)} trials in {format_duration(session.timer() - begin)}"
 
@@ -102,6 +105,8 @@ def collect(session: Session) -> str:
 
 def destroy(session: Session) -> str:
     """Undo everything of this run on its hosts; safe to repeat, also when nothing was ever provisioned."""
+    if hosts_made(session.journal.entries()):
+        return take_away(session)
     names = ever_reached(session.journal.entries())
     if not names:
         return "nothing was made"

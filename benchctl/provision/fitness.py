@@ -16,6 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from benchctl.errors import EngineError
+from benchctl.provision.cache import cache_folder
+
 MIN_PYTHON = (3, 11)
 MIN_FREE = 2 * 1024**3  # bytes: an image, its clone and a run's raw files for the shipped experiments
 _PROBE_SECONDS = 10
@@ -31,7 +34,7 @@ class Check(NamedTuple):
 
 
 def examine(workspace: Path, cache: Path) -> list[Check]:
-    """Check system, Python, Ansible, SSH, PostgreSQL, who runs the server, the folders and their free space.
+    """Check system, Python, Ansible, SSH, PostgreSQL, its user, Pulumi, the folders and their free space.
 
     `cache` is where this machine, when it is measured, keeps what outlives a run: instances and data images.
     """
@@ -43,6 +46,7 @@ def examine(workspace: Path, cache: Path) -> list[Check]:
         _paramiko(),
         _postgresql(),
         _server_user(),
+        _engine(),
         _folder("workspace", workspace, "give --workspace, or set BENCHCTL_WORKSPACE to"),
         _space("space", workspace),
         _folder("cache", cache, "set BENCHCTL_CACHE to"),
@@ -112,6 +116,27 @@ def _server_user() -> Check:
         )
     how = "a user namespace" if done.returncode == 0 else "nobody (user namespaces are refused)"
     return Check("server user", fit=True, found=f"root; the server runs in {how}")
+
+
+def _engine() -> Check:
+    """Only hosts that are made need it: its absence is told, and is no reason to be unfit."""
+    from benchctl.provision.engine import find_engine
+
+    try:
+        engine = find_engine()
+    except EngineError as error:
+        return Check("pulumi", fit=True, found=f"not for providers lab, aws, azure: {error.detail}")
+    plugins = ", ".join(sorted(_plugins(engine.own))) or "no provider plug-ins"
+    sdk = _version("pulumi")
+    found = f"{engine.version} ({engine.program}), Python package {sdk}, {plugins}"
+    return Check("pulumi", fit=True, found=found)
+
+
+def _plugins(own: bool) -> set[str]:  # noqa: FBT001 - one fact about the engine
+    """Return the provider plug-ins that the engine would find, as NAME VERSION."""
+    usual = cache_folder() / "pulumi" if own else Path.home() / ".pulumi"
+    folders = Path(os.environ.get("PULUMI_HOME") or usual).glob("plugins/resource-*-v*")
+    return {path.name.removeprefix("resource-").replace("-v", " ") for path in folders if path.is_dir()}
 
 
 def _folder(name: str, folder: Path, remedy: str) -> Check:

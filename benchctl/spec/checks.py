@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchctl.errors import SpecError
-from benchctl.model.experiment import Become, LocalHosts
+from benchctl.model.aws import AwsHosts
+from benchctl.model.azure import AzureHosts
+from benchctl.model.experiment import Become, InventoryHosts, LocalHosts
 from benchctl.model.units import format_duration
+from benchctl.spec.clouds import of_aws, of_azure
 from benchctl.spec.levels import split, under
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.words import is_lost
@@ -96,7 +99,10 @@ class Checks:
 
     def _check_hosts(self) -> None:
         hosts = self._experiment.hosts
-        if isinstance(hosts, LocalHosts):
+        if isinstance(hosts, AwsHosts | AzureHosts):
+            for complaint in of_aws(hosts) if isinstance(hosts, AwsHosts) else of_azure(hosts):
+                self._add(*complaint)
+        if not isinstance(hosts, InventoryHosts):
             return
         if not Path(hosts.path).exists():
             self._add(

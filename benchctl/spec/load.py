@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from benchctl.errors import SpecError
-from benchctl.model.experiment import Experiment, Group, Metric
+from benchctl.model.experiment import Experiment, Metric
 from benchctl.spec.checks import Checks
 from benchctl.spec.factors import FactorReader
 from benchctl.spec.nodes import MAX_BYTES, Entries, Text, compose_mapping, decode
@@ -31,24 +31,8 @@ if TYPE_CHECKING:
     from benchctl.model.role import Kind, RoleMeta
     from benchctl.spec.levels import Part
 
-_PROVIDER_KEYS = frozenset(
-    {
-        "kind",
-        "image",
-        "cpus",
-        "memory",
-        "region",
-        "instance_type",
-        "spot",
-        "disks",
-        "location",
-        "size",
-    }
-)
 LATER = {
-    "hosts": _PROVIDER_KEYS,
-    "hosts.groups.*": _PROVIDER_KEYS | {"tuning"},
-    "hosts.provider": frozenset({"lab", "aws", "azure"}),
+    "hosts.groups.*": frozenset({"tuning"}),
     "tuning.profile": frozenset({"repeatable", "peak", "/"}),
     "dbms": frozenset({"address"}),
 }
@@ -160,7 +144,7 @@ def _complete(experiment: Experiment, roles: dict[str, RoleMeta]) -> Experiment:
         experiment.dbms,
         experiment.workload,
     )
-    groups = {**{name: Group() for name in _used_groups(experiment)}, **hosts.groups}
+    groups = {**{name: hosts.group() for name in _used_groups(experiment)}, **hosts.groups}
     replace = msgspec.structs.replace
     return replace(
         experiment,

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 from msgspec import inspect
 
+from benchctl.model.aws import AwsHosts
+from benchctl.model.azure import AzureHosts
 from benchctl.model.experiment import Experiment, InventoryHosts, LocalHosts
+from benchctl.model.lab import LabHosts
 from benchctl.model.role import RoleMeta
 
 if TYPE_CHECKING:
@@ -129,32 +132,32 @@ def _hosts() -> Shape:
     records = {
         "local": _of(inspect.type_info(LocalHosts)),
         "inventory": _of(inspect.type_info(InventoryHosts)),
+        "lab": _of(inspect.type_info(LabHosts)),
+        "aws": _of(inspect.type_info(AwsHosts)),
+        "azure": _of(inspect.type_info(AzureHosts)),
     }
     provider = Field(
         Shape("choice", "where the hosts come from", choices=tuple(records)), default=next(iter(records))
     )
-    groups = {"local": _without_inventory_group(records["local"]), "inventory": records["inventory"]}
+    groups = {name: record.fields["groups"].shape.item or SCALAR for name, record in records.items()}
     shapes = {}
-    for name, record in groups.items():
-        others = {
-            key: f"a key of provider: {other}"
-            for other, found in records.items()
-            for key in found.fields
-            if key not in record.fields
-        }
-        shapes[name] = record._replace(fields={"provider": provider, **record.fields}, others=others)
+    for name, record in records.items():
+        keyed = record.fields["groups"]
+        item = groups[name]._replace(others=_of_others(name, groups))
+        fields = {**record.fields, "groups": keyed._replace(shape=keyed.shape._replace(item=item))}
+        shapes[name] = record._replace(
+            fields={"provider": provider, **fields}, others=_of_others(name, records)
+        )
     return shapes["local"]._replace(variants=Variants("provider", shapes))
 
 
-def _without_inventory_group(hosts: Shape) -> Shape:
-    """Groups of this machine: what an inventory calls them has no meaning there."""
-    groups = hosts.fields["groups"]
-    group = groups.shape.item or SCALAR
-    fields = {name: field for name, field in group.fields.items() if name != "inventory_group"}
-    item = group._replace(fields=fields, others={"inventory_group": "a key of provider: inventory"})
-    return hosts._replace(
-        fields={**hosts.fields, "groups": groups._replace(shape=groups.shape._replace(item=item))}
-    )
+def _of_others(name: str, records: Mapping[str, Shape]) -> dict[str, str]:
+    """Return the keys that only other providers have, each with a word of whose it is."""
+    whose: dict[str, list[str]] = {}
+    for other, found in records.items():
+        for key in found.fields.keys() - records[name].fields.keys():
+            whose.setdefault(key, []).append(other)
+    return {key: f"a key of provider: {', '.join(others)}" for key, others in whose.items()}
 
 
 def _stages(stages: Shape) -> Shape:
@@ -211,7 +214,8 @@ def _of_scalar(kind: inspect.Type, doc: str, unit: str) -> Shape:
         case inspect.StrType():
             shape = Shape(_TEXTS.get(unit, "string"), doc, pattern=kind.pattern or "")
         case inspect.IntType():
-            shape = Shape("integer", doc, kind.ge, kind.le, kind.lt)
+            size = unit == "size"
+            shape = Shape("size", doc) if size else Shape("integer", doc, kind.ge, kind.le, kind.lt)
         case inspect.FloatType():
             word: Kind = "duration" if unit == "duration" else "percent" if unit == "percent" else "number"
             shape = Shape(word, doc, kind.ge, kind.le, kind.lt)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from benchctl.benchmark.connection import connect_all
 from benchctl.benchmark.fleet import Fleet
 from benchctl.configure import Access, AnsibleRunner, Call, Converged, converge
-from benchctl.model.experiment import Group, InventoryHosts
+from benchctl.model.experiment import InventoryGroup, InventoryHosts
 from benchctl.model.host import Host, Inventory
 from benchctl.provision import provisioner_for, to_ansible
 from benchctl.provision.fit import examine
@@ -171,7 +171,7 @@ def test_hosts_are_converged_over_ssh_as_an_ordinary_user_and_then_left_alone(
 ) -> None:
     hosts = lab.hosts(2)
     path = lab.inventory({"loader": hosts}, user="bench")
-    groups = {"loader": Group(count=2)}
+    groups = {"loader": InventoryGroup(count=2)}
     wanted = plan()
     experiment = replace(
         wanted.experiment, dbms=None, factors=(), hosts=InventoryHosts(path=str(path), groups=groups)

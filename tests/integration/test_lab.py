@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchctl.provision.lab.podman import podman
 from tests.lab.host import await_true
 from tests.lab.image import PASSWORD
 from tests.lab.network import alive, listed, owner, sweep
-from tests.lab.podman import podman
 
 if TYPE_CHECKING:
     from tests.lab.fixtures import Fresh

@@ -1,6 +1,7 @@
 """Hosts for tests: containers with systemd and SSH on a network of their own, made here and taken away here.
 
-`podman` runs the commands, `image` builds what a host is made from (once per user), `network` finds addresses
-that nobody has, `host` is one host with what can happen to it, `lab` owns the hosts of one test process, and
-`fixtures` gives them to tests. Nothing here imports benchctl: the lab must stand whatever is being tested.
+`image` says what a host is made from, `network` who owns what, `host` is one host with what can happen to it,
+`lab` owns the hosts of one test process, and `fixtures` gives them to tests. Podman, images and subnets are
+in benchctl.provision.lab, which makes the same for users; nothing else of benchctl is imported: the lab must
+stand whatever is being tested.
 """

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Unpack
 
 import pytest
 
+from benchctl.provision.lab.podman import REMEDY, possible
 from tests.lab.lab import Lab, Traits
-from tests.lab.podman import REMEDY, possible
 from tests.needs import need
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from tests.lab.podman import LIMIT, PATH, as_root, command, podman, prefix, run
+from benchctl.provision.lab.podman import LIMIT, PATH, as_root, command, podman, prefix, run
 from tests.needs import need
 
 if TYPE_CHECKING:

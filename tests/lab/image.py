@@ -1,20 +1,16 @@
-"""The image of a host: Debian 12 from packages, once per user and list of packages. Takes half a minute."""
+"""The image of a host for tests, once per user and content. Takes half a minute."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
-from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.lab.podman import as_root, cache_folder, podman, prefix, run
+from benchctl.provision.lab import image as lab_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from contextlib import AbstractContextManager
 
-RELEASE = "bookworm"
 PACKAGES = (
     "ca-certificates",
     "dbus",
@@ -31,7 +27,6 @@ PACKAGES = (
 )
 AT_HAND = ("postgresql-15", "postgresql-contrib", "redis-tools")  # their files, for roles to install them
 PASSWORD = "correct horse"  # noqa: S105 # of user `plain`, on hosts that only tests can reach
-BUILD_LIMIT = 900.0
 SETUP = f"""
 set -e
 cd "$1"
@@ -59,40 +54,20 @@ ln -sf /lab/environment etc/environment
 
 def image() -> str:
     """The image's name in podman's store; built or imported when it is not there yet."""
-    key = hashlib.sha256("\n".join((RELEASE, *PACKAGES, SETUP)).encode()).hexdigest()[:12]
-    name = f"localhost/benchctl-lab:{key}"
-    with locked("image"):
-        if run([*prefix(), "podman", "image", "exists", name]).returncode:
-            podman("import", "--quiet", str(root_filesystem(key)), name)
-    return name
+    recipe = lab_image.Recipe(
+        "localhost/benchctl-lab", PACKAGES, SETUP, options=("--skip=cleanup/apt/cache",)
+    )
+    return lab_image.image(recipe, cache_folder())
 
 
-def root_filesystem(key: str) -> Path:
-    """The tar file, built under another name first: a build that was killed leaves no half image."""
-    path = cache_folder() / f"lab-{key}.tar"
-    if not path.exists():
-        part = path.with_suffix(f".{os.getpid()}.tar")
-        try:
-            as_root(
-                "mmdebstrap",
-                "--quiet",
-                "--variant=minbase",
-                "--skip=cleanup/apt/cache",
-                f"--include={','.join(PACKAGES)}",
-                f"--customize-hook={SETUP}",
-                RELEASE,
-                str(part),
-                limit=BUILD_LIMIT,
-            )
-            part.rename(path)
-        finally:
-            part.unlink(missing_ok=True)
-    return path
-
-
-@contextmanager
-def locked(name: str) -> Iterator[None]:
+def locked(name: str) -> AbstractContextManager[None]:
     """One process of this user at a time; the lock goes with the process."""
-    with (cache_folder() / f"{name}.lock").open("w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return lab_image.locked(cache_folder() / f"{name}.lock")
+
+
+def cache_folder() -> Path:
+    """Where images stay between sessions, for this user."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "benchctl-tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

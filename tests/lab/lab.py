@@ -7,16 +7,17 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from benchctl.provision.lab.machines import ULIMITS
+from benchctl.provision.lab.network import hardware_address, make_network
 from tests.lab.host import LabHost, make_key, set_clock
 from tests.lab.image import image, locked
-from tests.lab.network import LABEL, make_network, owner, remove_hosts, remove_network, sweep
+from tests.lab.network import LABEL, owner, remove_hosts, remove_network, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 FIRST_ADDRESS, ADDRESSES = 10, 240
-ULIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")  # raising them may not be permitted
 
 
 class Traits(TypedDict, total=False):
@@ -48,7 +49,7 @@ class Lab:
         self.image = image()
         with locked("network"):
             sweep()
-            self.subnet = make_network(self.name)
+            self.subnet = make_network(self.name, {LABEL: owner()})
         self.client_key = folder / "client_key"
         self.public_key = make_key(self.client_key)
         self.known_hosts = folder / "known_hosts"
@@ -163,8 +164,3 @@ class Lab:
         path = self.folder / f"inventory-{secrets.token_hex(4)}.yml"  # JSON is YAML
         path.write_text(json.dumps({"all": {"children": children}}, indent=2), encoding="utf-8")
         return path
-
-
-def hardware_address(address: str) -> str:
-    """The same at each start: neighbours that remember another do not find the host for 45 s."""
-    return ":".join(["02", "42", *(f"{int(part):02x}" for part in address.split("."))])

@@ -1,40 +1,15 @@
-"""The network of a lab: a bridge with addresses that nobody here has, and what dead labs left."""
+"""Who owns the hosts and networks of a lab, and what dead labs left."""
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
-import random
 from pathlib import Path
 
-from tests.lab.podman import LabError, as_root, podman
+from benchctl.provision.lab.network import remove_network as remove_from_podman
+from benchctl.provision.lab.podman import podman
 
 LABEL = "benchctl.lab.owner"
-ATTEMPTS = 20
-
-
-def make_network(name: str) -> ipaddress.IPv4Network:
-    """A /24 from 10.192.0.0/10; podman itself refuses one that another of its networks has."""
-    taken = routes()
-    error: LabError | None = None
-    for _ in range(ATTEMPTS):
-        subnet = ipaddress.IPv4Network((f"10.{random.randrange(192, 256)}.{random.randrange(256)}.0", 24))
-        if any(subnet.overlaps(other) for other in taken):
-            continue
-        try:
-            podman("network", "create", "--label", f"{LABEL}={owner()}", "--subnet", str(subnet), name)
-        except LabError as refused:
-            error = refused
-        else:
-            return subnet
-    raise error or LabError("every subnet that was tried is in use")
-
-
-def routes() -> list[ipaddress.IPv4Network]:
-    listed = json.loads(as_root("ip", "-json", "-4", "route", "show", "table", "all"))
-    targets = [route["dst"] for route in listed if route["dst"] != "default"]
-    return [ipaddress.IPv4Network(target, strict=False) for target in targets]
 
 
 def owner() -> str:
@@ -84,5 +59,5 @@ def remove_hosts(*containers: str) -> str:
 
 
 def remove_network(name: str) -> str:
-    podman("network", "rm", "--force", name)
+    remove_from_podman(name)
     return name

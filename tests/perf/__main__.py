@@ -18,6 +18,7 @@ FIGURES = (
     "converge",
     "skew",
     "fetch",
+    "lab_stack",
 )
 
 

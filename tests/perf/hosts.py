@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchctl.provision.lab.podman import REMEDY, possible
 from tests.lab.lab import Lab
-from tests.lab.podman import REMEDY, possible
 from tests.perf.rows import Row
 
 if TYPE_CHECKING:

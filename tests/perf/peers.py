@@ -17,8 +17,8 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from tests.lab.image import locked
-from tests.lab.podman import PATH, cache_folder
+from benchctl.provision.lab.podman import PATH
+from tests.lab.image import cache_folder, locked
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 DEBIAN = {

@@ -24,6 +24,7 @@ HEAVY = (
     "numpy",
     "pandas",
     "plotly",
+    "pulumi",
     "pyarrow",
     "rich",
     "ruamel.yaml",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from benchctl.model.event import Event
     from benchctl.model.host import Host
+    from benchctl.provision import Provisioner
 
 
 class World:
@@ -45,11 +46,12 @@ class World:
         self.store = RunStore.create(folder / "runs" / "one", experiment_text="", plan=plan(blocks=blocks))
         self.events: list[Event] = []
         self.cancel = Cancel()
+        self.provisioner: Provisioner = LocalProvisioner()
         self.agents: list[FakeAgent] = []
         self.prepare: Callable[[FakeAgent], object] = lambda agent: None
         self.facts: dict[str, Any] = {}
         self.runner = FakePlaybookRunner(effect=lambda call: self._roles())
-        self._clock = itertools.count(1_700_000_000)
+        self.moments = itertools.count(1_700_000_000)
         self._timer = itertools.count()
 
     def connect(self, hosts: Sequence[Host], run: str, owner: str, ttl: float) -> dict[str, FakeAgent]:
@@ -65,7 +67,7 @@ class World:
         return agent
 
     def clock(self) -> float:
-        return float(next(self._clock))
+        return float(next(self.moments))
 
     def timer(self) -> float:
         return float(next(self._timer))
@@ -80,7 +82,7 @@ class World:
             cancel=self.cancel,
             clock=self.clock,
             timer=self.timer,
-            provisioner=LocalProvisioner(),
+            provisioner=self.provisioner,
             runner=self.runner,
             connect=self.connect,
         )

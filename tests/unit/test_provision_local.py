@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.errors import SpecError
-from benchctl.model.experiment import Dbms, Experiment, Group, LocalHosts, Workload
+from benchctl.model.experiment import Dbms, Experiment, LocalHosts, Workload
+from benchctl.model.group import Group
 from benchctl.model.host import Host, Inventory
 from benchctl.provision import LocalProvisioner, from_ansible, to_ansible
 from benchctl.provision.fitness import examine
@@ -67,6 +68,7 @@ def test_every_unmet_need_has_a_remedy_and_nothing_is_left(tmp_path: Path) -> No
         "paramiko",
         "postgresql",
         "server user",
+        "pulumi",
         "workspace",
         "space",
         "cache",

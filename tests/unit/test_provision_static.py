@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchctl.errors import SpecError, UnfitError
-from benchctl.model.experiment import Become, Dbms, Experiment, Group, InventoryHosts, Ssh, Workload
+from benchctl.model.experiment import Become, Dbms, Experiment, InventoryGroup, InventoryHosts, Ssh, Workload
 from benchctl.provision import listing, provisioner_for, to_ansible
 from benchctl.provision.static import read_inventory
 from benchctl.spec.share import shared
@@ -46,7 +46,7 @@ def lab(tmp_path: Path) -> Path:
 
 
 def experiment(
-    path: Path, *, become: Become | None = None, ssh: Ssh | None = None, **groups: Group
+    path: Path, *, become: Become | None = None, ssh: Ssh | None = None, **groups: InventoryGroup
 ) -> Experiment:
     hosts = InventoryHosts(path=str(path), become=become or Become(), ssh=ssh or Ssh(), groups=groups)
     return Experiment(name="e", hosts=hosts, dbms=Dbms(role="postgresql"), workload=Workload(role="pgbench"))
@@ -57,7 +57,7 @@ def provision(wanted: Experiment) -> Inventory:
 
 
 def test_groups_hosts_and_options_are_the_inventorys(lab: Path) -> None:
-    inventory = provision(experiment(lab, loader=Group(count=3)))
+    inventory = provision(experiment(lab, loader=InventoryGroup(count=3)))
     assert {name: [host.name for host in hosts] for name, hosts in inventory.groups.items()} == {
         "dbms": ["db1"],
         "loader": ["l3", "l2", "l1"],
@@ -73,7 +73,9 @@ def test_groups_hosts_and_options_are_the_inventorys(lab: Path) -> None:
 
 def test_the_experiment_wins_over_the_inventory(lab: Path) -> None:
     ssh = Ssh(user="me", port=22, key="/k", jump="gate", config="/dev/null", known_hosts="/known")
-    inventory = provision(experiment(lab, ssh=ssh, become=Become(enabled=True), loader=Group(count=1)))
+    inventory = provision(
+        experiment(lab, ssh=ssh, become=Become(enabled=True), loader=InventoryGroup(count=1))
+    )
     options = inventory.groups["dbms"][0].options
     assert (options["user"], options["port"], options["identity_file"]) == ("me", 22, "/k")
     assert (options["proxy_jump"], options["known_hosts_file"]) == ("gate", "/known")
@@ -82,7 +84,11 @@ def test_the_experiment_wins_over_the_inventory(lab: Path) -> None:
 
 def test_a_group_may_be_taken_from_another_and_a_host_may_stand_in_two(lab: Path) -> None:
     inventory = provision(
-        experiment(lab, loader=Group(count=2, inventory_group="fast"), witness=Group(inventory_group="dbms"))
+        experiment(
+            lab,
+            loader=InventoryGroup(count=2, inventory_group="fast"),
+            witness=InventoryGroup(inventory_group="dbms"),
+        )
     )
     assert [host.name for host in inventory.groups["loader"]] == ["l2", "l1"]
     assert inventory.groups["witness"] == inventory.groups["dbms"]
@@ -91,10 +97,12 @@ def test_a_group_may_be_taken_from_another_and_a_host_may_stand_in_two(lab: Path
 
 def test_a_missing_group_names_those_that_exist(lab: Path) -> None:
     with pytest.raises(SpecError, match="no group witnes, which") as caught:
-        provision(experiment(lab, loader=Group(count=1), witness=Group(inventory_group="witnes")))
+        provision(
+            experiment(lab, loader=InventoryGroup(count=1), witness=InventoryGroup(inventory_group="witnes"))
+        )
     assert "all, dbms, fast, loader" in caught.value.remedy
     with pytest.raises(SpecError) as caught:
-        provision(experiment(lab, loader=Group(inventory_group="loaders")))
+        provision(experiment(lab, loader=InventoryGroup(inventory_group="loaders")))
     assert "did you mean loader?" in caught.value.remedy
 
 
@@ -102,12 +110,16 @@ def test_too_few_hosts_are_counted(lab: Path) -> None:
     with pytest.raises(
         SpecError, match=r"hosts\.groups\.loader wants 4 hosts, but loader of .* has 3: l3, l2, l1"
     ):
-        provision(experiment(lab, loader=Group(count=4)))
+        provision(experiment(lab, loader=InventoryGroup(count=4)))
 
 
 def test_a_host_that_ansible_would_put_into_another_group_is_refused(lab: Path) -> None:
     with pytest.raises(SpecError, match="has l1 in its group loader, but the experiment uses it in another"):
-        provision(experiment(lab, loader=Group(count=2), witness=Group(count=2, inventory_group="fast")))
+        provision(
+            experiment(
+                lab, loader=InventoryGroup(count=2), witness=InventoryGroup(count=2, inventory_group="fast")
+            )
+        )
 
 
 @pytest.mark.parametrize("name", ["-oProxyCommand=id", "a b", "a;id", "ä", "a\\nb", "$(id)", "a" * 64])
@@ -177,14 +189,16 @@ def test_a_vault_opens_by_ansibles_own_means_and_its_secrets_go_nowhere(
         read_inventory(lab)
     assert "ANSIBLE_VAULT_PASSWORD_FILE" in caught.value.remedy
     monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(tmp_path / "password"))
-    inventory = provision(experiment(lab, loader=Group(count=3)))
+    inventory = provision(experiment(lab, loader=InventoryGroup(count=3)))
     assert inventory.groups["loader"][0].address == "10.1.1.1"
     assert "sesame" not in json.dumps(to_ansible(inventory))
 
 
 @pytest.mark.parametrize("name", ["lab.example", "cloudlab.example"])
 def test_the_shipped_examples_give_a_database_and_two_loaders(name: str) -> None:
-    wanted = experiment(shared("inventories") / name, ssh=Ssh(config="/dev/null"), loader=Group(count=2))
+    wanted = experiment(
+        shared("inventories") / name, ssh=Ssh(config="/dev/null"), loader=InventoryGroup(count=2)
+    )
     assert len(provision(wanted).hosts) == 3
 
 
@@ -207,7 +221,7 @@ def test_ansible_is_not_asked_again_about_what_has_not_changed(
     asked = Asked(monkeypatch)
     keep = tmp_path / "kept"
     lab.write_text(LAB.replace("db1: {ansible_host", "db1: {ansible_become_password: sesame, ansible_host"))
-    wanted = experiment(lab, loader=Group(count=3))
+    wanted = experiment(lab, loader=InventoryGroup(count=3))
     first = provisioner_for(wanted, keep).provision(wanted)
     assert provisioner_for(wanted, keep).provision(wanted) == first
     assert asked.times == 1

@@ -7,11 +7,13 @@ import sys
 
 HEAVY = (
     "ansible_runner",
+    "boto3",
     "dataclasses",
     "jinja2",
     "numpy",
     "pandas",
     "plotly",
+    "pulumi",
     "pyarrow",
     "rich",
     "scipy",

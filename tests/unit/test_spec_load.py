@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 from benchctl.errors import SpecError
-from benchctl.model.experiment import Experiment, Group, Level, Metric
+from benchctl.model.experiment import Experiment, Level, Metric
+from benchctl.model.group import Group
 from benchctl.model.record import to_json
 from benchctl.spec import Spec, load
 from benchctl.spec.share import shared
 
-SHIPPED = ("quickstart", "aa", "pg-work-mem", "clients-sweep", "pg-two-loaders", "stages-example")
+SHIPPED = ("quickstart", "aa", "pg-work-mem", "clients-sweep", "pg-two-loaders", "pg-lab", "stages-example")
 TEXT = """\
 name: mine
 dbms:

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from benchctl.errors import StackError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 LIMIT = 120.0
 PACKAGES = "podman runc netavark aardvark-dns iptables mmdebstrap openssh-client"
@@ -20,20 +22,19 @@ PROGRAMS = ("podman", "runc", "iptables", "nsenter", "mmdebstrap", "ssh", "ssh-k
 PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
-class LabError(RuntimeError):
-    """A command of the lab failed; the message is the command and what it said."""
+class LabError(StackError):
+    """A command of the lab failed."""
 
 
 def as_root(*argv: str, text: str | None = None, limit: float = LIMIT, cwd: Path | None = None) -> str:
-    """Its output; the bridge of a network is the machine's, so rootless podman does not do."""
+    """Return its output; the bridge of a network is the machine's, so rootless podman does not do."""
     return command(*prefix(), *argv, text=text, limit=limit, cwd=cwd)
 
 
 def command(*argv: str, text: str | None = None, limit: float = LIMIT, cwd: Path | None = None) -> str:
     done = run(argv, text=text, limit=limit, cwd=cwd)
     if done.returncode:
-        message = f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
-        raise LabError(message)
+        raise LabError(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
     return done.stdout
 
 
@@ -54,27 +55,20 @@ def run(
 
 
 def podman(*argv: str, limit: float = LIMIT) -> str:
-    """What podman prints; always with runc, because crun refuses hybrid cgroups."""
+    """Return what podman prints; always with runc, because crun refuses hybrid cgroups."""
     return as_root("podman", "--runtime", "runc", *argv, limit=limit)
 
 
 def prefix() -> tuple[str, ...]:
+    """Return the words before a command that needs root."""
     return () if os.geteuid() == 0 else ("sudo", "-n")
 
 
 @cache
 def possible() -> bool:
-    """True when this machine can have a lab: Linux, the programs, and root or sudo without a password."""
+    """Tell whether this machine can have a lab: Linux, the programs, and root or sudo without a password."""
     if sys.platform != "linux" or not all(shutil.which(name, path=PATH) for name in PROGRAMS):
         return False
     return os.geteuid() == 0 or (
         shutil.which("sudo") is not None and run(["sudo", "-n", "true"]).returncode == 0
     )
-
-
-def cache_folder() -> Path:
-    """Where images stay between sessions, for this user."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "benchctl-tests"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

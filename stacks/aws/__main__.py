@@ -1,0 +1,5 @@
+"""Entry point for people who drive this project with `pulumi up`."""
+
+from bench_aws import program
+
+program()

@@ -1,0 +1,5 @@
+"""The Pulumi program of provider lab: a network and container hosts on this machine."""
+
+from bench_lab.program import program
+
+__all__ = ["program"]
