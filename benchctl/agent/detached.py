@@ -15,7 +15,6 @@ from benchctl.agent import layout, process, unit
 from benchctl.agent.wire import Json
 
 READY = b"1"  # what one says when it does what it was started for
-OWNER = "tuning"  # their tag; no task or instance can have it, since those of a run carry its marker too
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR")
 
 
@@ -29,7 +28,7 @@ def start(folder: Path, verb: str, words: List[str]) -> None:
     environment = {name: value for name, value in os.environ.items() if name in _PASSED_ON}
     environment.update({k: v for k, v in os.environ.items() if k.startswith("BENCHCTL_")})
     environment.pop(layout.MARKER, None)
-    environment[layout.OWNER_TAG] = OWNER
+    environment[layout.OWNER_TAG] = layout.TUNING_TAG
     said = (
         unit.start(folder, command, environment, verb)
         if unit.possible()

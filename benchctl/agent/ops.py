@@ -13,8 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple, Union
 
-from benchctl.agent import detached, files, fingerprint, image, memory, process, service, task, tuned, watch
+from benchctl.agent import files, fingerprint, image, memory, process, service, task, tuned, watch
 from benchctl.agent.context import Context
+from benchctl.agent.layout import TUNING_TAG
 from benchctl.agent.process import boot_id
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.wire import Json
@@ -103,7 +104,7 @@ def _is_busy(context: Context) -> bool:
 def sweep(context: Context) -> None:
     """Kill everything that this run ever started, however it tried to get away."""
     for _ in range(100):
-        below = {pid for pid in process.descendants(os.getpid()) if process.owner_of(pid) != detached.OWNER}
+        below = {pid for pid in process.descendants(os.getpid()) if process.owner_of(pid) != TUNING_TAG}
         left = {*below, *process.marked(context.run)}
         reached = process.kill_all(left, signal.SIGKILL)
         if not reached or process.await_gone(reached):

@@ -3,7 +3,6 @@
 Owns the shipped profiles and the check of any, pure functions on values. Must not know the host.
 """
 
-from difflib import get_close_matches
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 from benchctl.agent.knob import Conflict, refusal
@@ -86,6 +85,8 @@ def problems(values: Mapping[str, str]) -> List[Problem]:
     for name, value in values.items():
         knob = KNOBS.get(name)
         if knob is None:
+            from difflib import get_close_matches  # it takes long to load, and is rarely needed
+
             near = get_close_matches(name, KNOBS, n=1)
             found.append(
                 Problem(name, "there is no such knob" + (f" (did you mean {near[0]!r}?)" if near else ""))

@@ -6,13 +6,11 @@ Owns their words. Each prints one JSON object; the exit status is 1 when somethi
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import List, Optional
 
-from benchctl.agent import detached, layout, tuning
+from benchctl.agent import detached, tuning
 from benchctl.agent.refusal import RefusalError
-from benchctl.agent.tuning_journal import Journal
 from benchctl.agent.wire import Json
 
 RUN = "direct"  # whose tuning it is that nobody's run asked for
@@ -40,13 +38,13 @@ def _act(given: argparse.Namespace) -> Json:
 
     if given.verb == "restore":
         return tuned.by_hand(force=given.force)
-    machine, journal = tuned.here(), Journal(layout.state_folder())
+    machine, journal = tuned.here(), tuned.journal_here()
     if given.verb == "snapshot":
         return tuning.snapshot(machine, given.knobs)
     if given.verb == "drift":
         return tuning.drift(machine, journal)
     values = _values(given.profile)
-    head = {"run": RUN, "profile": given.profile, "kept": True, "program": sys.argv[0]}
+    head = {"run": RUN, "profile": given.profile, "kept": True, "program": tuned.program()}
     return {
         **tuning.tune(machine, journal, values, head, shared=given.shared),
         "undo": tuned.undo_command(),

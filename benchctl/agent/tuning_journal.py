@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
+from benchctl.agent.layout import TUNING_JOURNAL
 from benchctl.agent.process import boot_id
 from benchctl.agent.wire import Json
 
 SCHEMA = 1
-_FILE = "tuning.jsonl"
 
 
 class Entry(NamedTuple):
@@ -73,7 +73,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         """Refer to it; nothing is made yet."""
         self.folder = folder
-        self.path = folder / _FILE
+        self.path = folder / TUNING_JOURNAL
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -122,7 +122,7 @@ class Journal:
         for batch in batches:
             lines += [{"batch": batch.head}, *_lines(batch.entries)]
             lines += [] if batch.after is None else [{"after": batch.after}]
-        part = self.path.with_name(f".{_FILE}.{os.getpid()}")
+        part = self.path.with_name(f".{TUNING_JOURNAL}.{os.getpid()}")
         with part.open("wb") as file:
             file.write(_text(lines))
             file.flush()

@@ -221,7 +221,7 @@ def test_tuning_spares_nothing_of_the_run_and_loses_nothing_to_it(bed: Bed) -> N
     assert process.marked(RUN) == []
     holder = detached.find(bed.state, "hold")
     assert holder is not None
-    assert process.owner_of(holder["pid"]) == detached.OWNER
+    assert process.owner_of(holder["pid"]) == layout.TUNING_TAG
     handles = list(Path(f"/proc/{holder['pid']}/fd").iterdir())
     assert len(handles) == 4  # the request and its streams: no end of the controller's connection
     assert not layout.runtime_folder(RUN).exists()
