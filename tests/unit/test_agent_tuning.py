@@ -20,6 +20,7 @@ from tests.machines import MACHINES, acpi_cpufreq, cloud_vm, intel_active, two_s
 
 HEAD = {"run": "run-1", "profile": "repeatable", "kept": True, "program": "agent.pyz"}
 REPEATABLE = PROFILES["repeatable"]
+SWAPPINESS = f"{VM}/swappiness"
 CASES = Path(__file__).parents[1] / "cases" / "tuning"
 REFUSALS = sorted(path.name for path in CASES.iterdir())
 
@@ -146,7 +147,7 @@ def test_the_journal_knows_whose_it_is(intel: KernelTree, journal: Journal) -> N
     assert batch.head["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert (batch.run, batch.head["host"], batch.head["profile"]) == ("run-1", "0" * 31 + "1", "repeatable")
     (entry,) = batch.entries
-    assert (entry.path, entry.old, entry.new) == (f"{VM}/swappiness", "60\n", "1")
+    assert (entry.path, entry.old, entry.new) == (SWAPPINESS, "60\n", "1")
 
 
 # --- outcomes
@@ -166,7 +167,7 @@ def test_a_write_that_does_nothing_is_never_ok(intel: KernelTree, journal: Journ
 def test_what_may_not_be_written_is_blocked(
     kind: str, name: str, intel: KernelTree, journal: Journal
 ) -> None:
-    getattr(intel, kind).add(f"{VM}/swappiness")
+    getattr(intel, kind).add(SWAPPINESS)
     row = tune(intel, journal, {"swappiness": "1"})["swappiness"]
     assert row["outcome"] == "blocked"
     assert name in row["why"]
@@ -296,16 +297,25 @@ def test_what_somebody_else_changed_is_left_told_and_can_be_forced(
 ) -> None:
     before = intel.image()
     tune(intel, journal, {"swappiness": "1", "stat_interval": "10"})
-    intel.write(f"{VM}/swappiness", "33")
+    intel.write(SWAPPINESS, "33")
     undone = restore(intel, journal)
     assert undone["restored"] == 1
     (left,) = undone["left"]
-    assert left == {"knob": "swappiness", "path": f"{VM}/swappiness", "was": "60", "found": "33"}
-    assert intel.text(f"{VM}/swappiness") == "33"
+    assert left == {"knob": "swappiness", "path": SWAPPINESS, "was": "60", "found": "33"}
+    assert intel.text(SWAPPINESS) == "33"
     assert restore(intel, journal)["left"] == [left]
     assert restore(intel, journal, force=True)["restored"] == 1
     assert intel.image() == before
     assert not journal.path.exists()
+
+
+def test_what_was_set_first_is_restored_last(intel: KernelTree, journal: Journal) -> None:
+    tune(intel, journal, {"irqbalance": "masked", "governor": "performance", "swappiness": "1"})
+    written = [path for path, _ in intel.writes]
+    assert written == ["irqbalance.service", *intel.find(f"{CPUFREQ}/policy*/scaling_governor"), SWAPPINESS]
+    intel.writes.clear()
+    restore(intel, journal)
+    assert [path for path, _ in intel.writes if path in written] == written[::-1]
 
 
 def test_acts_of_several_runs_are_given_back_each_by_itself(intel: KernelTree, journal: Journal) -> None:
@@ -329,7 +339,7 @@ def test_acts_of_another_boot_ended_with_it(intel: KernelTree, journal: Journal)
     undone = restore(intel, journal)
     assert undone["restored"] == 0
     assert "ended with their boot" in undone["problems"][0]
-    assert intel.text(f"{VM}/swappiness") == "1"
+    assert intel.text(SWAPPINESS) == "1"
     assert not journal.path.exists()
 
 
@@ -338,7 +348,7 @@ def test_a_journal_of_another_host_is_refused(intel: KernelTree, journal: Journa
     intel.put({"/etc/machine-id": "f" * 32})
     with pytest.raises(RefusalError, match="of another host"):
         restore(intel, journal)
-    assert intel.text(f"{VM}/swappiness") == "1"
+    assert intel.text(SWAPPINESS) == "1"
 
 
 def test_a_journal_that_was_cut_off_restores_what_it_has(intel: KernelTree, journal: Journal) -> None:
@@ -388,13 +398,13 @@ def test_restoring_without_a_journal_makes_nothing(intel: KernelTree, journal: J
 
 def test_a_restore_that_fails_keeps_what_it_could_not(intel: KernelTree, journal: Journal) -> None:
     tune(intel, journal, {"swappiness": "1", "stat_interval": "10"})
-    intel.forbidden.add(f"{VM}/swappiness")
+    intel.forbidden.add(SWAPPINESS)
     undone = restore(intel, journal)
     assert undone["restored"] == 1
     assert [(row["knob"], row["error"]) for row in undone["failed"]] == [("swappiness", "Permission denied")]
     intel.forbidden.clear()
     assert restore(intel, journal)["restored"] == 1
-    assert intel.text(f"{VM}/swappiness") == "60"
+    assert intel.text(SWAPPINESS) == "60"
 
 
 # --- drift
@@ -405,7 +415,7 @@ def test_each_kind_of_drift_is_named(intel: KernelTree, journal: Journal) -> Non
     planted = {
         f"{CPUFREQ}/policy2/scaling_governor": "powersave",
         f"{CPU}/intel_pstate/no_turbo": "0",
-        f"{VM}/swappiness": "60",
+        SWAPPINESS: "60",
         "/sys/kernel/mm/transparent_hugepage/enabled": "always",
         "/proc/irq/25/smp_affinity_list": "3",
         "/sys/block/nvme0n1/queue/scheduler": "mq-deadline",
