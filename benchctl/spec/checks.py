@@ -14,8 +14,9 @@ from benchctl.errors import SpecError
 from benchctl.model.aws import AwsHosts
 from benchctl.model.azure import AzureHosts
 from benchctl.model.experiment import Become, InventoryHosts, LocalHosts
+from benchctl.model.lab import LabHosts
 from benchctl.model.units import format_duration
-from benchctl.spec.clouds import of_aws, of_azure
+from benchctl.spec.clouds import of_aws, of_azure, of_lab
 from benchctl.spec.levels import split, under
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.words import is_lost
@@ -108,9 +109,14 @@ class Checks:
 
     def _check_hosts(self) -> None:
         hosts = self._experiment.hosts
-        if isinstance(hosts, AwsHosts | AzureHosts):
-            for complaint in of_aws(hosts) if isinstance(hosts, AwsHosts) else of_azure(hosts):
-                self._add(*complaint)
+        if isinstance(hosts, AwsHosts):
+            complaints = of_aws(hosts)
+        elif isinstance(hosts, AzureHosts):
+            complaints = of_azure(hosts)
+        else:
+            complaints = of_lab(hosts) if isinstance(hosts, LabHosts) else iter(())
+        for complaint in complaints:
+            self._add(*complaint)
         if not isinstance(hosts, InventoryHosts):
             return
         if not Path(hosts.path).exists():
