@@ -171,7 +171,12 @@ def _role(meta: RoleMeta) -> Iterator[str]:
 def _option_cells(option: Option) -> tuple[str, str, str, str]:
     kind = " or ".join(f"`{choice}`" for choice in option.choices) or option.type
     default = "" if option.default is None else f"`{option.default}`"
-    return (kind, option.scope, default, option.doc)
+    known = [
+        f"{other} {value} has {', '.join(versions)}"
+        for other, values in option.known.items()
+        for value, versions in values.items()
+    ]
+    return (kind, option.scope, default, " ".join([option.doc, *([f"{'; '.join(known)}."] if known else [])]))
 
 
 def _entry(role: str, name: str, spec: Mapping[str, Any]) -> Iterator[str]:

@@ -130,6 +130,7 @@ OPS: Dict[str, Op] = {
     "lease": Op(lease, {"owner": (str, dict), "ttl": _NUMBER}),
     "stamps": Op(files.stamps, {"want": dict}),
     "verify": Op(service.verify, {"descriptor": _DESCRIPTOR}),
+    "check": Op(service.check, {"descriptor": _DESCRIPTOR, "settings": dict}, leased=True),
     "image": Op(
         image.image,
         {"descriptor": _DESCRIPTOR, "image": str},

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     "--preview", is_flag=True, help="Only show what would be made, and what it would cost; make nothing."
 )
 @options.yes
+@options.as_json
 @click.pass_context
 def provision(
     ctx: click.Context,
@@ -40,17 +41,20 @@ def provision(
     *,
     preview: bool,
     yes: bool,
+    as_json: bool,
 ) -> None:
     """Make the run of an experiment and its hosts.
 
     EXPERIMENT may also be the RUN of a run whose hosts are gone.
-    The run's id is printed: the other steps take it.
+    The run's id is printed: the other steps take it. --json is for --preview.
     """
+    if as_json and not preview:
+        raise UsageError("--json is for --preview", remedy="without it, the run's id is all that is printed")
     root = default_workspace(workspace)
     if preview:
         from benchctl.cli.preview import preview as show_preview
 
-        show_preview(experiment, sets, roles_paths)
+        show_preview(experiment, sets, roles_paths, as_json=as_json)
         return
     try:
         store = find_run(experiment, root)

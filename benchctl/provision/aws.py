@@ -15,7 +15,7 @@ import msgspec
 from benchctl.errors import SpecError, StackError, UnfitError
 from benchctl.model.aws import AwsHosts
 from benchctl.provision.janitor import Leftover
-from benchctl.provision.prices import read_prices
+from benchctl.provision.prices import Offer, quote
 from benchctl.provision.request import EXPIRES, OWNER, RUN
 from benchctl.provision.settle import settle as await_hosts
 from benchctl.spec.problems import did_you_mean
@@ -182,7 +182,6 @@ def _words(what: str, region: str) -> Iterator[None]:
 
 def _tagged(account: Any, region: str, run: str | None) -> Iterator[Leftover]:  # noqa: ANN401
     ec2 = client(account, region)
-    prices = read_prices().get("aws", {})
     with _words("resources by tag", region):
         for kind in _kinds(ec2):
             for found in _described(ec2, KINDS[kind]):
@@ -198,15 +197,19 @@ def _tagged(account: Any, region: str, run: str | None) -> Iterator[Leftover]:  
                     owner=tags.get(OWNER, ""),
                     expires=float(tags[EXPIRES]) if tags.get(EXPIRES, "").isdecimal() else 0.0,
                     zone=region,
-                    price_per_hour=_price(kind, found, prices),
+                    price_per_hour=_price(kind, found, region),
                 )
 
 
-def _price(kind: str, found: dict[str, Any], prices: dict[str, float]) -> float | None:
+def _price(kind: str, found: dict[str, Any], region: str) -> float | None:
     """Return USD per hour; None where it is not known: volumes cost by size and IOPS."""
-    if kind == "instance":
-        return prices.get(found["InstanceType"])
-    return None if kind == "volume" else 0.0
+    if kind != "instance":
+        return None if kind == "volume" else 0.0
+    place = found.get("Placement", {})
+    spot = found.get("InstanceLifecycle") == "spot"
+    dedicated = place.get("Tenancy") == "dedicated"
+    zone = place.get("AvailabilityZone") if spot else None
+    return quote(Offer("aws", region, found["InstanceType"], spot, dedicated, zone)).per_hour
 
 
 def _kinds(ec2: Any) -> list[str]:  # noqa: ANN401

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,7 @@ class EngineCommand:
 
     def as_pulumi(self) -> automation.PulumiCommand:
         """Return it as Pulumi's Automation API wants it."""
-        from pulumi.automation import CommandResult, PulumiCommand
-        from pulumi.automation.errors import create_command_error
+        from pulumi.automation import PulumiCommand
 
         outer = self
 
@@ -50,32 +50,49 @@ class EngineCommand:
                 additional_env: Mapping[str, str],
                 on_output: Callable[[str], Any] | None = None,
                 on_error: Callable[[str], Any] | None = None,
-            ) -> CommandResult:
-                variables = {**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"}
-                variables["PATH"] = f"{Path(self.command).parent}{os.pathsep}{variables.get('PATH', '')}"
-                argv = [self.command, "--non-interactive", *args]
-                done = outer.execute(argv, Path(cwd), variables, on_output, on_error)
-                result = CommandResult(stdout=done[1], stderr=done[2], code=done[0])
-                if result.code:
-                    raise create_command_error(result)
-                return result
+            ) -> automation.CommandResult:
+                return outer.run(args, Path(cwd), additional_env, on_output=on_output, on_error=on_error)
 
         return Command()
 
-    def execute(
+    def run(
+        self,
+        args: list[str],
+        cwd: Path,
+        variables: Mapping[str, str],
+        *,
+        text: str | None = None,
+        on_output: Callable[[str], Any] | None = None,
+        on_error: Callable[[str], Any] | None = None,
+    ) -> automation.CommandResult:
+        """Run one command with `text` on its stdin. Raises Pulumi's CommandError when it fails."""
+        from pulumi.automation import CommandResult
+        from pulumi.automation.errors import create_command_error
+
+        program = self._engine.program
+        whole = {**os.environ, **variables, "PULUMI_AUTOMATION_API": "true"}
+        whole["PATH"] = f"{program.parent}{os.pathsep}{whole.get('PATH', '')}"
+        argv = [str(program), "--non-interactive", *args]
+        code, out, err = self._execute(argv, cwd, whole, text, (on_output, on_error))
+        result = CommandResult(stdout=out, stderr=err, code=code)
+        if code:
+            raise create_command_error(result)
+        return result
+
+    def _execute(
         self,
         argv: list[str],
         cwd: Path,
         variables: Mapping[str, str],
-        on_output: Callable[[str], Any] | None,
-        on_error: Callable[[str], Any] | None,
+        text: str | None,
+        told: tuple[Callable[[str], Any] | None, Callable[[str], Any] | None],
     ) -> tuple[int, str, str]:
         """Return exit code, stdout and stderr; stops the engine in order when cancelled."""
         with subprocess.Popen(
             argv,
             cwd=cwd,
             env=dict(variables),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -84,14 +101,14 @@ class EngineCommand:
         ) as process:
             lines: tuple[list[str], list[str]] = ([], [])
             readers = [
-                threading.Thread(target=_read, args=(stream, told, kept))
-                for stream, told, kept in (
-                    (process.stdout, on_output, lines[0]),
-                    (process.stderr, on_error, lines[1]),
-                )
+                threading.Thread(target=_read, args=given)
+                for given in zip((process.stdout, process.stderr), told, lines, strict=True)
             ]
             for reader in readers:
                 reader.start()
+            if process.stdin is not None:
+                with suppress(BrokenPipeError), process.stdin:  # one that ended already says why
+                    process.stdin.write(text or "")
             # Who is cancelled already is on the way back, and that is not to be cut short.
             self._await(process, stoppable=not self._cancelled())
             for reader in readers:

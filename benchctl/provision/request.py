@@ -23,8 +23,8 @@ class Request(Record, frozen=True, kw_only=True):
     `owner` is user@host of who runs benchctl, `expires` s since the epoch, `public_key` who may log in, and
     `caller` the addresses (CIDR) that may connect by SSH, where a provider's network can tell. The host keys
     of a cloud's hosts come from `seed`, which is as secret as a private key; `pinned` is what an earlier up
-    of the same run exported under that name; `prices` are USD per hour by type; with `on_demand`, what
-    prefers spot capacity was refused it and takes other.
+    of the same run exported under that name; `prices` are USD per hour of one host, by group; with
+    `on_demand`, what prefers spot capacity was refused it and takes other.
     """
 
     run: str

@@ -14,11 +14,13 @@ import socket
 import sys
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from benchctl.errors import BenchctlError, EngineError, StackError, StackLockedError, UnfitError
 from benchctl.provision.cache import cache_folder
@@ -28,17 +30,18 @@ from benchctl.provision.janitor import leftovers, provider_module, remove
 from benchctl.provision.keys import kept_key
 from benchctl.provision.outputs import read_outputs, to_inventory
 from benchctl.provision.place import PASSPHRASE, Place, passphrase
-from benchctl.provision.prices import read_prices
+from benchctl.provision.prices import quotes
 from benchctl.provision.request import KEY, PINNED, Request
 from benchctl.spec.share import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from pulumi import automation
 
     from benchctl.model.experiment import Experiment, Hosts
     from benchctl.model.host import Inventory
+    from benchctl.provision.prices import Quote
 
 GRACE = 3600.0  # seconds that hosts live longer than the run may take
 _LAST_LINES = 30
@@ -85,7 +88,7 @@ class StackProvisioner:
 
     def check(self) -> None:
         """Raise EngineError without an engine, UnfitError for what else is missing here."""
-        find_engine()
+        _ = self._engine
         _automation()
         provider_module(self.provider).check(self._hosts)
 
@@ -107,7 +110,7 @@ class StackProvisioner:
             if other is None:
                 raise
             self._say(f"{error.detail}\nonce more, as the provider allows it")
-            outputs = self._up(other)
+            outputs = self._up(replace(other, prices=_known(quotes(self._hosts, on_demand=other.on_demand))))
         self.expires = expires
         self.place.pin(outputs.get(PINNED, {}))
         groups = read_outputs(outputs)
@@ -178,32 +181,29 @@ class StackProvisioner:
     @contextmanager
     def _stack(self, request: Request | None) -> Iterator[automation.Stack]:
         """Give the run's stack, with the request as its configuration where something is to be made."""
-        engine = find_engine()
-        automation = _automation()
-        variables = self._environment(engine)
+        _automation()
+        from benchctl.provision import workspace  # late: imports Pulumi
+
         work = self.place.work.absolute()
+        new = request is not None and not work.exists()
         work.mkdir(parents=True, exist_ok=True)
-        project = f"bench-{self.provider}"
-        command = EngineCommand(engine, self._cancelled)
         with _stack_folder(self.provider) as program:
-            stack = self._do(
-                lambda: automation.create_or_select_stack(
-                    self.place.run,
-                    project,
-                    program,
-                    opts=automation.LocalWorkspaceOptions(
-                        work_dir=str(work),
-                        project_settings=automation.ProjectSettings(project, "python", main=str(work)),
-                        pulumi_command=command.as_pulumi(),
-                        env_vars=variables,
-                    ),
-                )
+            project = workspace.Project(
+                f"bench-{self.provider}",
+                program,
+                work,
+                EngineCommand(self._engine, self._cancelled),
+                self._environment(),
             )
+            stack = self._do(lambda: workspace.open_stack(project, self.place.run, new=new))
             if request is not None:
-                text = msgspec.json.encode(request).decode()
-                value = automation.ConfigValue(text, secret=bool(request.seed))
-                self._do(lambda: stack.set_config(f"{project}:{KEY}", value))
+                text, secret = msgspec.json.encode(request).decode(), bool(request.seed)
+                self._do(lambda: workspace.configure(project, stack, KEY, text, secret=secret))
             yield stack
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return find_engine()
 
     def _request(self, expires: float) -> Request:
         public = kept_key(self.place.key)
@@ -221,10 +221,14 @@ class StackProvisioner:
             caller=tuple(caller or ()),
             seed="" if caller is None else hashlib.sha256(self.place.key.read_bytes()).hexdigest(),
             pinned=self.place.pinned(),
-            prices=read_prices().get(self.provider, {}),
+            prices=self._prices,
         )
 
-    def _environment(self, engine: Engine) -> dict[str, str]:
+    @cached_property
+    def _prices(self) -> dict[str, float]:
+        return _known(quotes(self._hosts))
+
+    def _environment(self) -> dict[str, str]:
         backend = self.place.backend
         if backend.startswith("file://"):
             Path(backend.removeprefix("file://")).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -237,7 +241,7 @@ class StackProvisioner:
             ),
             "PYTHONWARNINGS": "ignore",
         }
-        if engine.own and "PULUMI_HOME" not in os.environ:
+        if self._engine.own and "PULUMI_HOME" not in os.environ:
             variables["PULUMI_HOME"] = str(cache_folder() / "pulumi")
         return variables
 
@@ -308,6 +312,10 @@ class _BrokenStateError(StackError):
 def provider_of(hosts: Hosts) -> str:
     """Return the provider's name as the experiment file has it."""
     return str(type(hosts).__struct_config__.tag)
+
+
+def _known(prices: Mapping[str, Quote]) -> dict[str, float]:
+    return {group: price.per_hour for group, price in prices.items() if price.per_hour is not None}
 
 
 def _automation() -> Any:  # noqa: ANN401 - a module

@@ -111,6 +111,8 @@ def option_shape(option: Option) -> Shape:
         return Shape("list", option.doc, item=SCALAR)
     if option.type == "mapping":
         return Shape("mapping", option.doc, item=SCALAR)
+    if option.type == "folder":
+        return Shape("string", option.doc, pattern="^/", words="an absolute path on the measured host")
     return Shape(option.type, option.doc, option.minimum, option.maximum, choices=option.choices)
 
 

@@ -229,6 +229,10 @@ class FakeAgent:
         self._descriptor(args)
         return {"problems": []}
 
+    def _op_check(self, args: Reply) -> Reply:
+        self._descriptor(args)
+        return {"said": "", "names": []}
+
     def _op_image(self, args: Reply) -> Reply:
         self._descriptor(args)
         built = args["image"] not in self._images

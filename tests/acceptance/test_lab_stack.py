@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack-lab")]
-KILLS = int(os.environ.get("BENCHCTL_KILLS", "4"))
+KILLS = int(os.environ.get("BENCHCTL_TEST_KILLS", "4"))
 EXPERIMENT = """
 name: lab
 hosts: {provider: lab, groups: {loader: {count: 2}}}
@@ -160,28 +161,50 @@ def test_killed_at_any_instant_destroy_leaves_nothing(lab_shell: Shell, victim: 
     begin = time.monotonic()
     lab_shell.run("provision", "lab.yml")
     length = time.monotonic() - begin
-    for _ in range(KILLS // 2):
-        if chance.random() < 0.5 and made(lab_shell):
-            process = lab_shell.start("destroy", "latest")
-        else:
+    gone: set[str] = set()
+    struck = 0
+    for number in range(KILLS // 2):
+        if number % 2:  # after an even one nothing is there
             process = lab_shell.start("provision", "lab.yml")
-        kill_after(process, lab_shell, chance.uniform(0, length), victim)
-        for run in lab_shell.workspace.glob("runs/2*"):
-            destroy(lab_shell, run.name)
+            struck += kill_after(process, lab_shell, chance.uniform(0, length), victim)
+        else:
+            if not made(lab_shell):
+                lab_shell.run("provision", "lab.yml")
+            process = lab_shell.start("destroy", "latest")
+            struck += kill_after(process, lab_shell, chance.uniform(0, length / 2), victim)  # it takes half
+        for run in sorted({path.name for path in lab_shell.workspace.glob("runs/2*")} - gone):
+            destroy(lab_shell, run)
+            gone.add(run)
         assert_nothing_left(lab_shell)
+    print(f"{victim}: {struck} of {KILLS // 2} struck before the end")  # noqa: T201 - for who counts
 
 
-def kill_after(process: subprocess.Popen[str], shell: Shell, seconds: float, victim: str) -> None:
-    """Kill benchctl, or the engine that it started, so long after its start."""
+def kill_after(process: subprocess.Popen[str], shell: Shell, seconds: float, victim: str) -> bool:
+    """Kill benchctl, or the next engine that it starts, so long after its start; False: it was over."""
+
+    def what_happened() -> str:
+        if kill_engine(shell):
+            return "struck"
+        return "" if process.poll() is None else "over"
+
     try:
         process.wait(seconds)
+        happened = "over"
     except subprocess.TimeoutExpired:
         if victim == "benchctl":
             process.kill()
-        for pid, argv in helpers(shell) if victim == "engine" else ():
-            if "/bin/pulumi " in argv:
-                os.kill(pid, signal.SIGKILL)
+        happened = "struck" if victim == "benchctl" else await_true(what_happened, "an engine", limit=300)
     process.communicate(timeout=300)
+    return happened == "struck"
+
+
+def kill_engine(shell: Shell) -> bool:
+    for pid, argv in helpers(shell):
+        if "/bin/pulumi " in argv:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return True
+    return False
 
 
 def destroy(shell: Shell, run: str) -> None:

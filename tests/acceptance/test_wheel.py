@@ -35,12 +35,42 @@ def test_the_wheel_carries_its_data_and_no_tests(wheel: Path) -> None:
         "benchctl/_share/roles/postgresql/meta/bench.yml",
         "benchctl/_share/experiments/quickstart.yml",
         "benchctl/_share/inventories/lab.example/hosts.yml",
+        "benchctl/_share/stacks/aws/bench_aws/program.py",
+        "benchctl/_share/stacks/aws/policy.json",
+        "benchctl/_share/stacks/azure/bench_azure/leave.py",
+        "benchctl/_share/stacks/azure/role.json",
+        "benchctl/_share/stacks/lab/Pulumi.yaml",
+        "benchctl/_share/stacks/lab/__main__.py",
         "benchctl/provision/probe.py",
         "benchctl/report/page.css",
         "benchctl/py.typed",
     ):
         assert needed in names
     assert not [name for name in names if name.startswith(("tests/", "docs/")) or "__pycache__" in name]
+
+
+def test_the_program_of_a_stack_comes_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(tmp_path)
+    asked = """
+import sys
+from benchctl.spec.share import shared
+sys.path.insert(0, str(shared("stacks") / "lab"))
+import bench_lab
+assert callable(bench_lab.program)
+print(bench_lab.__file__)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", asked],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path / "benchctl" / "_share" / "stacks")
 
 
 def test_the_quickstart_runs_from_the_wheel_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:

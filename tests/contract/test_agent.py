@@ -394,6 +394,12 @@ def test_verify_lists_problems(bed: Bed) -> None:
     assert bed.agent.call("verify", timeout=LIMIT, descriptor=bed.descriptor("server-1")) == {"problems": []}
 
 
+def test_settings_are_not_judged_without_a_command_for_it(bed: Bed) -> None:
+    path = bed.descriptor("postgresql-7")
+    reply = bed.agent.call("check", timeout=LIMIT, descriptor=path, settings={"fsync": "on"})
+    assert reply == {"said": "", "names": []}
+
+
 def test_only_the_runs_own_files_are_removed(bed: Bed, tmp_path: Path) -> None:
     inside = Path(bed.agent.hello["work"]) / "trials" / "x"
     inside.mkdir(parents=True)

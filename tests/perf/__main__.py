@@ -20,6 +20,7 @@ FIGURES = (
     "skew",
     "fetch",
     "lab_stack",
+    "lab_vm",
 )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.stacks.server import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,14 +131,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def arm(cloud: Azure) -> Iterator[str]:
     """Serve Azure's REST interface and its sign-in over a cloud; yields the address."""
-
-    handler = type("Handler", (_Handler,), {"cloud": cloud})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(type("Handler", (_Handler,), {"cloud": cloud})) as address:
+        yield address

@@ -94,7 +94,7 @@ def make(hosts: str = PLAIN, **changes: Any) -> Result:
 
 @pytest.fixture(scope="module")
 def plain() -> Result:
-    return make(prices={"c7i.4xlarge": 0.8})
+    return make(prices={"dbms": 0.8})
 
 
 def test_all_that_is_made_is_known_and_tagged(plain: Result) -> None:

@@ -66,7 +66,7 @@ def config_of(given: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def plain() -> Result:
-    return make(prices={"Standard_D8ds_v5": 0.5})
+    return make(prices={"dbms": 0.5})
 
 
 def test_all_that_is_made_is_known_and_tagged(plain: Result) -> None:

@@ -18,6 +18,7 @@ from benchctl.provision.place import Place
 from benchctl.provision.stack import StackProvisioner
 from tests.needs import engine_root
 from tests.stacks.arm import REFUSED, SUBSCRIPTION, Azure, arm
+from tests.stacks.conftest import FORGOTTEN, LATER, NAME
 from tests.stacks.mocks import STACKS, request
 from tests.stacks.standin import Failure, StandIn, serving
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from benchctl.model.azure import AzureHosts
 
-NAME = "20261121-1015-case-3f2a"
-LATER = 3600.0
 SETTLED: list[float] = []  # the times that hosts were told, which these here never answer to
 SMALL = """
   provider: azure
@@ -38,14 +37,14 @@ SMALL = """
   groups: {dbms: {}, loader: {}}"""
 CREATES = 13  # of the small stack; the first test holds this to what happens
 
-pytestmark = [
-    # Pulumi's Automation API leaves its event loop open when an engine fails.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [FORGOTTEN]
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Azure]:
+def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Azure]:
+    prices = tmp_path / "prices.yml"
+    prices.write_text("azure: {Standard_D8ds_v5: 0.5}\n")
+    monkeypatch.setenv("BENCHCTL_PRICES", str(prices))
     monkeypatch.setenv("ARM_SUBSCRIPTION_ID", SUBSCRIPTION)
     for name in ("ARM_CLIENT_ID", "ARM_TENANT_ID"):
         monkeypatch.setenv(name, "someone")

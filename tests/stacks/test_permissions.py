@@ -37,7 +37,9 @@ ASKED = {
     "get_instance_type_output": "DescribeInstanceTypes",
     "get_instance_type_offerings_output": "DescribeInstanceTypeOfferings",
 }
-ALWAYS = "CreateTags DescribeTags DescribeRegions DeleteVolume"  # tags, the janitor, volumes that were left
+ALWAYS = (  # tags, the janitor, volumes that were left, prices
+    "CreateTags DescribeTags DescribeRegions DeleteVolume DescribeSpotPriceHistory"
+)
 
 AZURE = {
     "authorization.RoleAssignment": "Microsoft.Authorization/roleAssignments",
@@ -91,7 +93,7 @@ def test_the_policy_of_aws_is_what_the_stack_and_the_janitor_ask_for() -> None:
     asked = {name for name in made if name.startswith("get_")}
     assert asked == set(ASKED)
     wanted = " ".join([*EC2.values(), *ASKED.values(), ALWAYS]).split()
-    others = {"sts:GetCallerIdentity", "iam:CreateServiceLinkedRole"}
+    others = {"sts:GetCallerIdentity", "iam:CreateServiceLinkedRole", "pricing:GetProducts"}
     assert allowed() == {f"ec2:{action}" for action in wanted} | others
     assert {kind.replace("-", "") for kind in aws.KINDS} == {
         name.lower() for name in EC2 if name != "RouteTableAssociation"
@@ -107,7 +109,7 @@ def test_the_policy_uses_names_that_ec2_has() -> None:
 def test_what_changes_or_removes_is_bound_to_the_tags_of_runs() -> None:
     for one in statements():
         actions = [one["Action"]] if isinstance(one["Action"], str) else one["Action"]
-        if not all(re.match(r"(ec2:(Describe|Get)|sts:)", action) for action in actions):
+        if not all(re.match(r"(ec2:(Describe|Get)|pricing:Get|sts:)", action) for action in actions):
             unbound = one["Sid"] == "StartThemFromImages"
             assert unbound or "Condition" in one, one["Sid"]
 

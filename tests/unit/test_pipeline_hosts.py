@@ -171,15 +171,15 @@ def test_steps_later_on_give_the_hosts_the_time_they_need(world: World) -> None:
 
 
 def late_in_the_first_trial(world: World, left: float) -> None:
-    """After the first trial the hosts have so many seconds left, whatever happened before."""
+    """In the first trial time passes, until the hosts have so many seconds left."""
     world.execute("provision", "configure")
 
     def wait(agent: FakeAgent) -> None:
-        def stop(_: dict[str, Any]) -> dict[str, Any]:
+        def pass_time(_: dict[str, Any]) -> dict[str, Any]:
             world.moments = itertools.count(int(maker(world).expires - left))
-            return {"exit": 0, "how": "SIGINT", "seconds": 0.0, "running_before": True}
+            return {"counters": {}}
 
-        agent.script("stop", {}, stop)
+        agent.script("stats", pass_time)
 
     world.prepare = wait
     maker(world).asked.clear()
@@ -192,7 +192,7 @@ def test_hosts_get_more_time_between_trials_when_the_next_one_could_outlive_them
     acts = [act for act in world.acts() if act in {"trial", "hosts.extend"}]
     assert acts == ["trial", "hosts.extend", "trial", "trial", "trial"]
     assert maker(world).expires > world.clock() + world.store.plan().experiment.limits.run
-    assert not said(world)
+    assert "hosts" not in said(world)
 
 
 def test_hosts_that_cannot_get_more_time_are_warned_of_once_and_the_trials_go_on(world: World) -> None:
@@ -204,11 +204,11 @@ def test_hosts_that_cannot_get_more_time_are_warned_of_once_and_the_trials_go_on
     world.execute("benchmark", "collect")
     assert world.acts("done").count("trial") == 4
     assert maker(world).asked == ["up in hosts.extend.meant"]  # far from half of the time
-    assert said(world).startswith("the hosts shut themselves down at ")
-    assert "in 8m" in said(world)
-    assert "could not be given more time: The hosts could not be made or taken away.\nno answer" in said(
-        world
-    )
+    (warned,) = [event for event in world.events if isinstance(event, Message) and "more time" in event.text]
+    assert warned.level == "warning"
+    assert warned.text.startswith("the hosts shut themselves down at ")
+    assert "UTC, in 8m" in warned.text
+    assert "; they could not be given more time: The hosts could not be made" in warned.text
 
 
 def test_hosts_that_are_gone_already_are_not_made_again_in_mid_run(world: World) -> None:

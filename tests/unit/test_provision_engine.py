@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from benchctl.errors import EngineError
-from benchctl.provision.engine import BUILT, find_engine
+from benchctl.provision.command import EngineCommand
+from benchctl.provision.engine import BUILT, Engine, find_engine
+from benchctl.provision.workspace import Project, configure
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,6 +84,19 @@ def test_a_program_that_is_no_engine_is_refused(
 
 def test_the_version_is_the_one_that_go_builds() -> None:
     assert f"github.com/pulumi/pulumi/pkg/v3 v{BUILT}" in (ROOT / "engine" / "go.mod").read_text("utf-8")
+
+
+def test_a_secret_configuration_is_on_no_command_line(tmp_path: Path) -> None:
+    program = tmp_path / "pulumi"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/argv\ncat > {tmp_path}/stdin\n', encoding="ascii")
+    program.chmod(0o755)
+    command = EngineCommand(Engine(program, BUILT), lambda: False)
+    project = Project("bench-aws", lambda: None, tmp_path, command, {"PATH": "/usr/bin:/bin"})
+    stack: Any = SimpleNamespace(name="run-1")
+    configure(project, stack, "experiment", '{"seed": "s3cret"}', secret=True)
+    said = (tmp_path / "argv").read_text(encoding="ascii")
+    assert said == "--non-interactive config set bench-aws:experiment --secret --stack run-1\n"
+    assert (tmp_path / "stdin").read_text(encoding="ascii") == '{"seed": "s3cret"}'
 
 
 def test_make_engine_builds_once_where_it_is_looked_for(

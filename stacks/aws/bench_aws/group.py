@@ -44,6 +44,7 @@ class HostGroup(pulumi.ComponentResource):
     ) -> None:
         """Make as many hosts as the group counts."""
         super().__init__("bench:aws:HostGroup", name, None, opts)
+        self._price = request.prices.get(name)
         self._request, self._machine, self._network = request, machine, site.network
         self._kind = site.offers.types[str(machine.instance_type)]
         pinned = request.pinned.get(f"image.{name}")
@@ -103,7 +104,7 @@ class HostGroup(pulumi.ComponentResource):
                         user=user,
                         host_key=key.public,
                         instance_type=str(machine.instance_type),
-                        price_per_hour=request.prices.get(str(machine.instance_type)),
+                        price_per_hour=self._price,
                         expires=request.expires,
                         **found,
                     )

@@ -53,6 +53,7 @@ class HostGroup(pulumi.ComponentResource):
     def __init__(self, name: str, request: Request, machine: AzureGroup, site: Site) -> None:
         """Make as many hosts as the group counts."""
         super().__init__("bench:azure:HostGroup", name)
+        self._price = request.prices.get(name)
         self._request, self._machine, self._site = request, machine, site
         self._inside = pulumi.ResourceOptions(parent=self)
         self._common: dict[str, Any] = {
@@ -235,7 +236,7 @@ class HostGroup(pulumi.ComponentResource):
                     host_key=derived_key(request.seed, name).public,
                     instance_type=str(self._machine.size),
                     zone=f"{hosts.location}-{hosts.zone}" if hosts.zone else hosts.location,
-                    price_per_hour=request.prices.get(str(self._machine.size)),
+                    price_per_hour=self._price,
                     expires=request.expires,
                     **found,
                 )

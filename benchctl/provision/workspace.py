@@ -1,0 +1,63 @@
+"""Pulumi's workspace of one run, with as few commands of the engine as it takes: each has its price.
+
+Imports Pulumi, so it is imported when a stack is used. Must not know what becomes of the stack.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from pulumi import automation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from benchctl.provision.command import EngineCommand
+
+
+class Project(NamedTuple):
+    """What the engine works with: the project's name, its program, where its files lie, its environment."""
+
+    name: str
+    program: Callable[[], None]
+    folder: Path
+    command: EngineCommand
+    variables: Mapping[str, str]
+
+
+class _Workspace(automation.LocalWorkspace):
+    def stack_outputs(self, stack_name: str) -> automation.OutputMap:
+        """Ask once: nobody here wants to know which of them are secret."""
+        argv = ["stack", "output", "--json", "--show-secrets", "--stack", stack_name]
+        said = self.pulumi_command.run(argv, self.work_dir, self.env_vars).stdout
+        return {
+            name: automation.OutputValue(value=value, secret=True) for name, value in json.loads(said).items()
+        }
+
+
+def open_stack(project: Project, name: str, *, new: bool) -> automation.Stack:
+    """Return the stack of that name, made when it is not there; a `new` one is not looked for first."""
+    folder = str(project.folder)
+    workspace = _Workspace(
+        work_dir=folder,
+        program=project.program,
+        project_settings=automation.ProjectSettings(project.name, "python", main=folder),
+        pulumi_command=project.command.as_pulumi(),
+        env_vars=project.variables,
+    )
+    make = automation.Stack.create if new else automation.Stack.create_or_select
+    return make(name, workspace)
+
+
+def configure(project: Project, stack: automation.Stack, key: str, text: str, *, secret: bool) -> None:
+    """Set the stack's one key: in its file, or by the engine's stdin; who else is here sees command lines."""
+    if secret or not (project.folder / f"Pulumi.{stack.name}.yaml").exists():
+        kind = "--secret" if secret else "--plaintext"
+        argv = ["config", "set", f"{project.name}:{key}", kind, "--stack", stack.name]
+        project.command.run(argv, project.folder, project.variables, text=text)
+        return
+    settings = stack.workspace.stack_settings(stack.name)
+    settings.config = {f"{project.name}:{key}": text}
+    stack.workspace.save_stack_settings(stack.name, settings)
