@@ -27,7 +27,7 @@ _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/run/host", "/run/syst
 _COMMANDS = {
     "active": (("unmask", "--runtime"), ("start",)),
     "inactive": (("unmask", "--runtime"), ("stop",)),
-    "masked": (("mask", "--runtime"), ("stop",)),
+    "masked": (("stop",), ("mask", "--runtime")),  # a timer that is masked while it waits ends as failed
     "active masked": (("unmask", "--runtime"), ("start",), ("mask", "--runtime")),
 }
 _UNIT_LIMIT = 90.0  # seconds for systemctl: a service may take its time to stop

@@ -80,7 +80,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("state", "told"),
     [
-        ("masked", ["mask --runtime a.timer b.timer", "stop a.timer b.timer"]),
+        ("masked", ["stop a.timer b.timer", "mask --runtime a.timer b.timer"]),
         ("active", ["unmask --runtime a.timer b.timer", "start a.timer b.timer"]),
         ("inactive", ["unmask --runtime a.timer b.timer", "stop a.timer b.timer"]),
         (
