@@ -5,7 +5,6 @@ Must not load a cloud's SDK: `validate` works without, and what only the cloud k
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -116,6 +115,8 @@ def _of_vm(at: str, options: LabHosts | LabGroup) -> Iterator[Complaint]:
 
 
 def _networks(cidrs: Sequence[str]) -> Iterator[Complaint]:
+    import ipaddress  # late: few files have networks
+
     for index, text in enumerate(cidrs):
         path = f"hosts.ssh_from.{index}"
         try:
