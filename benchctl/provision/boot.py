@@ -24,7 +24,7 @@ FOLDER = "/etc/default/grub.d"
 FILE = f"{FOLDER}/benchctl.cfg"
 _SEEN = "/proc/sys/kernel/random/boot_id /proc/cmdline"
 _LOOK = 30.0  # seconds for one look: a connection to a host that just went is never answered
-_CHANGE = 300.0  # seconds for update-grub, which software emulation needs a part of
+_ANSWER = 300.0  # seconds for what a host does that is there: software emulation needs a part of them
 _PAUSE = 1.0  # seconds between two looks
 _PARALLEL = 32
 _REBOOTS = "benchctl: reboots"  # a host says so before the connection goes
@@ -69,13 +69,13 @@ def drop_in(words: tuple[str, ...]) -> str:
 def _ensured(wanted: tuple[Host, tuple[str, ...]], *, cancelled: Callable[[], bool], limit: float) -> str:
     """Return what was wrong, or nothing."""
     host, words = wanted
-    before = _look(host)
+    before = _look(host, _ANSWER)
     if isinstance(before, str):
         return f"its command line cannot be read: {before}"
     if set(words) <= set(before.words):
         return ""
     script = f"mkdir -p {FOLDER} && cat >{FILE} && update-grub && echo {_REBOOTS!r} && systemctl reboot"
-    changed = ask(host, f'sudo -n sh -c "{script}"', limit=_CHANGE, text=drop_in(words))
+    changed = ask(host, f'sudo -n sh -c "{script}"', limit=_ANSWER, text=drop_in(words))
     if _REBOOTS not in changed.said:
         return f"its boot loader cannot be changed: {changed.wrong}"
     return _back(host, words, before, cancelled=cancelled, limit=limit)
@@ -88,7 +88,7 @@ def _back(
     end = time.monotonic() + limit
     wrong = "interrupted before the first look"
     while not cancelled():
-        now = _look(host)
+        now = _look(host, _LOOK)
         if isinstance(now, str):
             wrong = now
         elif now.id == before.id:
@@ -102,8 +102,8 @@ def _back(
     return f"it did not come back: {wrong}"
 
 
-def _look(host: Host) -> Boot | str:
+def _look(host: Host, limit: float) -> Boot | str:
     """Return the host's boot, or what was wrong."""
-    answer = ask(host, f"cat {_SEEN}", limit=_LOOK)
+    answer = ask(host, f"cat {_SEEN}", limit=limit)
     first, *rest = answer.said.split() or [""]
     return answer.wrong or Boot(first, tuple(rest))

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchctl.model.lab import LabGroup, LabHosts
 from benchctl.provision.boot import ensure_parameters
 from benchctl.provision.keys import make_key
-from benchctl.provision.lab import vm
+from benchctl.provision.lab import machines, vm
 from benchctl.provision.lab.image import image
 from benchctl.provision.lab.podman import REMEDY, podman, possible
 from benchctl.provision.place import Place
@@ -29,8 +29,8 @@ NETWORK = "[Match]\nType=ether\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.
 def run() -> list[Row]:
     if not possible() or not Path(vm.TUN).exists():
         return [Row("lab VM", "–", "–", "–", REMEDY)]
-    image(vm.vm_recipe())
-    pairs = [(_stack(number), _bare()) for number in range(rounds(ROUNDS))]
+    built = image(vm.vm_recipe())
+    pairs = [(_stack(number), _bare(built)) for number in range(rounds(ROUNDS))]
     (up, reboot), peer = min(ours for ours, _ in pairs), min(bare for _, bare in pairs)
     return [
         compared("lab VM: up to SSH-ready, against QEMU alone", up, peer, GOAL),
@@ -54,30 +54,22 @@ def _stack(number: int) -> tuple[float, float]:
             stack.remove()
 
 
-def _bare() -> float:
+def _bare(built: str) -> float:
     """Seconds until sshd answers in the same VM, started by one command and reached by a forwarded port."""
     name = f"benchctl-perf-{os.getpid()}"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     argv = vm.command(vm.Hardware("tcg", 2, 2**30), name, "02:42:0a:00:02:0f")
     argv = argv[argv.index("qemu-system-x86_64") :]
-    at = argv.index("-netdev") + 1
-    argv[at] = f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22"
+    argv = [word.replace("file=/layer.qcow2", "file=/disk.qcow2,snapshot=on") for word in argv]
+    argv[argv.index("-netdev") + 1] = f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22"
     with tempfile.TemporaryDirectory(prefix="benchctl-perf-") as folder:
         seed = Path(folder, "seed.tar")
         _seed(seed)
-        words = (
-            "run",
-            "--detach",
-            "--rm",
-            "--name",
-            name,
-            "--network=host",
-            "--volume",
-            f"{seed}:/seed.tar:ro",
-        )
+        words = ["run", "--detach", "--rm", "--name", name, "--network=host", *machines.ULIMITS]
+        words += ["--volume", f"{seed}:/seed.tar:ro", built]
         begin = time.perf_counter()
-        podman(*words, image(vm.vm_recipe()), *argv)
+        podman(*words, *argv)
         try:
             while not _greets(port):
                 if time.perf_counter() - begin > LIMIT:
