@@ -264,7 +264,7 @@ class StackProvisioner:
         by = _LOCKED_BY.search(said)
         who = f"{by['user']} on {by['host']} (pid {by['pid']})" if by else "another engine"
         undo = f"`benchctl destroy {self.place.run}"
-        if by and by["host"] == socket.gethostname() and not Path("/proc", by["pid"]).exists():
+        if by and by["host"] == socket.gethostname() and not _is_engine(by["pid"]):
             return StackLockedError(
                 f"{self.place.run}: the lock was left by {who}, which is dead",
                 remedy=f"{undo} --unlock` removes the lock, then the hosts",
@@ -312,6 +312,14 @@ class _BrokenStateError(StackError):
 def provider_of(hosts: Hosts) -> str:
     """Return the provider's name as the experiment file has it."""
     return str(type(hosts).__struct_config__.tag)
+
+
+def _is_engine(pid: str) -> bool:
+    """Tell whether that process is an engine: another one may have got the number of a dead one."""
+    try:
+        return b"pulumi" in Path("/proc", pid, "cmdline").read_bytes().split(b"\0")[0]
+    except OSError:
+        return False
 
 
 def _known(prices: Mapping[str, Quote]) -> dict[str, float]:

@@ -9,6 +9,9 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from pulumi import automation
+from ruamel.yaml import YAML
+
+from benchctl.model.record import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,11 +56,13 @@ def open_stack(project: Project, name: str, *, new: bool) -> automation.Stack:
 
 def configure(project: Project, stack: automation.Stack, key: str, text: str, *, secret: bool) -> None:
     """Set the stack's one key: in its file, or by the engine's stdin; who else is here sees command lines."""
-    if secret or not (project.folder / f"Pulumi.{stack.name}.yaml").exists():
+    path = project.folder / f"Pulumi.{stack.name}.yaml"
+    if secret or not path.exists():
         kind = "--secret" if secret else "--plaintext"
         argv = ["config", "set", f"{project.name}:{key}", kind, "--stack", stack.name]
         project.command.run(argv, project.folder, project.variables, text=text)
         return
-    settings = stack.workspace.stack_settings(stack.name)
-    settings.config = {f"{project.name}:{key}": text}
-    stack.workspace.save_stack_settings(stack.name, settings)
+    settings = YAML(typ="safe", pure=True).load(path) or {}
+    part = path.with_suffix(".part")
+    part.write_bytes(to_json({**settings, "config": {f"{project.name}:{key}": text}}))  # which is YAML too
+    part.replace(path)  # never half: the salt of the state's secrets is in it
