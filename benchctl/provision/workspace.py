@@ -6,7 +6,7 @@ Imports Pulumi, so it is imported when a stack is used. Must not know what becom
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pulumi import automation
 from ruamel.yaml import YAML
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchctl.provision.command import EngineCommand
+
+
+How = Literal["create", "select", "create or select"]
 
 
 class Project(NamedTuple):
@@ -40,8 +43,8 @@ class _Workspace(automation.LocalWorkspace):
         }
 
 
-def open_stack(project: Project, name: str, *, new: bool) -> automation.Stack:
-    """Return the stack of that name, made when it is not there; a `new` one is not looked for first."""
+def open_stack(project: Project, name: str, how: How) -> automation.Stack:
+    """Return the stack of that name: a new one, one that is there, or either."""
     folder = str(project.folder)
     workspace = _Workspace(
         work_dir=folder,
@@ -50,8 +53,12 @@ def open_stack(project: Project, name: str, *, new: bool) -> automation.Stack:
         pulumi_command=project.command.as_pulumi(),
         env_vars=project.variables,
     )
-    make = automation.Stack.create if new else automation.Stack.create_or_select
-    return make(name, workspace)
+    ways: dict[How, Callable[[str, automation.Workspace], automation.Stack]] = {
+        "create": automation.Stack.create,
+        "select": automation.Stack.select,
+        "create or select": automation.Stack.create_or_select,
+    }
+    return ways[how](name, workspace)
 
 
 def configure(project: Project, stack: automation.Stack, key: str, text: str, *, secret: bool) -> None:

@@ -216,6 +216,13 @@ def test_the_lock_of_a_dead_engine_is_told_and_removed_on_demand(stacks: Stacks)
     assert left(stack) == []
 
 
+def test_a_lock_of_what_is_not_in_the_state_keeps_nobody(stacks: Stacks) -> None:
+    stack = stacks()
+    lock(stack, stacks.root, os.getpid())  # its engine died after it had taken the stack out of the state
+    stack.remove()
+    assert not list((stacks.root / ".benchctl" / "state" / ".pulumi" / "locks").rglob("*.json"))
+
+
 def test_the_lock_of_a_living_engine_is_respected(stacks: Stacks) -> None:
     stack = stacks()
     stack.up(soon())
