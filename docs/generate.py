@@ -1,4 +1,4 @@
-"""Make the generated pages of docs/reference from the code: the command, the roles, the experiment's schema.
+"""Make the generated pages of docs/reference from the code: command, roles, the experiment's schema, knobs.
 
 `python -m docs.generate` writes them; with `--check` it writes nothing and fails when a page is not what the
 code says. Must not hold facts of its own.
@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from ruamel.yaml import YAML
 
+from benchctl.agent.knob import Knob, allowed
+from benchctl.agent.knobs import AREAS, CONFLICTS, KNOBS
+from benchctl.agent.profiles import PROFILES
 from benchctl.cli.main import cli
 from benchctl.spec import json_schema
 from benchctl.spec.roles import read_role
@@ -30,6 +33,8 @@ ROOT = Path(__file__).parents[1]
 ROLES = ROOT / "roles"
 REFERENCE = ROOT / "docs" / "reference"
 _MADE = "<!-- Made by `make docs` from the code; do not edit. -->"
+_PROFILES = [name for name, values in PROFILES.items() if values]
+_TITLES = {"cpu": "CPU"}
 
 
 def pages() -> dict[Path, str]:
@@ -38,6 +43,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "cli.md": command_page(),
         REFERENCE / "roles.md": roles_page(),
         REFERENCE / "experiment.md": experiment_page(),
+        REFERENCE / "knobs.md": knobs_page(),
         REFERENCE / "experiment.schema.json": json.dumps(json_schema(), indent=2) + "\n",
     }
 
@@ -76,6 +82,50 @@ def experiment_page() -> str:
         parts += [f"## {title}", *([about] if about else [])]
         parts.append(_table(("key", "what may stand there", "default", "meaning"), rows))
     return "\n\n".join(parts) + "\n"
+
+
+def knobs_page() -> str:
+    """The knobs by area, the profiles, and what excludes what."""
+    about = (
+        "The host settings that tuning owns, a row each. Those that are set are also verified and restored;"
+        " the others are only recorded. Number is the row of the list of 53 that makes a host fit to measure"
+        " on. Effect: L can move results by more than 5 %, M by 1 to 5 %, S by less, T mostly the tail of"
+        " latency, V the validity of a result rather than its noise."
+    )
+    words = (
+        "`base` is the frequency that a CPU keeps without boost, `max` its highest, `housekeeping` the CPUs"
+        " kept for everything but what is measured, `device` what fits the kind of disk. All need root. The"
+        " profile `none` sets nothing."
+    )
+    parts = [_MADE, "# Knobs", about, words]
+    for area in AREAS:
+        rows = [_knob(knob) for knob in KNOBS.values() if knob.area == area]
+        titles = ("knob", "number", "effect", "what it is", "may be set to", *_PROFILES, "costs")
+        parts += [f"## {_TITLES.get(area, area.capitalize())}", _table(titles, rows)]
+    rows = [(f"`{knob.name}`", _places(knob), knob.source) for knob in KNOBS.values()]
+    parts += ["## Where they are", _table(("knob", "where", "after"), rows)]
+    rows = [
+        (f"`{one.one}`", _set_to(one.one_value), f"`{one.other}`", _set_to(one.other_value), one.reason)
+        for one in CONFLICTS
+    ]
+    parts += ["## Conflicts", _table(("knob", "set to", "excludes", "set to", "because"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _knob(knob: Knob) -> tuple[str, ...]:
+    named = [PROFILES[name].get(knob.name) for name in _PROFILES]
+    values = ["" if value is None else f"`{value}`" for value in named]
+    return (f"`{knob.name}`", str(knob.number), knob.effect, knob.doc, allowed(knob), *values, knob.cost)
+
+
+def _places(knob: Knob) -> str:
+    shown = [f"`{place.path}`" for place in knob.places]
+    beside = [f"`{path}`" for place in knob.places for path in place.beside]
+    return "<br>".join(shown) + (f"<br>restored with it: {', '.join(beside)}" if beside else "")
+
+
+def _set_to(pattern: str) -> str:
+    return {"*": "anything", "": "left alone"}.get(pattern, pattern.replace("!", "anything but "))
 
 
 def _command(command: click.Command, context: click.Context, level: int) -> Iterator[str]:
@@ -121,7 +171,12 @@ def _role(meta: RoleMeta) -> Iterator[str]:
 def _option_cells(option: Option) -> tuple[str, str, str, str]:
     kind = " or ".join(f"`{choice}`" for choice in option.choices) or option.type
     default = "" if option.default is None else f"`{option.default}`"
-    return (kind, option.scope, default, option.doc)
+    known = [
+        f"{other} {value} has {', '.join(versions)}"
+        for other, values in option.known.items()
+        for value, versions in values.items()
+    ]
+    return (kind, option.scope, default, " ".join([option.doc, *([f"{'; '.join(known)}."] if known else [])]))
 
 
 def _entry(role: str, name: str, spec: Mapping[str, Any]) -> Iterator[str]:

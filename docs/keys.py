@@ -20,6 +20,7 @@ keys are errors. An editor that knows YAML shows all this from the [schema](expe
 
 - Durations, sizes and percentages have a unit: `60s`, `2.5ms`, `1GB`, `2%`. A version is a text in quotes.
 - Paths start from the experiment's folder, with `--set` from the current one; `~` is the home folder.
+  A `prefix` lies on the measured host: its path is absolute.
 - A secret is named, never written: `{env: NAME}` or `{keyring: NAME}`.
 - A command line is split into words as a shell splits them, or is a list of words; no shell reads it."""
 

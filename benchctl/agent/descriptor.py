@@ -82,13 +82,18 @@ class Descriptor:
             if given:
                 raise RefusalError(f"descriptor {self.path} takes no settings, not even {sorted(given)}")
             return
-        line = _LINES.get(part.get("syntax"))
+        self.write_lines(self.conf, {**(part.get("base") or {}), **given})
+
+    def write_lines(self, path: Path, settings: Json) -> None:
+        """Render these settings and no others. Raises RefusalError for what has no form."""
+        syntax = (self.parts.get("settings") or {}).get("syntax")
+        line = _LINES.get(str(syntax))
         if line is None:
-            raise RefusalError(f"descriptor {self.path}: unknown syntax of settings {part.get('syntax')!r}")
-        lines = [line(name, value) for name, value in {**(part.get("base") or {}), **given}.items()]
-        self.conf.write_text("".join(lines), encoding="utf-8")
+            raise RefusalError(f"descriptor {self.path}: unknown syntax of settings {syntax!r}")
+        text = "".join(line(name, value) for name, value in settings.items())
+        path.write_text(text, encoding="utf-8")
         if self.run_as == "nobody":
-            os.chown(self.conf, NOBODY, NOBODY)
+            os.chown(path, NOBODY, NOBODY)
 
     def _text(self, raw: Json, key: str) -> str:
         value = raw.get(key)

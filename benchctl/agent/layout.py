@@ -11,6 +11,8 @@ from benchctl.agent.refusal import RefusalError
 
 SOCKET_LIMIT = 107  # bytes of a Unix socket's path that Linux takes
 ROOM_FOR_SOCKETS = 24  # a server's socket stands in the same folder: .s.PGSQL.54321.lock
+TUNING_TAG = "tuning"  # what holds or guards settings: it may outlive the run that started it
+TUNING_JOURNAL = "tuning.jsonl"
 LINE_LIMIT = 64 * 1024  # bytes of one request or reply
 NOBODY = 65534  # the user and group that a server runs as where it refuses root
 MARKER = "BENCHCTL_RUN"  # in the environment of everything that a run starts
@@ -48,6 +50,21 @@ def lease_folder() -> Path:
     """Return the folder of the host's one lease, shared by all users of the host."""
     chosen = os.environ.get("BENCHCTL_LEASE_DIR")
     return Path(chosen).absolute() if chosen else _temporary() / "benchctl-lease"
+
+
+def state_folder() -> Path:
+    """Return the folder of what tuning must know to give the host back, whoever asks for it."""
+    return Path(os.environ.get("BENCHCTL_STATE_DIR") or "/var/lib/benchctl").absolute()
+
+
+def tuning_journal() -> Path:
+    """Return the file of what tuning has changed on this host."""
+    return state_folder() / TUNING_JOURNAL
+
+
+def machine_root() -> str:
+    """Return the folder in which the host's /proc and /sys lie: another one stands for another machine."""
+    return os.environ.get("BENCHCTL_ROOT") or "/"
 
 
 def check_name(name: str, what: str) -> str:

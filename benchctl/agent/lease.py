@@ -46,7 +46,7 @@ class Lease:
             record = _read(self._path)
             if record is not None and record.get("run") != self._run:
                 if _is_live(record):
-                    raise RefusalError(_refusal(record), "lease")
+                    raise RefusalError(refusal(record), "lease")
                 process.await_gone(process.kill_all(process.marked(str(record.get("run")))))
             now = time.time()
             self._acquired = self._acquired or now
@@ -76,7 +76,25 @@ class Lease:
         }
 
 
-def _refusal(record: Json) -> str:
+def holder(folder: Path) -> Optional[Json]:
+    """Return the record of the run that holds the host now; None when nobody does."""
+    record = _read(folder / _RECORD)
+    return record if record is not None and _is_live(record) else None
+
+
+def left(folder: Path, run: str) -> float:
+    """Return the seconds for which a run may still come back to its lease; 0 when it is not its any more."""
+    record = _read(folder / _RECORD)
+    try:
+        if record is None or record["run"] != run or record["boot_id"] != boot_id():
+            return 0.0
+        return max(0.0, float(record["expires_boottime"] - time.clock_gettime(time.CLOCK_BOOTTIME)))
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+
+
+def refusal(record: Json) -> str:
+    """Say who holds the host."""
     who = (record.get("owner") or {}).get("user", "somebody")
     since = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(record.get("acquired") or 0))
     until = time.strftime("%H:%M:%S", time.localtime(record.get("expires") or 0))

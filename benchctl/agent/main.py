@@ -1,4 +1,4 @@
-"""The command line of the agent's zipapp: attach, supervise, and the direct verbs on a descriptor.
+"""The command line of the agent's zipapp: attach, supervise, tuning, and the direct verbs on a descriptor.
 
 Owns the words of that command line. Direct verbs are for plain Ansible and for people: they do what the
 supervisor does, without it, and print one JSON object. Loads as little as each verb needs.
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import argparse
 
 VERBS = ("start", "ready", "stop", "reset", "image", "verify", "inspect")
+TUNING = ("snapshot", "tune", "drift", "restore", "hold", "guard")
 _TTL = "60"  # seconds, as text: the default of a command line
 
 
@@ -45,6 +46,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
         from benchctl.agent import null_target
 
         return null_target.run(json.loads(words[0]), words[1:])
+    if verb in TUNING:
+        from benchctl.agent.tuning_command import command
+
+        return command([verb, *words])
     return _direct([verb, *words])
 
 
@@ -101,8 +106,9 @@ def _parser() -> "argparse.ArgumentParser":
     parser = argparse.ArgumentParser(
         prog="agent",
         description="What runs on a measured host. Beside these verbs for people there are "
-        "`attach --run RUN [--ttl S] [--session T] [--files] [--rejoin]`, `supervise --run RUN [--ttl S]` "
-        "and `null-target OPTIONS COMMAND…` for benchctl itself.",
+        "`restore`, `tune`, `drift` and `snapshot` for the knobs of this host, and "
+        "`attach --run RUN [--ttl S] [--session T] [--files] [--rejoin]`, `supervise --run RUN [--ttl S]`, "
+        "`null-target OPTIONS COMMAND…`, `hold` and `guard` for benchctl itself.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name in VERBS:

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple, Union
 
-from benchctl.agent import files, fingerprint, image, memory, process, service, task, watch
+from benchctl.agent import files, fingerprint, image, memory, process, service, task, tuned, watch
 from benchctl.agent.context import Context
+from benchctl.agent.layout import TUNING_TAG
 from benchctl.agent.process import boot_id
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.wire import Json
@@ -64,12 +65,15 @@ def lease(context: Context, owner: Union[str, Json], ttl: float) -> Json:
     """Take or renew the host's lease."""
     if context.lease is None:
         raise RefusalError("a direct command holds no lease")
+    held = context.lease.held
     context.lease.take(owner if isinstance(owner, dict) else {"user": owner}, ttl)
+    if not held:
+        tuned.take_over(context)
     return {}
 
 
 def end(context: Context) -> Json:
-    """Stop services in reverse order of their start, kill the rest, remove runtime folder and lease."""
+    """Stop services in reverse order of their start, give the knobs back, remove runtime folder and lease."""
     for name in list(context.tasks):
         task.cancel(context, name)
     for name in list(context.watches):
@@ -79,13 +83,17 @@ def end(context: Context) -> Json:
         with contextlib.suppress(RefusalError):  # its descriptor may be gone; the sweep does not need it
             service.stop(context, descriptor)
         stopped.append(instance)
+    try:
+        restored = tuned.give_back(context)
+    except RefusalError as error:  # the journal stays, and tells whoever looks next
+        restored = {"problems": [str(error)]}
     sweep(context)
     if context.lease is not None:
         context.lease.release()
     shutil.rmtree(context.runtime, ignore_errors=True)
     with contextlib.suppress(OSError):  # it stays when it holds something
         context.work.rmdir()
-    return {"stopped": stopped}
+    return {"stopped": stopped, **({} if restored is None else {"tuning": restored})}
 
 
 def _is_busy(context: Context) -> bool:
@@ -96,7 +104,8 @@ def _is_busy(context: Context) -> bool:
 def sweep(context: Context) -> None:
     """Kill everything that this run ever started, however it tried to get away."""
     for _ in range(100):
-        left = {*process.descendants(os.getpid()), *process.marked(context.run)}
+        below = {pid for pid in process.descendants(os.getpid()) if process.owner_of(pid) != TUNING_TAG}
+        left = {*below, *process.marked(context.run)}
         reached = process.kill_all(left, signal.SIGKILL)
         if not reached or process.await_gone(reached):
             return
@@ -121,6 +130,7 @@ OPS: Dict[str, Op] = {
     "lease": Op(lease, {"owner": (str, dict), "ttl": _NUMBER}),
     "stamps": Op(files.stamps, {"want": dict}),
     "verify": Op(service.verify, {"descriptor": _DESCRIPTOR}),
+    "check": Op(service.check, {"descriptor": _DESCRIPTOR, "settings": dict}, leased=True),
     "image": Op(
         image.image,
         {"descriptor": _DESCRIPTOR, "image": str},
@@ -165,6 +175,11 @@ OPS: Dict[str, Op] = {
     "recall": Op(memory.recall, {"name": str}),
     "remember": Op(memory.remember, {"name": str, "value": dict}, leased=True),
     "fingerprint": Op(fingerprint.fingerprint),
+    "snapshot": Op(tuned.snapshot, {}, {"knobs": list}),
+    "preview": Op(tuned.preview, {"values": dict}),
+    "tune": Op(tuned.tune, {"values": dict}, {"profile": str, "kept": bool, "shared": bool}, leased=True),
+    "drift": Op(tuned.drift),
+    "restore": Op(tuned.restore, {}, {"every": bool, "force": bool}, leased=True),
     "series": Op(series, {"ops": list}),
     "end": Op(end),
 }

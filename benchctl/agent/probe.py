@@ -1,6 +1,7 @@
 """Ready probes: how a server shows that it takes requests: by a command, a port, a page or a line of its log.
 
-Owns the kinds beside the command. A probe asks once and takes no longer than it is given.
+Owns the kinds beside the command. A probe asks once, takes no longer than it is given, and says what is in
+the way: nothing when the server is ready.
 """
 
 import re
@@ -17,6 +18,9 @@ LOG_LIMIT = 1 << 20  # bytes of a log that one look reads at most
 LINE_LIMIT = 64 * 1024  # bytes of a line of a log that are looked at
 _MARK = "--- benchctl: {instance} starts at {time} ---\n"
 _MARK_START = b"--- benchctl: "
+
+Ask = Callable[[float], str]
+LATE = "no answer in time"
 
 
 def mark(instance: str) -> bytes:
@@ -58,23 +62,23 @@ class LogProbe:
         self._at = start
         self._rest = b""
 
-    def __call__(self, timeout: float) -> bool:
-        """Say whether a line matched; `timeout` is there for the others."""
+    def __call__(self, timeout: float) -> str:
+        """Say nothing when a line matched; `timeout` is there for the others."""
         del timeout
         try:
             with self._log.open("rb") as file:
                 file.seek(self._at)
                 data = file.read(LOG_LIMIT)
-        except OSError:
-            return False
+        except OSError as error:
+            return str(error.strerror)
         self._at += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         self._rest = self._rest[:LINE_LIMIT]
         found = (line[:LINE_LIMIT].decode("utf-8", "replace") for line in (*lines, self._rest))
-        return any(self._pattern.search(line) for line in found)
+        return "" if any(self._pattern.search(line) for line in found) else "no line of its output matches"
 
 
-def port(part: Json) -> Callable[[float], bool]:
+def port(part: Json) -> Ask:
     """Return a probe that connects to `port` of `host`, this one by default."""
     host, number = str(part.get("host") or "127.0.0.1"), part["port"]
     try:
@@ -82,17 +86,17 @@ def port(part: Json) -> Callable[[float], bool]:
     except (TypeError, ValueError) as error:
         raise RefusalError(f"ready.port is no port: {number!r}") from error
 
-    def ask(timeout: float) -> bool:
+    def ask(timeout: float) -> str:
         try:
             socket.create_connection(address, timeout=min(timeout, ATTEMPT)).close()
-        except (OSError, OverflowError):
-            return False
-        return True
+        except (OSError, OverflowError) as error:
+            return _why(error)
+        return ""
 
     return ask
 
 
-def http(part: Json) -> Callable[[float], bool]:
+def http(part: Json) -> Ask:
     """Return a probe that asks for a page and takes any answer below 400 for ready."""
     url = str(part["http"])
     from urllib.parse import urlsplit  # it loads much, and few services are asked so
@@ -107,16 +111,25 @@ def http(part: Json) -> Callable[[float], bool]:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     request = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
 
-    def ask(timeout: float) -> bool:
+    def ask(timeout: float) -> str:
         deadline = time.monotonic() + min(timeout, ATTEMPT)
         try:
             with socket.create_connection(address, timeout=min(timeout, ATTEMPT)) as link:
                 link.sendall(request)
-                return _status(link, deadline) in range(200, 400)
-        except OSError:
-            return False
+                status = _status(link, deadline)
+        except OSError as error:
+            return _why(error)
+        if status in range(200, 400):
+            return ""
+        return f"status {status}" if status else "no answer of HTTP"
 
     return ask
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, socket.timeout):
+        return LATE
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _status(link: socket.socket, deadline: float) -> int:
@@ -135,9 +148,9 @@ def _status(link: socket.socket, deadline: float) -> int:
     return int(found[1]) if found else 0
 
 
-def of(part: Json, log: Path, start: Optional[int] = None) -> Optional[Callable[[float], bool]]:
+def of(part: Json, log: Path, start: Optional[int] = None) -> Optional[Ask]:
     """Return the probe that a `ready` asks for; None for a command, or for nothing to ask."""
-    kinds: Dict[str, Callable[[], Callable[[float], bool]]] = {
+    kinds: Dict[str, Callable[[], Ask]] = {
         "port": lambda: port(part),
         "http": lambda: http(part),
         "log": lambda: LogProbe(log, str(part["log"]), last_start(log) if start is None else start),

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Union
+from typing import Dict, List, NamedTuple, Optional, Union
 
 from benchctl.agent import layout, probe, process
 from benchctl.agent.context import Context, Handle
@@ -22,6 +22,7 @@ from benchctl.agent.wire import Json
 COMMAND_TIMEOUT = 60.0  # seconds for a short command whose descriptor states no limit
 OUTPUT_LIMIT = 1 << 20  # bytes of a short command's output that are read
 LOG_LINES = 20
+SAID_LIMIT = 200  # characters of a ready command's last line that a message carries
 LOG_SLICE_LIMIT = 64 << 20  # bytes of one start's log that are copied for a trial
 _LAST_SIGNAL = "SIGTERM"  # after a stop command that did not stop the server
 _STATE = "service.json"
@@ -74,7 +75,7 @@ def ready(context: Context, descriptor: Union[str, Json]) -> Json:
     """Ask once whether the server takes requests."""
     found = Descriptor(descriptor, context)
     handle = running(context, found)
-    return {"ready": handle is not None and _probe(context, found)(COMMAND_TIMEOUT)}
+    return {"ready": handle is not None and not _probe(context, found)(COMMAND_TIMEOUT)}
 
 
 def stop(context: Context, descriptor: Union[str, Json], log: Optional[str] = None) -> Json:
@@ -142,6 +143,31 @@ def verify(context: Context, descriptor: Union[str, Json]) -> Json:
         else:
             problems.append(_changed(check))
     return {"problems": [problem for problem in problems if problem]}
+
+
+def check(context: Context, descriptor: Union[str, Json], settings: Json) -> Json:
+    """Let the server's program say whether it takes these settings, without starting it.
+
+    `said` is what it has against them, and `names` are the settings that it knows, where it has something;
+    both are empty for a descriptor without such a command.
+    """
+    found = Descriptor(descriptor, context)
+    part = found.parts.get("check")
+    if not part:
+        return {"said": "", "names": []}
+    make_work_folder(context, found)
+    found.write_lines(Path(part["file"]), settings)
+    answer = _ask_program(context, found, "check", part)
+    if answer.exit == 0:
+        return {"said": "", "names": []}
+    listed = _ask_program(context, found, "check.names", part["names"]).stdout if part.get("names") else ""
+    names = [line.partition("\t")[0] for line in listed.splitlines()]
+    return {"said": answer.stderr or answer.stdout or f"exit code {answer.exit}", "names": names}
+
+
+def _ask_program(context: Context, found: Descriptor, name: str, part: Json) -> Answer:
+    limit = float(part.get("timeout") or COMMAND_TIMEOUT)
+    return execute(context, found.argv(name, part), found.instance, found.setting(server=True), limit)
 
 
 def running(context: Context, found: Descriptor) -> Optional[Handle]:
@@ -215,25 +241,29 @@ def _copy_log(context: Context, found: Descriptor, target: Path) -> None:
             left -= len(data)
 
 
-def _probe(context: Context, found: Descriptor, start: Optional[int] = None) -> Callable[[float], bool]:
-    """Return what asks the server once whether it is ready; a log is searched from byte `start` on."""
+def _probe(context: Context, found: Descriptor, start: Optional[int] = None) -> probe.Ask:
+    """Return what asks the server once what is in the way; a log is searched from byte `start` on."""
     part = found.parts.get("ready") or {}
     asked = probe.of(part, found.log, start)
     if asked is not None:
         return asked
     if not part:
-        return lambda _: True
+        return lambda _: ""
     argv = found.argv("ready", part)
-    return lambda timeout: _says_ready(context, found, argv, timeout)
+    return lambda timeout: _in_the_way(context, found, argv, timeout)
 
 
-def _says_ready(context: Context, found: Descriptor, argv: List[str], timeout: float) -> bool:
+def _in_the_way(context: Context, found: Descriptor, argv: List[str], timeout: float) -> str:
     try:
-        return execute(context, argv, found.instance, found.setting(server=False), timeout).exit == 0
+        answer = execute(context, argv, found.instance, found.setting(server=False), timeout)
     except RefusalError as error:
         if error.kind == "service":  # the probe took all of the time that was left
-            return False
+            return probe.LATE
         raise
+    said = (answer.stderr or answer.stdout).strip().splitlines()[-1:]
+    return (
+        f"exit code {answer.exit}{''.join(f', {line[:SAID_LIMIT]}' for line in said)}" if answer.exit else ""
+    )
 
 
 def _asked(part: Json) -> str:
@@ -244,21 +274,24 @@ def _asked(part: Json) -> str:
     return f", asked again and again by {'command' if kind == 'argv' else kind}: {value}"
 
 
-def _await_ready(
-    found: Descriptor, handle: process.Process, limit: float, asked: Callable[[float], bool]
-) -> None:
+def _await_ready(found: Descriptor, handle: process.Process, limit: float, asked: probe.Ask) -> None:
     part = found.parts.get("ready") or {}
     limit = limit or float(part.get("timeout") or COMMAND_TIMEOUT)
     deadline = time.monotonic() + limit
+    answer = ""
     while not handle.wait(0):
         left = deadline - time.monotonic()
         if left <= 0:
-            text = f"{found.instance} was not ready within {limit:g} s{_asked(part)}"
+            last = f"; the last answer: {answer}" if answer else ""
+            text = f"{found.instance} was not ready within {limit:g} s{_asked(part)}{last}"
             raise RefusalError(text, "service", tail(found.log))
-        if asked(left):
+        latest = asked(left)
+        if not latest:
             if not handle.wait(0):  # else something else answered at its port
                 return
             break
+        if latest != probe.LATE or not answer:  # the last question may have had too little time
+            answer = latest
         handle.wait(min(left, float(part.get("interval") or 0.02)))
     raise RefusalError(f"{found.instance} ended with {handle.exit} at its start", "service", tail(found.log))
 

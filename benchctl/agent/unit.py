@@ -29,17 +29,18 @@ def possible() -> bool:
     return os.getuid() == 0 and os.path.isdir("/run/systemd/system") and os.access(_PROGRAM, os.X_OK)  # noqa: PTH112 - loads nothing
 
 
-def start(folder: Path, command: List[str], environment: Dict[str, str]) -> bytes:
+def start(folder: Path, command: List[str], environment: Dict[str, str], name: str = "supervisor") -> bytes:
     """Start `command` with the path of a fifo added, to which it says that it is ready; return what it says.
 
-    Returns b"" when it ended without a word. Raises OSError when systemd does not start it.
+    `name` names its log in the folder. Returns b"" when it ended without a word. Raises OSError when systemd
+    does not start it.
     """
     fifo = folder / f"ready.{os.getpid()}"
     os.mkfifo(fifo, 0o600)
     try:
         waiting = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            asked = _ask(folder, [*command, "--ready", str(fifo)], environment)
+            asked = _ask(folder, name, [*command, "--ready", str(fifo)], environment)
             if asked.returncode:
                 raise OSError(asked.stderr.decode(errors="replace").strip() or "systemd-run failed")
             poll = select.poll()
@@ -55,14 +56,15 @@ def start(folder: Path, command: List[str], environment: Dict[str, str]) -> byte
 
 
 def _ask(
-    folder: Path, command: List[str], environment: Dict[str, str]
+    folder: Path, name: str, command: List[str], environment: Dict[str, str]
 ) -> "subprocess.CompletedProcess[bytes]":
-    log = folder / "supervisor.log"
-    name = f"{UNIT_PREFIX}{folder.name}-{os.getpid()}.service"  # one of a dead supervisor may not be gone yet
-    words = ["--quiet", "--collect", f"--unit={name}", f"--slice={SLICE}"]
+    log = folder / f"{name}.log"
+    # With our number: the unit of a dead supervisor may not be gone yet.
+    unit = f"{UNIT_PREFIX}{folder.name}-{name}-{os.getpid()}.service"
+    words = ["--quiet", "--collect", f"--unit={unit}", f"--slice={SLICE}"]
     for item in (*_PROPERTIES, f"StandardOutput=append:{log}", f"StandardError=append:{log}"):
         words += ["-p", item]
-    words += [f"--setenv={name}={value}" for name, value in environment.items()]
+    words += [f"--setenv={key}={value}" for key, value in environment.items()]
     return subprocess.run(
         [_PROGRAM, *words, "--", *command],
         stdin=subprocess.DEVNULL,

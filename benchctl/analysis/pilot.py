@@ -6,7 +6,6 @@ from statistics import mean, median, stdev
 from typing import TYPE_CHECKING
 
 from benchctl.analysis.numbers import rounded
-from benchctl.analysis.pairs import contrasts
 from benchctl.model.comparison import BlocksNeeded, PilotMetric
 from benchctl.statistics.components import components
 from benchctl.statistics.power import ALPHA, pairs_needed
@@ -21,15 +20,18 @@ if TYPE_CHECKING:
 POWERS = (0.8, 0.9)
 
 
-def evaluate(real: Plan, trials: Sequence[Trial]) -> tuple[PilotMetric, ...]:
-    """Each metric of the real plan over the pilot's trials that are not invalid.
+def evaluate(plan: Plan, trials: Sequence[Trial]) -> tuple[PilotMetric, ...]:
+    """Each metric over the pilot's trials that are not invalid; nothing for a plan that is no pilot.
 
     The real run's pairs lie inside blocks, so the spread between trials of one block decides. Blocks are
     counted for the strictest p of Holm's correction over all comparisons of the real run: on the safe side.
     """
+    if plan.pilot is None:
+        return ()
     used = [trial for trial in trials if trial.validity != "invalid"]
-    compared = len(real.experiment.metrics) * max(1, len(tuple(contrasts(real))))
-    return tuple(_metric(metric, used, ALPHA / compared) for metric in real.experiment.metrics)
+    metrics = plan.experiment.metrics
+    alpha = ALPHA / (len(metrics) * max(1, plan.pilot.comparisons))
+    return tuple(_metric(metric, used, alpha) for metric in metrics)
 
 
 def _metric(metric: Metric, trials: Sequence[Trial], alpha: float) -> PilotMetric:

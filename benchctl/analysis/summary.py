@@ -9,8 +9,9 @@ from benchctl.analysis.comparisons import compare
 from benchctl.analysis.courses import counters, course_notes, courses
 from benchctl.analysis.hosts import host_metrics, start_summary
 from benchctl.analysis.numbers import rounded
+from benchctl.analysis.pilot import evaluate
 from benchctl.gates import GATES
-from benchctl.model.comparison import GateSummary, MetricSummary, Summary, TrialCounts
+from benchctl.model.comparison import GOING_ON, GateSummary, MetricSummary, Summary, TrialCounts
 from benchctl.model.measurement import worst
 from benchctl.statistics import intervals
 
@@ -36,13 +37,15 @@ def summarise(  # noqa: PLR0913 - what a summary says of a run, each by its name
     """Analyse the finished trials of a run, in any order; the rest is handed through."""
     trials = sorted(trials, key=lambda trial: trial.ordinal)
     counts = Counter(trial.validity for trial in trials)
-    comparisons = compare(plan, trials)
+    comparisons = () if plan.pilot else compare(plan, trials)  # a pilot has one treatment twice
+    if state in GOING_ON:  # what is not measured yet is not invalid
+        comparisons = tuple(comparison for comparison in comparisons if comparison.effect is not None)
     found = tuple(courses(plan, trials))
     return Summary(
         run=run,
         name=plan.experiment.name,
         state=state,
-        validity=_validity(comparisons, trials),
+        validity=_validity(comparisons, trials, state),
         grade=grade,
         trials=TrialCounts(
             planned=planned,
@@ -60,14 +63,17 @@ def summarise(  # noqa: PLR0913 - what a summary says of a run, each by its name
         events=tuple(events),
         hosts=tuple(host_metrics(plan, trials)),
         start=start_summary(trials),
+        pilot=evaluate(plan, trials),
     )
 
 
-def _validity(comparisons: Sequence[Comparison], trials: Sequence[Trial]) -> Validity:
+def _validity(comparisons: Sequence[Comparison], trials: Sequence[Trial], state: State) -> Validity | None:
     """The worst of the comparisons, whose invalid trials have left already; without any, of the trials."""
     if comparisons:
         return worst(tuple(comparison.validity for comparison in comparisons))
-    return worst(tuple(trial.validity for trial in trials)) if trials else "invalid"
+    if trials:
+        return worst(tuple(trial.validity for trial in trials))
+    return None if state in GOING_ON else "invalid"
 
 
 def _metrics(plan: Plan, trials: Sequence[Trial]) -> Iterator[MetricSummary]:

@@ -49,6 +49,7 @@ _KINDS: dict[str, type[BenchctlError]] = {
     "task": TaskError,
     "lease": LeaseError,
     "late": LateError,
+    "unfit": UnfitError,
 }
 
 

@@ -79,16 +79,16 @@ def _side(text: str, root: Path) -> Side:
 
 
 def _view(reference: str, root: Path) -> RunView:
-    """A run that is over; a summary that is missing is made in memory, for comparing writes nothing."""
+    """A run that is over."""
     from benchctl.pipeline.state import read_state
-    from benchctl.pipeline.summary import load_view, summarise
+    from benchctl.pipeline.summary import load_view
 
     store = find_run(reference, root)
     if read_state(store).state == "running":
         raise UsageError(
             f"{store.id} is still running", remedy=f"wait for its end: `benchctl status {store.id}`"
         )
-    return load_view(store, None if store.has_summary() else summarise(store))
+    return load_view(store)
 
 
 def _keys(side: Side) -> tuple[str, ...]:

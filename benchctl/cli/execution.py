@@ -18,6 +18,7 @@ import click
 from benchctl.benchmark.cancel import Cancel
 from benchctl.cli.confirm import confirm
 from benchctl.cli.main import settings
+from benchctl.cli.notices import notice_single_levels
 from benchctl.cli.progress import make_listener
 from benchctl.errors import InterruptedRunError, LeaseError
 from benchctl.model.event import Message
@@ -52,6 +53,7 @@ def new_run(
 
     spec = load(experiment, sets=sets, roles_paths=roles_paths)
     plan = make(spec)
+    notice_single_levels(spec.experiment)
     if len(plan.treatments) > MANY_TREATMENTS or plan.expected_seconds > LONG_RUN:
         length = format_duration(plan.expected_seconds)
         size = f"{len(plan.treatments)} treatments, {len(plan.trials)} trials, about {length}"

@@ -13,6 +13,7 @@ from benchctl.cli.command import Command, Group
 from benchctl.cli.hosts_check import check
 from benchctl.cli.hosts_import import import_
 from benchctl.cli.hosts_trust import trust
+from benchctl.cli.hosts_tune import knobs, restore, tune, verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,12 +27,16 @@ _LIMIT = 60.0  # seconds; a fingerprint takes 10 at most
 
 @click.group(cls=Group, examples=("benchctl hosts check -i inventories/lab", "benchctl hosts fingerprint"))
 def hosts() -> None:
-    """Look at hosts outside of runs."""
+    """Look at hosts outside of runs, tune them and give them back."""
 
 
 hosts.add_command(check)
 hosts.add_command(trust)
 hosts.add_command(import_)
+hosts.add_command(tune)
+hosts.add_command(verify)
+hosts.add_command(restore)
+hosts.add_command(knobs)
 
 
 @hosts.command(

@@ -120,17 +120,21 @@ def _path(name: str) -> Path:
 
 def _checked(wish: Wish, roles_paths: Sequence[Path]) -> str:
     """The text of the file, known to be valid. Raises UsageError with what the flags get wrong."""
-    from benchctl.cli.template import experiment_lines
+    from benchctl.cli.template import experiment_lines, parts
     from benchctl.spec.load import parse
     from benchctl.spec.share import role_folders
 
-    text = "\n".join(experiment_lines(wish, role_folders(wish.path.parent, roles_paths))) + "\n"
+    folders = role_folders(wish.path.parent, roles_paths)
+    text = "\n".join(experiment_lines(wish, folders)) + "\n"
     try:
         parse(text, wish.path, roles_paths=roles_paths)
     except SpecError as error:
+        shown = [
+            f"`benchctl roles show {meta.name}`" for meta in parts(wish.role, folders) if meta is not None
+        ]
         raise UsageError(
             f"what was asked for makes no valid experiment, and nothing is written:\n{error.detail}",
-            remedy=f"`benchctl roles show {wish.role}` lists what may vary",
+            remedy=f"{' and '.join(shown)} tell what may vary",
         ) from error
     return text
 

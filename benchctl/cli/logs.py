@@ -21,7 +21,7 @@ from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from benchctl.journal import Entry
     from benchctl.results.logs import Cursor, Log
@@ -94,7 +94,8 @@ def logs(
             with live:
                 _print(store, live.new, follow=True)
             return
-        show = _FileLines(store, find).new
+        missing = "Ansible was not started in this run" if ansible else f"No such log in {store.path}"
+        show = _FileLines(store, find, missing).new
     _print(store, show, follow=follow)
     _say_how_it_goes_on(store)
 
@@ -204,21 +205,23 @@ class _RemoteLines:
 class _FileLines:
     """New lines of several files, each block of lines under its file's name."""
 
-    def __init__(self, store: RunStore, find: Callable[[], list[Log]]) -> None:
-        self._store = store
+    def __init__(self, store: RunStore, find: Callable[[], list[Log]], missing: str) -> None:
+        self._journal = store.path / "journal.jsonl"
         self._find = find
+        self._missing = missing
         self._cursors: dict[str, Cursor] = {}
         self._last = ""
         self._told = False
 
     def new(self, *, last: bool) -> Iterator[str]:
+        from benchctl.journal import is_open
         from benchctl.report.text import clean
         from benchctl.results.logs import Cursor
 
         found = self._find()
         if not found and not self._told:
             self._told = True
-            click.echo(f"No such log in {self._store.path} yet.", err=True)
+            click.echo(f"{self._missing}{' so far' if is_open(self._journal) else ''}.", err=True)
         for log in found:
             cursor = self._cursors.setdefault(log.name, Cursor())
             for line in cursor.lines(log.path, whole=not last):
@@ -232,17 +235,31 @@ class _JournalLines:
     """New entries of the journal, a line each and more for the reason of a failure."""
 
     def __init__(self, store: RunStore) -> None:
+        self._store = store
         self._path = store.path / "journal.jsonl"
         self._seen = 0
         self._began: dict[int, float] = {}
+        self._told = False
 
-    def new(self, *, last: bool) -> Iterator[str]:  # noqa: ARG002 - one of two `Show`s
+    def new(self, *, last: bool) -> Iterator[str]:
         from benchctl.journal import read
 
-        for entry in read(self._path)[self._seen :]:
+        entries = read(self._path)
+        for entry in entries[self._seen :]:
             self._seen += 1
             self._began[entry.seq] = entry.time
             yield from self._lines(entry)
+        if not last and not self._told:
+            self._tell_of_ansible(entries)
+
+    def _tell_of_ansible(self, entries: Sequence[Entry]) -> None:
+        """Say once where to look while Ansible works: the journal is silent then, for minutes."""
+        from benchctl.results.logs import ansible_logs
+
+        steps = [entry for entry in entries if entry.act == "step.configure"]
+        if steps and steps[-1].phase == "meant" and ansible_logs(self._store):
+            self._told = True
+            click.echo(f"Ansible is at work: `benchctl logs {self._store.id} --ansible --follow`", err=True)
 
     def _lines(self, entry: Entry) -> Iterator[str]:
         from benchctl.model.units import format_duration

@@ -61,7 +61,7 @@ class Lines:
             case TrialEnded():
                 return self._trial(event)
             case TrialFailed():
-                return f"  trial {event.ordinal}/{len(self._plan.trials)} failed: {event.reason}"
+                return f"  {self._which(event.ordinal)} failed: {event.reason}"
             case Message() if event.level != "detail" or self._verbose:
                 return f"  {event.text}" if event.level != "warning" else f"warning: {event.text}"
             case _:
@@ -74,9 +74,15 @@ class Lines:
         value = "–" if quantity is None else number(quantity.value, quantity.unit)
         levels = ", ".join(f"{factor.rsplit('.', 1)[-1]}={label}" for factor, label in trial.levels.items())
         left = format_duration(self.remaining.seconds())
-        count = str(max(trial.ordinal, len(self._plan.trials)))
-        head = f"  trial {trial.ordinal:>{len(count)}}/{count}"
-        return f"{head}  {levels or trial.treatment:<24}  {name} {value}  {trial.validity}  ({left} left)"
+        head = f"  {self._which(trial.ordinal)}  {levels or trial.treatment:<24}"
+        return f"{head}  {name} {value}  {trial.validity}  ({left} left)"
+
+    def _which(self, ordinal: int) -> str:
+        """`trial  7/12`; beyond the plan `trial 13, made up`."""
+        planned = len(self._plan.trials)
+        if ordinal > planned:
+            return f"trial {ordinal}, made up"
+        return f"trial {ordinal:>{len(str(planned))}}/{planned}"
 
 
 class Remaining:
@@ -135,6 +141,7 @@ def _live(plan: Plan, *, done: int, verbose: bool) -> Iterator[Listener]:
         standing.hear(event)
         if isinstance(event, TrialEnded | TrialFailed):
             progress.advance(bar)
+            progress.update(bar, total=max(len(plan.trials), _ordinal(event)))  # a make-up block is more
         remaining = format_duration(lines.remaining.seconds())
         progress.update(bar, description=standing.now, left=remaining)
         if len(standing.hosts) > 1:
@@ -145,6 +152,10 @@ def _live(plan: Plan, *, done: int, verbose: bool) -> Iterator[Listener]:
 
     with Live(Group(progress, hosts), console=console, transient=True, refresh_per_second=10):
         yield hear
+
+
+def _ordinal(event: TrialEnded | TrialFailed) -> int:
+    return event.ordinal if isinstance(event, TrialFailed) else event.trial.ordinal
 
 
 class Standing:

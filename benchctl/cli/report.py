@@ -52,8 +52,7 @@ def report(run: str, workspace: Path | None, form: Form, *, recompute: bool) -> 
     store = find_run(run, default_workspace(workspace))
     if recompute:
         require_intact(store)
-    if recompute or not store.has_summary():
-        store.save_summary(summarise(store, recompute=recompute))
+        store.save_summary(summarise(store, recompute=True))
     if form == "html":
         click.echo(str(write_html(store)))
     else:
@@ -78,7 +77,7 @@ def write_html(store: RunStore) -> Path:
 
 
 def show(store: RunStore, form: Form) -> str:
-    """Render the stored summary of a run."""
+    """Render what is known of a run now."""
     from benchctl.pipeline.summary import load_view
     from benchctl.report import render
 

@@ -11,6 +11,7 @@ from benchctl.cli import options
 from benchctl.cli.command import LastingCommand
 from benchctl.cli.execution import How, execute_run, new_run
 from benchctl.cli.hosts_select import ask_become_password
+from benchctl.cli.pilot import new_pilot, require_whole
 from benchctl.errors import BenchctlError, LeaseError, SpecError, TooFewBlocksError, UnfitError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
@@ -75,16 +76,14 @@ def run(
     4 too few valid blocks, 130 interrupted.
     """
     root = default_workspace(workspace)
-    if pilot:
-        from benchctl.cli.pilot import run_pilot
-
-        run_pilot(
-            ctx, experiment, sets, roles_paths, root,
-            as_json=as_json, first=first, last=last, keep=keep, force=force, wait=wait,
-        )  # fmt: skip
-        return
     again = first != "provision"
-    store = find_run(experiment, root) if again else new_run(experiment, sets, roles_paths, root, yes=yes)
+    if pilot:
+        require_whole(first, last)
+        store = new_pilot(experiment, sets, roles_paths, root)
+    elif again:
+        store = find_run(experiment, root)
+    else:
+        store = new_run(experiment, sets, roles_paths, root, yes=yes)
     click.echo(f"run {store.id}", err=True)
     try:
         execute_and_report(

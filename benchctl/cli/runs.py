@@ -193,9 +193,17 @@ def _hidden(found: Difference) -> Difference:
 def _line(found: Difference) -> str:
     from benchctl.report.text import clean, redact
 
-    name, a, b = clean(found.path), *(redact(clean(_value(side))) for side in (found.a, found.b))
+    sides = found.a, found.b
+    if isinstance(found.a, list) and isinstance(found.b, list) and found.a and isinstance(found.a[0], dict):
+        sides = _only(found.a, found.b), _only(found.b, found.a)
+    name, a, b = clean(found.path), *(redact(clean(_value(side))) for side in sides)
     short = f"  {name:<40} {a}  ->  {b}"
     return short if len(short) <= WIDE else f"  {name}\n      A  {a}\n      B  {b}"
+
+
+def _only(side: list[Any], other: list[Any]) -> list[Any] | str:
+    """What the other list of parts, such as network cards, does not have."""
+    return [part for part in side if part not in other] or "(nothing that the other has not)"
 
 
 def _value(side: Any) -> str:  # noqa: ANN401 - any JSON value

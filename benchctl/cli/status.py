@@ -10,7 +10,7 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import Command
-from benchctl.errors import InterruptedRunError, UsageError
+from benchctl.errors import InterruptedRunError, SpecError, UsageError
 from benchctl.results.workspace import find_run
 from benchctl.results.workspace import workspace as default_workspace
 
@@ -85,8 +85,17 @@ def _text(state: RunState) -> str:
     if state.doing:
         lines.append(f"  now        {'; '.join(state.doing)}")
     lines += [f"  trial {ordinal} failed: {_gist(reason)}" for ordinal, reason in state.trials_failed.items()]
-    if state.state in {"interrupted", "failed"}:
-        lines.append(f"`benchctl resume {state.run}` goes on, `benchctl destroy {state.run}` undoes.")
+    if state.state == "failed" and state.reason.startswith(SpecError("").headline):
+        lines.append(state.reason.splitlines()[-1])  # what to do; the same plan would be refused again
+    elif state.state in {"interrupted", "failed"}:
+        undo = "" if state.destroyed else f", `benchctl destroy {state.run}` undoes"
+        lines.append(f"`benchctl resume {state.run}` goes on{undo}.")
+    elif state.state != "running":
+        done = {name for name, step in steps.items() if step == "done" and name != "destroy"}
+        done |= {"destroy"} if state.destroyed else set()
+        left = [name for name in STEP_NAMES if name not in done]
+        if left and steps:
+            lines.append(f"Not executed yet: {', '.join(left)}; `benchctl {left[0]} {state.run}` is next.")
     return "\n".join(lines)
 
 

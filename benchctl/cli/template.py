@@ -37,7 +37,7 @@ class Wish(NamedTuple):
 
 def experiment_lines(wish: Wish, folders: Sequence[Path]) -> Iterator[str]:
     """Yield the lines of the file. Raises UsageError for an unknown role or a factor without values."""
-    dbms, loader = _parts(wish.role, folders)
+    dbms, loader = parts(wish.role, folders)
     varied = {factor.partition("=")[0].strip() for factor in wish.factors}
     yield f"# benchctl run {wish.path}"
     yield "#"
@@ -80,7 +80,7 @@ def _window(loader: RoleMeta) -> Iterator[str]:
     yield "  duration: 30s                # measured; a minute or more says more"
 
 
-def _parts(role: str, folders: Sequence[Path]) -> tuple[RoleMeta | None, RoleMeta]:
+def parts(role: str, folders: Sequence[Path]) -> tuple[RoleMeta | None, RoleMeta]:
     """The DBMS, if any, and the load generator that an experiment on this role has."""
     known = roles_in(folders)
     if find_role(role, folders) is None:

@@ -8,6 +8,7 @@ import click
 
 from benchctl.cli import options
 from benchctl.cli.command import Command
+from benchctl.cli.notices import notice_single_levels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,7 @@ def validate(experiment: str, sets: tuple[str, ...], roles_paths: tuple[Path, ..
     from benchctl.spec import load
 
     spec = load(experiment, sets=sets, roles_paths=roles_paths)
+    notice_single_levels(spec.experiment)
     if as_json:
         import json
 

@@ -206,7 +206,7 @@ def schedule_lag(evidence: Evidence) -> Measurement | None:
     lag, median = metrics["schedule_lag_p99"].value, metrics["latency_p50"].value
     if lag is None or median is None:
         raise UnjudgedError("too few requests for a p99 of the schedule lag")
-    share = f"{lag:.3f} ms, {lag / median:.1%} of the median latency"
+    share = f"{lag:.3f} ms, {100 * lag / median:,.3g} % of the median latency"
     return Measurement(lag if lag > LAG_SHARE * median else 0.0, share)
 
 

@@ -12,6 +12,7 @@ from benchctl.model.record import Record
 
 Verdict = Literal["faster", "slower", "equivalent", "inconclusive"]
 State = Literal["planned", "running", "finished", "failed", "interrupted"]
+GOING_ON: tuple[State, ...] = ("planned", "running")  # what is there of the run is not yet its result
 
 
 class Comparison(Record, frozen=True, kw_only=True):
@@ -164,7 +165,7 @@ class Summary(Record, frozen=True, kw_only=True):
     run: str
     name: str
     state: State
-    validity: Validity
+    validity: Validity | None  # None: the run goes on, and no trial has finished yet
     grade: str
     trials: TrialCounts
     comparisons: tuple[Comparison, ...]
@@ -176,3 +177,4 @@ class Summary(Record, frozen=True, kw_only=True):
     events: tuple[TrialEvent, ...] = ()
     hosts: tuple[HostMetric, ...] = ()
     start: StartSummary | None = None
+    pilot: tuple[PilotMetric, ...] = ()  # of a pilot, which compares nothing

@@ -73,6 +73,15 @@ class Stage(Record, frozen=True, kw_only=True):
     spec: StageSpec | None = None  # None: a role brings it
 
 
+class PilotOf(Record, frozen=True, kw_only=True):
+    """The experiment that a pilot is run for, as it would be run."""
+
+    experiment: str  # a command line's word for it
+    comparisons: int  # of each metric
+    blocks: int
+    expected_seconds: float
+
+
 class Detectable(Record, frozen=True, kw_only=True):
     """The smallest true effect found with 80 % power, for a coefficient of variation between trials."""
 
@@ -99,6 +108,7 @@ class Plan(Record, frozen=True, kw_only=True):
     files: dict[str, str] = field(default_factory=dict)  # files that options name: absolute path -> SHA-256
 
     role_folders: tuple[str, ...] = ()  # of the user's own roles: absolute, in the order of the look-up
+    pilot: PilotOf | None = None
 
     def treatment(self, treatment_id: str) -> Treatment:
         return next(t for t in self.treatments if t.id == treatment_id)

@@ -26,6 +26,7 @@ OptionType = Literal[
     "size",
     "choice",
     "file",
+    "folder",
     "list",
     "mapping",
 ]
@@ -34,7 +35,8 @@ OptionType = Literal[
 class Option(Record, frozen=True, kw_only=True):
     """One key that the experiment may give to this role.
 
-    A `file` is a path from the experiment's folder, absolute once read; its choices are words for no file.
+    A `file` is a path from the experiment's folder, absolute once read; its choices are words for no file. A
+    `folder` is an absolute path on the measured host, where the experiment's folder need not be.
     """
 
     type: OptionType
@@ -50,6 +52,10 @@ class Option(Record, frozen=True, kw_only=True):
     ] = field(default_factory=dict)
     only_with: Annotated[
         dict[str, str], Meta(description="without effect unless other options of the role have these values")
+    ] = field(default_factory=dict)
+    known: Annotated[
+        dict[str, dict[str, tuple[str, ...]]],
+        Meta(description="versions that there are, by another option and its value; 18.6 is one of 18"),
     ] = field(default_factory=dict)
 
 

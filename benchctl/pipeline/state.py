@@ -30,6 +30,7 @@ class RunState(Record, frozen=True, kw_only=True):
     ended: float | None
     reason: str = ""
     pid: int | None = None
+    destroyed: bool = False  # nothing was done on the hosts after their last destroy
     doing: tuple[str, ...] = ()  # what is under way, the widest first; of a run that goes on
 
 
@@ -52,6 +53,7 @@ def read_state(store: RunStore) -> RunState:
         ended=ended[-1] if ended and state != "running" else None,
         reason=reason,
         pid=pid,
+        destroyed=_is_destroyed(entries),
         doing=_under_way(entries) if state == "running" else (),
     )
 
@@ -100,6 +102,11 @@ def _step(entry: Entry) -> StepState:
     if entry.phase == "failed":
         return "interrupted" if entry.data.get("interrupted") else "failed"
     return "running" if entry.phase == "meant" else "done"
+
+
+def _is_destroyed(entries: tuple[Entry, ...]) -> bool:
+    steps = [entry for entry in entries if entry.act.startswith("step.")]
+    return bool(steps) and (steps[-1].act, steps[-1].phase) == ("step.destroy", "done")
 
 
 def _failures(entries: tuple[Entry, ...], done: set[int]) -> dict[int, str]:

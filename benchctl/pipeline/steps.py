@@ -11,6 +11,7 @@ from benchctl.benchmark.bench import Bench, read_descriptors
 from benchctl.benchmark.calibration import calibrate
 from benchctl.benchmark.executor import run_trials
 from benchctl.benchmark.images import build_images
+from benchctl.benchmark.refusals import require_settings
 from benchctl.benchmark.stages import staged
 from benchctl.collect import fetch_fingerprints, fetch_logs
 from benchctl.configure import converge
@@ -65,6 +66,7 @@ def configure(session: Session) -> str:
 def benchmark(session: Session) -> str:
     ensure_time(session)
     bench = _bench(session)
+    require_settings(bench)
     bench = replace(bench, images=build_images(bench), capacities=calibrate(bench))
     for host, capacities in bench.capacities.items():
         session.store.save_capacities(host, capacities)
@@ -72,7 +74,10 @@ def benchmark(session: Session) -> str:
     with staged(bench, lambda host: session.store.host_folder(host) / "logs") as courses:
         run_trials(attended(session, _trials(session)), bench, courses)
     done = sum(session.store.is_done(trial.ordinal) for trial in session.plan.trials)
-    return f"{done} of {len(session.plan.trials)} trials in {format_duration(session.timer() - begin)}"
+    more = len(session.store.trials()) - done
+    made_up = f" and {more} made up" if more else ""
+    took = format_duration(session.timer() - begin)
+    return f"{done} of {len(session.plan.trials)} trials{made_up} in {took}"
 
 
 def _trials(session: Session) -> Iterator[PlannedTrial]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from benchctl.model.comparison import Summary
     from benchctl.model.measurement import Trial
     from benchctl.model.plan import Plan
+    from benchctl.pipeline.state import RunState
     from benchctl.results.store import RunStore
 
 
@@ -43,15 +44,14 @@ def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
 
 
 def load_view(store: RunStore, summary: Summary | None = None, *, near: bool = False) -> RunView:
-    """Read back all that a report shows; without a summary given, the stored one.
+    """Read back all that a report shows; without a summary given, the stored one if it is still true.
 
-    `near`: one trial of each treatment with its telemetry and latencies, which takes longer. Raises
-    RunStateError when there is no summary.
+    `near`: one trial of each treatment with its telemetry and latencies, which takes longer. Writes nothing.
     """
     state, plan, trials = read_state(store), store.plan(), store.trials()
     return RunView(
         path=store.path,
-        summary=summary or store.summary(),
+        summary=summary or _stored(store, state, len(trials)) or summarise(store),
         plan=plan,
         experiment_text=store.experiment_text(),
         trials=trials,
@@ -64,6 +64,16 @@ def load_view(store: RunStore, summary: Summary | None = None, *, near: bool = F
         groups=_groups(store),
         details=details(store, analysis.typical(plan, trials)) if near else (),
     )
+
+
+def _stored(store: RunStore, state: RunState, trials: int) -> Summary | None:
+    """The stored summary, unless something has happened since it was made."""
+    if state.state == "running" or not store.has_summary():
+        return None
+    summary = store.summary()
+    counts = summary.trials
+    known = (summary.state, counts.ok + counts.suspect + counts.invalid)
+    return summary if known == (state.state, trials) else None
 
 
 def _derive_again(store: RunStore, plan: Plan, trial: Trial) -> Trial:

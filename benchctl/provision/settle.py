@@ -5,7 +5,6 @@ One command does both, so a host that answered has its dead man's switch set. Mu
 
 from __future__ import annotations
 
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchctl.errors import BenchctlError, StackError
 from benchctl.provision import expiry
-from benchctl.provision.openssh import ssh_command
+from benchctl.provision.remote import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,41 +45,28 @@ def settle(
             if wrong:
                 raise StackError(
                     f"{host.name} ({host.options['address']}): sshd did not answer: {wrong}\n"
-                    f"its console:\n{_told(console, host.name)}",
+                    f"its console:\n{told(console, host.name)}",
                     remedy="see that hosts.ssh_from is your address as seen from outside",
                 )
 
 
 def _settled(host: Host, *, expires: float, end: float, cancelled: Callable[[], bool]) -> str:
     """Try until the host has taken its expiry; return what was wrong last, or nothing."""
-    wrong = "no time for a try"
-    while time.monotonic() < end and not cancelled():
+    wrong = "interrupted before the first try"
+    while not cancelled():
         wrong = _tried(host, expires)
-        if not wrong:
-            return ""
+        if not wrong or time.monotonic() > end:
+            break
         time.sleep(_PAUSE)
     return wrong
 
 
 def _tried(host: Host, expires: float) -> str:
     command = f"cloud-init status --wait >/dev/null 2>&1; echo {int(expires)} | sudo -n tee {expiry.FILE}"
-    try:
-        done = subprocess.run(
-            ssh_command(host, command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_ANSWER,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer in {_ANSWER:.0f} s"
-    said = done.stderr.strip().splitlines()
-    return "" if done.returncode == 0 else (said[-1] if said else f"exit code {done.returncode}")
+    return ask(host, command, limit=_ANSWER).wrong
 
 
-def _told(console: Callable[[str], str], name: str) -> str:
+def told(console: Callable[[str], str], name: str) -> str:
     """Return the end of a host's console; that it cannot be had is not what the reader waits for."""
     try:
         return console(name)[-_CONSOLE:].strip() or "(empty)"

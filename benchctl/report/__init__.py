@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BRIEF = (
     "verdicts",
+    "pilot",
     "intervals",
     "gates",
     "failures",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchctl.model.units import format_duration
-from benchctl.report import findings, hosts, inside, surroundings, words
+from benchctl.report import findings, hosts, inside, pilot, surroundings, words
 from benchctl.report.document import Document
 from benchctl.report.text import clean, moment
 from benchctl.report.words import Names
@@ -20,10 +20,10 @@ def build(view: RunView) -> Document:
     names = Names(view)
     return Document(
         title=clean(view.summary.name),
-        validity=view.summary.validity,
+        standing=words.standing(view),
         facts=tuple(_facts(view)),
         sections=(
-            findings.verdicts(view, names),
+            pilot.section(view) if view.plan.pilot else findings.verdicts(view, names),
             *(_measured(view, names) if view.trials else ()),
             surroundings.environment(view, names),
             surroundings.failures(view, names),
@@ -35,7 +35,7 @@ def build(view: RunView) -> Document:
 def _measured(view: RunView, names: Names) -> tuple[Section, ...]:
     """What finished trials have to show."""
     return (
-        findings.intervals(view, names),
+        *((findings.intervals(view, names),) if not view.plan.pilot else ()),
         findings.distributions(view, names),
         findings.series(view, names),
         *((hosts.section(view, names),) if view.summary.start or view.details else ()),

@@ -54,15 +54,15 @@ class Section(NamedTuple):
     claims: tuple[Claim, ...] = ()
     tables: tuple[Table, ...] = ()
     code: tuple[Code, ...] = ()
-    notes: tuple[str, ...] = ()  # after the claims
+    notes: tuple[str, ...] = ()  # after claims and tables
 
 
 class Document(NamedTuple):
-    """The whole report. `facts` are the labelled lines under the title."""
+    """The whole report: `standing` is its validity, or how far a run is that goes on."""
 
     title: str
-    validity: str
-    facts: tuple[tuple[str, str], ...]
+    standing: str
+    facts: tuple[tuple[str, str], ...]  # the labelled lines under the title
     sections: tuple[Section, ...]
 
 

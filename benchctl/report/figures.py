@@ -9,13 +9,14 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchctl.report import marks, words
+from benchctl.report import marks, scale, words
 from benchctl.report.findings import axis, compared, primary, series_shown, unit, value
-from benchctl.report.text import clean, number, shorten
+from benchctl.report.text import about, clean, number, shorten
 
 if TYPE_CHECKING:
     from benchctl.model.comparison import Comparison, MetricSummary
     from benchctl.model.measurement import Trial
+    from benchctl.report.scale import Span
     from benchctl.report.words import Names
     from benchctl.results.view import RunView
 
@@ -45,47 +46,74 @@ def make(view: RunView, names: Names) -> dict[str, list[Figure]]:
     """All figures by the section that they stand in; a section without anything to plot has none."""
     metrics = compared(view) if view.trials else ()
     return {
-        "intervals": [_forest(view, names)] if view.summary.comparisons else [],
+        "intervals": _forest(view, names),
         "distributions": [_strip(view, names, metric, index) for index, metric in enumerate(metrics)],
         "series": [_series(view, names)] if series_shown(view)[0] else [],
         "order": [_order(view, names, metrics[0])] if metrics else [],
     }
 
 
-def _forest(view: RunView, names: Names) -> Figure:
+def _forest(view: RunView, names: Names) -> list[Figure]:
+    """The intervals on a scale of ratios; none where no comparison has an effect."""
+    span = scale.of_comparisons(view.summary.comparisons)
+    if span is None:
+        return []
     comparisons = [c for c in view.summary.comparisons if c.effect is not None]
     rows = dict(enumerate(comparisons))
     data = [
-        _intervals_of({y: c for y, c in rows.items() if c.verdict == verdict}, verdict, names)
+        _intervals_of({y: c for y, c in rows.items() if c.verdict == verdict}, verdict, names, span)
         for verdict in VERDICTS
         if any(c.verdict == verdict for c in comparisons)
     ]
-    bands = {y: words.band(c) for y, c in rows.items()}
-    shapes = [_box(low * 100, high * 100, y - 0.3, y + 0.3) for y, (low, high) in bands.items()]
-    shapes.append(
-        {
-            "type": "line",
-            "x0": 0,
-            "x1": 0,
-            "y0": -0.75,
-            "y1": len(rows) - 0.5,
-            "line": {"width": 1},
-            "layer": "below",
-        }
-    )
+    data += [arrow for y, c in rows.items() for arrow in _arrows(y, c, span)]
+    bands = {y: map(scale.place, words.band(c)) for y, c in rows.items()}
+    shapes = [_box(low, high, y - 0.3, y + 0.3) for y, (low, high) in bands.items()]
     layout = {
         "height": 110 + 58 * len(rows),
         "margin": {"l": 12, "r": 16, "t": 8, "b": 56},
         "xaxis": {
             "title": {"text": "change against the baseline; grey band: equivalent"},
-            "ticksuffix": " %",
+            "tickvals": [_round(scale.place(tick)) for tick in scale.ticks(span)],
+            "ticktext": [_change(tick) for tick in scale.ticks(span)],
+            "zeroline": True,
         },
         "yaxis": {"visible": False, "range": [len(rows) - 0.4, -0.8], "fixedrange": True},
         "shapes": shapes,
         "annotations": [_row_label(y, c, names) for y, c in rows.items()],
         "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0},
     }
-    return Figure("forest", _forest_title(view, names), data, layout)
+    cut = "" if all(_is_whole(c, span) for c in comparisons) else " (an arrow: the interval goes on)"
+    return [Figure("forest", _forest_title(view, names) + cut, data, layout)]
+
+
+def _change(ratio: float) -> str:
+    """A tick's change in percent, with its sign."""
+    sign = "+" if ratio > 0 else "\N{MINUS SIGN}" if ratio < 0 else ""
+    return sign + about(abs(ratio))
+
+
+def _is_whole(comparison: Comparison, span: Span) -> bool:
+    return all(span.is_inside(scale.place(x)) for x in (comparison.low, comparison.high) if x is not None)
+
+
+def _arrows(y: int, comparison: Comparison, span: Span) -> list[dict[str, Any]]:
+    """Where an interval leaves the scale; how far it goes stands above it, and in the table."""
+    color, _ = VERDICTS[comparison.verdict]
+    ends = {"triangle-left": comparison.low, "triangle-right": comparison.high}
+    return [
+        _arrow(span.cut(scale.place(end)), y, symbol, color)
+        for symbol, end in ends.items()
+        if end is not None and not span.is_inside(scale.place(end))
+    ]
+
+
+def _arrow(x: float, y: float, symbol: str, color: str, text: str = "") -> dict[str, Any]:
+    return {
+        "type": "scatter", "mode": "markers+text", "x": [_round(x)], "y": [y],
+        "marker": {"symbol": symbol, "size": 11, "color": color}, "showlegend": False, "hoverinfo": "skip",
+        "text": [_escape(text)],
+        "textposition": "bottom left" if symbol == "triangle-right" else "bottom right",
+    }  # fmt: skip
 
 
 def _forest_title(view: RunView, names: Names) -> str:
@@ -98,20 +126,24 @@ def _forest_title(view: RunView, names: Names) -> str:
     return f"{names.metric(metric).capitalize()}: {said}"
 
 
-def _intervals_of(rows: dict[int, Comparison], verdict: str, names: Names) -> dict[str, Any]:
+def _intervals_of(rows: dict[int, Comparison], verdict: str, names: Names, span: Span) -> dict[str, Any]:
     color, symbol = VERDICTS[verdict]
-    found = [(y, c, c.effect or 0.0) for y, c in rows.items()]
+    found = [(y, c, scale.place(c.effect or 0.0)) for y, c in rows.items()]
+
+    def end(ratio: float | None, effect: float) -> float:
+        return effect if ratio is None else span.cut(scale.place(ratio))
+
     return {
         "type": "scatter",
         "mode": "markers",
         "name": verdict,
-        "x": [_round(effect * 100) for _, _, effect in found],
+        "x": [_round(effect) for _, _, effect in found],
         "y": [y for y, _, _ in found],
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": [_round(((c.high if c.high is not None else e) - e) * 100) for _, c, e in found],
-            "arrayminus": [_round((e - (c.low if c.low is not None else e)) * 100) for _, c, e in found],
+            "array": [_round(end(c.high, e) - e) for _, c, e in found],
+            "arrayminus": [_round(e - end(c.low, e)) for _, c, e in found],
             "thickness": 2.5,
             "width": 6,
             "color": color,
@@ -134,17 +166,22 @@ def _row_label(y: int, comparison: Comparison, names: Names) -> dict[str, Any]:
 def _strip(view: RunView, names: Names, metric: str, index: int) -> Figure:
     treatments = view.plan.treatments
     summaries = {m.treatment: m for m in view.summary.metrics if m.metric == metric}
+    values = [x for trial in view.trials if (x := value(trial, metric)) is not None]
+    span = scale.of_values(values or [0.0])
     data = []
     for row, treatment in enumerate(treatments):
         trials = [t for t in view.trials if t.treatment == treatment.id]
         data.append(_points(trials, metric, row))
         if treatment.id in summaries and summaries[treatment.id].mean is not None:
-            data.append(_mean(summaries[treatment.id], row))
+            data += _mean(summaries[treatment.id], row, span)
     label = names.metric(metric)
     layout = {
         "height": 96 + 54 * len(treatments),
         "showlegend": False,
-        "xaxis": {"title": {"text": _axis(label, unit(view, metric))}},
+        "xaxis": {
+            "title": {"text": _axis(label, unit(view, metric))},
+            "rangemode": "normal" if span.low < 0 else "nonnegative",
+        },
         "yaxis": {
             "tickvals": list(range(len(treatments))),
             "ticktext": [_tick(t.levels, names) for t in treatments],
@@ -186,10 +223,17 @@ def _points(trials: list[Trial], metric: str, row: int) -> dict[str, Any]:
     }
 
 
-def _mean(summary: MetricSummary, row: int) -> dict[str, Any]:
+def _mean(summary: MetricSummary, row: int, span: Span) -> list[dict[str, Any]]:
+    """The mean with its interval; an arrow and the figure where the interval goes far beyond the trials."""
     mean = summary.mean or 0.0
-    low, high = (mean if end is None else end for end in (summary.low, summary.high))
-    return {
+    ends = [mean if end is None else end for end in (summary.low, summary.high)]
+    low, high = map(span.cut, ends)
+    arrows = [
+        _arrow(span.cut(end), row + 0.28, symbol, _color(row), number(end, summary.unit))
+        for end, symbol in zip(ends, ("triangle-left", "triangle-right"), strict=True)
+        if not span.is_inside(end)
+    ]
+    interval = {
         "type": "scatter",
         "mode": "markers",
         "x": [_round(mean)],
@@ -202,6 +246,7 @@ def _mean(summary: MetricSummary, row: int) -> dict[str, Any]:
         "marker": {"symbol": "line-ns-open", "size": 12, "color": _color(row)},
         "hovertemplate": "mean %{x}, 95 % interval<extra></extra>",
     }  # fmt: skip
+    return [interval, *arrows]
 
 
 def _series(view: RunView, names: Names) -> Figure:
@@ -267,10 +312,19 @@ def _order(view: RunView, names: Names, metric: str) -> Figure:
         "xaxis": {"title": {"text": "trial, in the order of execution; bands are blocks"}, "showgrid": False},
         "yaxis": {"title": {"text": _axis(label, unit(view, metric))}},
         "shapes": _bands(view),
+        "annotations": [_failed(failure.ordinal) for failure in view.failures],
     }
-    return Figure(
-        "order", f"{label.capitalize()} in the order of execution: a slope would be drift", data, layout
-    )
+    failed = " (†: failed)" if view.failures else ""
+    title = f"{label.capitalize()} in the order of execution: a slope would be drift{failed}"
+    return Figure("order", title, data, layout)
+
+
+def _failed(ordinal: int) -> dict[str, Any]:
+    """A dagger at the place of a trial that has no value."""
+    return {
+        "x": ordinal, "xref": "x", "y": 0, "yref": "paper", "yanchor": "bottom", "text": "†",
+        "showarrow": False, "hovertext": f"trial {ordinal} failed",
+    }  # fmt: skip
 
 
 def _marked(view: RunView, metric: str, validity: str) -> dict[str, Any]:
@@ -289,10 +343,11 @@ def _marked(view: RunView, metric: str, validity: str) -> dict[str, Any]:
 
 
 def _bands(view: RunView) -> list[dict[str, Any]]:
-    """A grey band behind every second block."""
+    """A grey band behind every second block, a make-up block too."""
     ends: dict[int, list[int]] = {}
-    for trial in view.plan.trials:
-        ends.setdefault(trial.block, []).append(trial.ordinal)
+    planned = [(trial.block, trial.ordinal) for trial in view.plan.trials]
+    for block, ordinal in planned + [(trial.block, trial.ordinal) for trial in view.trials]:
+        ends.setdefault(block, []).append(ordinal)
     return [
         {**_box(min(o) - 0.5, max(o) + 0.5, 0, 1), "yref": "paper"}
         for block, o in ends.items()

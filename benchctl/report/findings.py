@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchctl.model.comparison import GOING_ON
 from benchctl.report import inside, marks, words
 from benchctl.report.document import Claim, Section, Table, columns
 from benchctl.report.text import NOTHING, about, clean, number, percent, probability, suffix
@@ -41,8 +42,9 @@ def value(trial: Trial, metric: str) -> float | None:
 
 
 def compared(view: RunView) -> tuple[str, ...]:
-    """The metrics of the comparisons, else the primary one."""
-    names = tuple(dict.fromkeys(comparison.metric for comparison in view.summary.comparisons))
+    """The metrics of the comparisons, or of the pilot, else the primary one."""
+    found = view.summary.comparisons or view.summary.pilot
+    names = tuple(dict.fromkeys(one.metric for one in found))
     first = primary(view)
     return names or ((first,) if first else ())
 
@@ -90,6 +92,8 @@ def _claim(comparison: Comparison, names: Names, *, finished: bool) -> Claim:
 
 
 def _nothing_compared(view: RunView, names: Names, metric: str | None) -> str:
+    if view.summary.state in GOING_ON:
+        return "No pair of trials to compare yet." if view.trials else "No trial has finished yet."
     if view.plan.factors:
         return "Nothing could be compared: no trial of a contender finished beside one of its baseline."
     found = next((m for m in view.summary.metrics if m.metric == metric), None)

@@ -9,7 +9,12 @@
   function themed(layout) {
     const ink = css("--ink"), rule = css("--rule");
     const axis = { gridcolor: rule, zerolinecolor: rule, linecolor: rule, title: { standoff: 8, font: { size: 13 } } };
-    const merge = (own) => ({ ...axis, ...own, title: { ...axis.title, ...own.title } });
+    const merge = (own) => ({
+      ...axis,
+      ...(own.zeroline ? { zerolinecolor: ink } : {}),
+      ...own,
+      title: { ...axis.title, ...own.title },
+    });
     return {
       ...layout,
       font: { family: css("--font"), size: 13, color: ink },
@@ -25,7 +30,6 @@
         bgcolor: css("--paper"),
         text: narrow ? a.text.split("  ")[0] : a.text, // the figures stand in the table too
       })),
-      shapes: (layout.shapes || []).map((s) => (s.type === "line" ? { ...s, line: { ...s.line, color: ink } } : s)),
     };
   }
 

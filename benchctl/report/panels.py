@@ -160,6 +160,8 @@ def _lines(kind: Kind, channels: Sequence[Channel]) -> list[Line]:
         chosen = [channel for channel in channels if re.fullmatch(pattern, channel.name)]
         for host in dict.fromkeys(channel.host for channel in chosen):
             points = _summed([channel for channel in chosen if channel.host == host])
+            if kind.write is _percent:  # counted over a little more than the time between two samples
+                points = [(at, min(value, 1.0)) for at, value in points]
             lines.append(Line(host, what, points, second=order > 0))
     return lines
 
@@ -184,7 +186,7 @@ def _panel(
     kind: Kind, lines: Sequence[Line], hosts: dict[str, int], events: Iterable[TrialEvent], seconds: float
 ) -> str:
     largest = max([kind.top, *(value for line in lines for _, value in line.points)])
-    top = min(_nice(largest), max(largest, 1.0)) if kind.write is _percent else _nice(largest)
+    top = min(_nice(largest), 1.0) if kind.write is _percent else _nice(largest)
     bands = "".join(_band(event, seconds) for event in events)
     paths = "".join(
         f'<path class="{_class(line, hosts)}" d="{_path(line.points, seconds, top)}"/>' for line in lines

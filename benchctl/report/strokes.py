@@ -12,32 +12,35 @@ from rich.text import Text
 
 from benchctl.report import marks, words
 from benchctl.report.findings import series_shown, unit, value
+from benchctl.report.scale import of_comparisons, place
 from benchctl.report.text import number, percent, probability, suffix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from benchctl.model.comparison import Comparison
+    from benchctl.report.scale import Span
     from benchctl.report.words import Names
     from benchctl.results.view import RunView
 
 _BARS = "▁▂▃▄▅▆▇█"
 _COLORS = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "yellow"}
-_LEAST = 1e-3  # of the baseline's value: nothing is drawn further away
 _FIGURES = 52  # columns that the figures beside an interval take
 
 
 def forest(view: RunView, names: Names, width: int) -> RenderableType:
-    """Each comparison as an interval on one scale: `│` is no difference, `┊` the limits of equivalence."""
+    """Each comparison as an interval on one scale: `│` is no difference, `┊` the limits of equivalence.
+
+    An arrow stands where an interval goes on beyond the scale; its figures stand beside it.
+    """
     comparisons = view.summary.comparisons
-    scale = _Scale(
-        [x for c in comparisons for x in (c.low, c.high, *words.band(c)) if x is not None],
-        max(20, min(60, width - _FIGURES)),
-    )
-    lines: list[RenderableType] = [Text(scale.caption(), style="dim")]
+    span = of_comparisons(comparisons)
+    scale = None if span is None else _Scale(span, max(20, min(60, width - _FIGURES)))
+    lines: list[RenderableType] = [] if scale is None else [Text(scale.caption(), style="dim")]
     for comparison in comparisons:
         head = Text.assemble((names.metric(comparison.metric), "bold"), ": ", names.sides(comparison))
-        lines += [head, _interval(comparison, scale).append(f"  {_figures(comparison)}")]
+        drawn = Text() if scale is None else _interval(comparison, scale).append("  ")
+        lines += [head, drawn.append(_figures(comparison))]
     return Padding(Group(*lines), (0, 0, 0, 2))
 
 
@@ -47,21 +50,21 @@ def _figures(comparison: Comparison) -> str:
 
 
 class _Scale:
-    """Positions in a line of characters for ratios between the smallest and the largest one shown.
+    """Positions of ratios in a line of characters."""
 
-    Half as fast is as far from no difference as twice as fast.
-    """
-
-    def __init__(self, ratios: Sequence[float], room: int) -> None:
-        self.low, self.high, self.room = min(0.0, *ratios), max(0.0, *ratios), room
+    def __init__(self, span: Span, room: int) -> None:
+        self.span, self.room = span, room
 
     def at(self, ratio: float) -> int:
-        low, high, place = (math.log(max(1 + x, _LEAST)) for x in (self.low, self.high, ratio))
-        share = (place - low) / ((high - low) or 1)
+        low, high = self.span
+        share = (self.span.cut(place(ratio)) - low) / ((high - low) or 1)
         return round(share * (self.room - 1))
 
+    def holds(self, ratio: float) -> bool:
+        return self.span.is_inside(place(ratio))
+
     def caption(self) -> str:
-        left, right = percent(self.low, signed=True), percent(self.high, signed=True)
+        left, right = (percent(math.expm1(end), signed=True) for end in self.span)
         return left + right.rjust(max(self.room - len(left), len(right) + 1))
 
 
@@ -70,12 +73,17 @@ def _interval(comparison: Comparison, scale: _Scale) -> Text:
     for end in words.band(comparison):
         cells[scale.at(end)] = "┊"
     cells[scale.at(0)] = "│"
-    line = Text("".join(cells), style="dim")
-    if comparison.low is None or comparison.high is None or comparison.effect is None:
-        return line
-    low, high, middle = (scale.at(x) for x in (comparison.low, comparison.high, comparison.effect))
-    cells[low : high + 1] = "━" * (high - low + 1)
-    cells[middle] = "●"
+    if comparison.effect is None:
+        return Text("".join(cells), style="dim")
+    ends = (comparison.effect, comparison.effect)
+    if comparison.low is not None and comparison.high is not None:
+        ends = (comparison.low, comparison.high)
+        cells[scale.at(ends[0]) : scale.at(ends[1]) + 1] = "━" * (scale.at(ends[1]) - scale.at(ends[0]) + 1)
+    for end, arrow in zip(ends, "←→", strict=True):
+        if not scale.holds(end):
+            cells[scale.at(end)] = arrow
+    low, high = map(scale.at, ends)
+    cells[scale.at(comparison.effect)] = "●"
     drawn = Text("".join(cells), style="dim")
     drawn.stylize(f"not dim {_COLORS[comparison.verdict]}", low, high + 1)
     return drawn

@@ -179,7 +179,7 @@ def failures(view: RunView, names: Names) -> Section:
         (
             str(failure.ordinal),
             names.levels(levels.get(treatments.get(failure.ordinal, ""), {})),
-            redact(clean(" ".join(failure.reason.splitlines()))),
+            redact(clean(failure.reason.strip(), lines=True)),
         )
         for failure in view.failures
     )
@@ -206,7 +206,7 @@ def reproduce(view: RunView, names: Names) -> Section:
         ("checksums of all raw files", clean(f"{folder}/MANIFEST.sha256")),
         *(("changed by --set", clean(path)) for path in overrides),
     ]
-    command = ["benchctl", "run", f"{folder}/experiment.yml"]
+    command = ["benchctl", "run", f"{folder}/experiment.yml", *(["--pilot"] if view.plan.pilot else [])]
     command += [f"--set={path}={value}" for path, value in overrides.items() if value]
     return Section(
         "reproduce",

@@ -87,7 +87,7 @@ def _page_title(document: Document) -> str:
 def _header(document: Document) -> str:
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{_text(fact)}</dd>" for name, fact in document.facts)
     return (
-        f"<header>\n<h1>{escape(document.title)}{_badge(document.validity)}</h1>\n<dl>{facts}</dl>\n</header>"
+        f"<header>\n<h1>{escape(document.title)}{_badge(document.standing)}</h1>\n<dl>{facts}</dl>\n</header>"
     )
 
 
@@ -95,9 +95,9 @@ def _section(section: Section, drawn: list[Figure], near: str) -> str:
     parts = [f'<section id="section-{section.id}">', f"<h2>{escape(section.title)}</h2>"]
     parts += [f'<p class="lead">{_text(" ".join(section.lead))}</p>'] if section.lead else []
     parts += [_claim(claim) for claim in section.claims]
-    parts += [f'<p class="note">{_text(note)}</p>' for note in section.notes]
     parts += [_figure(figure) for figure in drawn]
     parts += [_table(table) for table in section.tables if not table.detail]
+    parts += [f'<p class="note">{_text(note)}</p>' for note in section.notes]
     parts += [near] if near else []
     parts += [_table(table) for table in section.tables if table.detail]
     parts += [_code(code) for code in section.code]
@@ -152,7 +152,8 @@ def _folded(title: str, body: str) -> str:
 
 def _badge(word: str) -> str:
     glyph = f'<span aria-hidden="true">{_GLYPHS[word]}</span> ' if word in _GLYPHS else ""
-    return f'<span class="badge {escape(word)}">{glyph}{escape(word)}</span>'
+    kind = f" {word}" if word in _GLYPHS else ""
+    return f'<span class="badge{kind}">{glyph}{escape(word)}</span>'
 
 
 def _text(text: str) -> str:

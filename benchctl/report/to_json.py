@@ -36,6 +36,7 @@ def shape(view: RunView) -> dict[str, Any]:
         "events": msgspec.to_builtins(summary.events),
         "hosts": msgspec.to_builtins(summary.hosts),
         "start": msgspec.to_builtins(summary.start),
+        "pilot": msgspec.to_builtins(summary.pilot),
     }
 
 

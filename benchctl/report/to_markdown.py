@@ -21,7 +21,8 @@ _HEAVY = frozenset({"series", "order"})  # their detail is a line for each trial
 def render(view: RunView) -> str:
     """The same sections as the other forms; tables with a row for each trial are left to CSV."""
     document = content.build(view)
-    facts = [f"- {name}: {_text(fact)}" for name, fact in (("validity", document.validity), *document.facts)]
+    facts = [f"- **{_text(document.standing)}**"]
+    facts += [f"- {name}: {_text(fact)}" for name, fact in document.facts]
     parts = [f"# {_text(document.title)}", "\n".join(facts), *map(_section, document.sections)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -30,8 +31,8 @@ def _section(section: Section) -> str:
     parts = [f"## {section.title}"]
     parts += [_text(" ".join(section.lead))] if section.lead else []
     parts += [_claim(claim) for claim in section.claims]
-    parts += [_text(note) for note in section.notes]
     parts += [_table(table) for table in section.tables if not (table.detail and section.id in _HEAVY)]
+    parts += [_text(note) for note in section.notes]
     parts += [_code(code) for code in section.code]
     return "\n\n".join(parts) if len(parts) > 1 else ""
 
@@ -53,7 +54,7 @@ def _table(table: Table) -> str:
 
 
 def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cell.replace(chr(10), '<br>') for cell in cells)} |"
 
 
 def _code(code: Code) -> str:

@@ -68,7 +68,7 @@ def render(
         if only and section.id not in only:
             continue
         target.print()
-        if section.id != "verdicts":
+        if section is not document.sections[0]:
             target.print(Text(section.title, style="bold underline"))
         target.print(_body(section, view, target.width))
         for code in (code for code in section.code if not code.detail):
@@ -84,7 +84,7 @@ def tidy(text: str) -> str:
 
 
 def _title(document: Document) -> RenderableType:
-    head = Text.assemble((document.title, "bold"), "  ", _badge(document.validity))
+    head = Text.assemble((document.title, "bold"), "  ", _badge(document.standing))
     facts = Grid.grid(padding=(0, 2))
     for name, fact in document.facts:
         facts.add_row(Text(name, style="dim"), Text(fact))
@@ -109,10 +109,10 @@ def _body(section: Section, view: RunView, width: int) -> RenderableType:
         return Group(lead, strokes.blocks(view, names, width, metric))
     parts: list[RenderableType] = [_lead(section.lead)] if section.lead else []
     parts += [_claim(claim) for claim in section.claims]
-    parts += [Padding(_lead(section.notes), (1, 0, 0, 0))] if section.notes else []
     for table in section.tables:
         if not table.detail:
             parts.append(Padding(grid(table, width - 2), (bool(parts), 0, 0, 2)))
+    parts += [Padding(_lead(section.notes), (1, 0, 0, 0))] if section.notes else []
     return Group(*parts)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from benchctl.model.comparison import GOING_ON
 from benchctl.report.text import NOTHING, about, clean, decimals_for, join_words, percent, probability
 
 if TYPE_CHECKING:
@@ -116,12 +117,22 @@ def interval(comparison: Comparison) -> str:
     return f"{low}, {high}"
 
 
+def standing(view: RunView) -> str:
+    """The run's validity; while it goes on, `running: 2 of 6 trials`."""
+    summary = view.summary
+    if summary.state in GOING_ON or summary.validity is None:
+        return f"{summary.state}: {len(view.trials)} of {summary.trials.planned} trials"
+    return summary.validity
+
+
 def counts(view: RunView) -> str:
-    """How many trials were planned, and how they ended."""
+    """How many trials were planned, how many of a make-up block came to them, and how they ended."""
     trials = view.summary.trials
     shown = {"ok": trials.ok, "suspect": trials.suspect, "invalid": trials.invalid, "failed": trials.failed}
     parts = [f"{count} {name}" for name, count in shown.items() if count]
-    return f"{trials.planned} trials planned: {join_words(parts) if parts else 'none finished'}"
+    more = sum(shown.values()) - trials.planned
+    planned = f"{trials.planned} trials planned" + (f" and {more} made up" if more > 0 else "")
+    return f"{planned}: {join_words(parts) if parts else 'none finished'}"
 
 
 def grade(view: RunView) -> str:

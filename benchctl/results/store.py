@@ -88,6 +88,12 @@ class RunStore:
         write_atomically(self.path / "inventory.json", to_json(ansible))
 
     def inventory(self) -> Inventory:
+        """The run's hosts. Raises RunStateError for a run that was not provisioned."""
+        if not (self.path / "inventory.json").exists():
+            raise RunStateError(
+                f"{self.id} has no hosts: there is no inventory.json",
+                remedy=f"`benchctl provision {self.id}` first, or restore the file from a copy of the run",
+            )
         found = self._read("inventory.json", dict[str, Any])
         try:
             return from_ansible(found)

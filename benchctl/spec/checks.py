@@ -14,8 +14,9 @@ from benchctl.errors import SpecError
 from benchctl.model.aws import AwsHosts
 from benchctl.model.azure import AzureHosts
 from benchctl.model.experiment import Become, InventoryHosts, LocalHosts
+from benchctl.model.lab import LabHosts
 from benchctl.model.units import format_duration
-from benchctl.spec.clouds import of_aws, of_azure
+from benchctl.spec.clouds import of_aws, of_azure, of_lab
 from benchctl.spec.levels import split, under
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.words import is_lost
@@ -44,18 +45,27 @@ class Checks:
         self._places = places
         self._problems = problems
         self._reported: set[str] = set()
+        self._touched = problems.touched()
 
     def run(self) -> None:
-        """Note everything that does not hold."""
-        self._check_roles()
-        self._check_hosts()
-        self._check_groups()
-        self._check_design()
-        self._check_metrics()
-        self._check_settings()
-        self._check_factors()
-        if self._enough():
+        """Note everything that does not hold, as far as what was found before leaves something to look at."""
+        for check, *paths in (
+            (self._check_roles, "dbms.role", "workload.role"),
+            (self._check_hosts, "hosts"),
+            (self._check_groups, "hosts", "stages"),
+            (self._check_design, "design.blocks", "design.min_blocks"),
+            (self._check_metrics, "workload.role"),
+            (self._check_settings, "dbms.settings", "factors"),
+            (self._check_factors, "factors"),
+        ):
+            if self._is_sound(*paths):
+                check()
+        whole = self._experiment.workload is not None or self._is_sound("workload", "stages")
+        if whole and self._is_sound("factors", "design.blocks") and self._enough():
             self._check_treatments()
+
+    def _is_sound(self, *paths: str) -> bool:
+        return not any(self._touched(path) for path in paths)
 
     def _add(self, path: str, found: str, allowed: str = "", remedy: str = "") -> None:
         at = path
@@ -99,9 +109,14 @@ class Checks:
 
     def _check_hosts(self) -> None:
         hosts = self._experiment.hosts
-        if isinstance(hosts, AwsHosts | AzureHosts):
-            for complaint in of_aws(hosts) if isinstance(hosts, AwsHosts) else of_azure(hosts):
-                self._add(*complaint)
+        if isinstance(hosts, AwsHosts):
+            complaints = of_aws(hosts)
+        elif isinstance(hosts, AzureHosts):
+            complaints = of_azure(hosts)
+        else:
+            complaints = of_lab(hosts) if isinstance(hosts, LabHosts) else iter(())
+        for complaint in complaints:
+            self._add(*complaint)
         if not isinstance(hosts, InventoryHosts):
             return
         if not Path(hosts.path).exists():
@@ -126,11 +141,13 @@ class Checks:
         metrics = self._experiment.metrics
         meta = self._roles.get("workload")
         known = {metric.name: metric for metric in meta.metrics} if meta is not None else {}
-        if not metrics:
+        if not metrics and self._is_sound("metrics"):
             which = "stages name none" if self._experiment.stages else "this load generator names none"
             self._add("metrics", f"found none, and {which}", "one or more", "add metrics")
         for index, metric in enumerate(metrics):
             path = f"metrics.{index}"
+            if not self._is_sound(f"{path}.name", f"{path}.better"):
+                continue
             if metric.name in {other.name for other in metrics[:index]}:
                 self._add(f"{path}.name", f"found {metric.name} twice", "", "remove one of the two")
             if known and metric.name not in known:
@@ -206,11 +223,13 @@ class Checks:
             parts = under(self._experiment, levels)
             pairs = zip(self._experiment.factors, levels, strict=True)
             label = ", ".join(f"{factor.name}={level.label}" for factor, level in pairs)
-            self._check_window(parts.workload, label)
-            self._check_load(parts.workload, label)
+            if self._is_sound("workload.warmup", "workload.duration", "limits.trial"):
+                self._check_window(parts.workload, label)
+            if self._is_sound("workload"):
+                self._check_load(parts.workload, label)
             if self._experiment.workload is not None:
-                self._check_required("workload", parts.workload, label)
-            self._check_required("dbms", parts.dbms, label)
+                self._check_options("workload", parts.workload, label)
+            self._check_options("dbms", parts.dbms, label)
 
     def _add_once(self, path: str, found: str, label: str, allowed: str, remedy: str) -> None:
         if path not in self._reported:
@@ -247,6 +266,8 @@ class Checks:
             return
         known = {metric.name for metric in self._roles["workload"].metrics}
         for index, metric in enumerate(self._experiment.metrics):
+            if not self._is_sound(f"metrics.{index}"):
+                continue
             if names is not None and metric.name not in names and (not known or metric.name in known):
                 self._add_once(
                     f"metrics.{index}.name",
@@ -261,11 +282,16 @@ class Checks:
             found = f"found {words[0]}, from the empty folder that a trial starts in"
             self._add_once("workload.run", found, label, "a program on the PATH, or an absolute path", "")
 
-    def _check_required(self, section: str, part: Dbms | Workload | None, label: str) -> None:
+    def _check_options(self, section: str, part: Dbms | Workload | None, label: str) -> None:
+        """What options ask of each other."""
         meta = self._roles.get(section)
         if part is None or meta is None:
             return
         for name, option in meta.options.items():
+            others = (*option.needed_with, *option.only_with, *option.known)
+            if not self._is_sound(*(f"{section}.{key}" for key in (name, *others))):
+                continue
+            self._check_known(section, name, part, label)
             needed = bool(option.needed_with) and _holds(option.needed_with, part.options)
             if name in part.options:
                 given = part.options[name] != option.default
@@ -278,6 +304,31 @@ class Checks:
                 remedy = f"add it, {meta.name} needs it" + (f" with {conditions}" if needed else "")
                 doc = option.doc.rstrip(".")
                 self._add_once(f"{section}.{name}", "found no such key", label, doc, remedy)
+
+    def _check_known(self, section: str, name: str, part: Dbms | Workload, label: str) -> None:
+        """A version that its source does not have."""
+        wanted = str(part.options.get(name, ""))
+        for other, values in self._roles[section].options[name].known.items():
+            chosen = str(part.options.get(other))
+            if wanted and chosen in values and not _is_one_of(wanted, values[chosen]):
+                having = [value for value, known in values.items() if _is_one_of(wanted, known)]
+                self._add_once(
+                    self._setter(f"{section}.{name}"),
+                    f"found {wanted!r}, which {other} {chosen} does not have",
+                    label,
+                    ", ".join(values[chosen]),
+                    f"{other} {' or '.join(having)} has it" if having else "",
+                )
+
+    def _setter(self, path: str) -> str:
+        """Where a value comes from: the factor that sets it, else its own place."""
+        factors = self._experiment.factors
+        found = (f"factors.{f.name}" for f in factors if any(path in level.sets for level in f.levels))
+        return next(found, path)
+
+
+def _is_one_of(version: str, known: Sequence[str]) -> bool:
+    return any(version == one or version.startswith(f"{one}.") for one in known)
 
 
 def _holds(conditions: Mapping[str, str], options: Mapping[str, Value]) -> bool:

@@ -1,21 +1,22 @@
-"""What hosts on AWS and Azure must also be: what can be told without asking the cloud.
+"""What hosts that are made must also be: what can be told without asking the cloud, or this machine.
 
 Must not load a cloud's SDK: `validate` works without, and what only the cloud knows it says at provision.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl.model.aws import GIB
+from benchctl.model.lab import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchctl.model.aws import AwsDisk, AwsHosts
     from benchctl.model.azure import AzureDisk, AzureHosts
+    from benchctl.model.lab import LabGroup, LabHosts
 
 _OWNER = re.compile(r"[0-9]{12}|amazon|self|aws-marketplace")
 _BURSTABLE = re.compile(r"t[0-9][a-z]*\.")
@@ -23,6 +24,8 @@ _WIDEST = 8  # bits: a network wider than this is the world
 _TUNABLE = {"gp3": ("iops", "throughput"), "io2": ("iops",), "premium-v2": ("iops", "throughput"),
             "ultra": ("iops", "throughput")}  # fmt: skip
 _INSIDE = ("instance-store", "local-nvme")
+_LEAST_MEMORY = 256 * MIB  # of a VM: firmware, kernel and its first file system
+_COMMAND_LINE = 1500  # characters of the 2,047 that the kernel takes; the boot loader has words there too
 
 
 class Complaint(NamedTuple):
@@ -79,7 +82,41 @@ def of_azure(hosts: AzureHosts) -> Iterator[Complaint]:
         yield from _disks(f"{at}.disks", machine.disks or ())
 
 
+def of_lab(hosts: LabHosts) -> Iterator[Complaint]:
+    """Yield what is wrong with hosts made on this machine."""
+    if hosts.kind == "container" and hosts.accelerator != "tcg":
+        found = f"found {hosts.accelerator}, and containers need no accelerator"
+        yield Complaint("hosts.accelerator", found, "", "add hosts.kind: vm, or remove this key")
+    wrong = _of_container if hosts.kind == "container" else _of_vm
+    yield from wrong("hosts", hosts)
+    for name, group in hosts.groups.items():
+        yield from wrong(f"hosts.groups.{name}", group)
+
+
+def _of_container(at: str, options: LabHosts | LabGroup) -> Iterator[Complaint]:
+    if options.kernel_parameters:
+        found = "found kernel parameters, and containers have this machine's kernel"
+        yield Complaint(f"{at}.kernel_parameters", found, "", "add hosts.kind: vm, or remove this key")
+
+
+def _of_vm(at: str, options: LabHosts | LabGroup) -> Iterator[Complaint]:
+    if options.image is not None:
+        yield Complaint(f"{at}.image", "found an image of containers, and kind vm", "", "remove this key")
+    if options.cpus is not None and options.cpus % 1:
+        yield Complaint(f"{at}.cpus", f"found {options.cpus:g}", "whole processors for a VM")
+    if options.memory is not None and options.memory < _LEAST_MEMORY:
+        found = f"found {options.memory / MIB:g}MB"
+        yield Complaint(f"{at}.memory", found, f"at least {_LEAST_MEMORY // MIB}MB for a VM")
+    length = len(" ".join(options.kernel_parameters or ()))
+    if length > _COMMAND_LINE:
+        yield Complaint(
+            f"{at}.kernel_parameters", f"found {length} characters", f"at most {_COMMAND_LINE} together"
+        )
+
+
 def _networks(cidrs: Sequence[str]) -> Iterator[Complaint]:
+    import ipaddress  # late: few files have networks
+
     for index, text in enumerate(cidrs):
         path = f"hosts.ssh_from.{index}"
         try:

@@ -37,6 +37,7 @@ LATER = {
     "dbms": frozenset({"address"}),
 }
 _DEFAULT_DELTA = 0.02
+_ROLES = ("dbms", "workload")  # the sections that a role stands behind
 
 
 class Spec(NamedTuple):
@@ -74,6 +75,7 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
     root = compose_mapping(text, str(path), problems)
     for option in sets:
         root = override(root, option, problems)
+    readable = not problems.any()
     folders = role_folders(path.parent, roles_paths)
     roles = _read_roles(root, folders, problems)
     given = {key.text for key, _ in root.entries}
@@ -84,12 +86,12 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
         problems, LATER, lambda node: FactorReader(sections, walker, staged=staged).read(node), path.parent
     )
     plain = walker.convert(root, shape, "")
-    problems.raise_if_any()
-    plain.get("hosts", {}).setdefault("provider", "local")
-    experiment = _complete(msgspec.convert(plain, Experiment), roles)
-    if staged:
-        StageChecks(experiment, walker.places, problems).run()
+    if not readable:
         problems.raise_if_any()
+    plain.get("hosts", {}).setdefault("provider", "local")
+    experiment = _complete(msgspec.convert(_sound(plain, roles, problems), Experiment), roles)
+    if experiment.stages or (staged and not problems.any()):
+        StageChecks(experiment, walker.places, problems).run()
     Checks(experiment, roles, walker.places, problems).run()
     problems.raise_if_any()
     by_name = {meta.name: meta for meta in roles.values()}
@@ -108,7 +110,7 @@ def _read(path: Path) -> bytes:
 
 def _read_roles(root: Entries, folders: Sequence[Path], problems: Problems) -> dict[str, RoleMeta]:
     roles: dict[str, RoleMeta] = {}
-    for section in ("dbms", "workload"):
+    for section in _ROLES:
         part = root.get(section)
         name = part.get("role") if isinstance(part, Entries) else None
         if not isinstance(name, Text) or not name.text:
@@ -134,6 +136,27 @@ def _roles_of(kind: Kind, folders: Sequence[Path]) -> list[str]:
             if read_role(name, folders).kind == kind:
                 known.append(name)
     return known
+
+
+def _sound(plain: dict[str, Any], roles: dict[str, RoleMeta], problems: Problems) -> dict[str, Any]:
+    """Return the sections that can be looked at further, so that all that is wrong is said at once."""
+    if not problems.any():
+        return plain
+    kept = {"name": "unnamed"}
+    for key, value in plain.items():
+        if (key not in _ROLES or key in roles) and _converts({**kept, key: value}):
+            kept[key] = value
+        else:
+            problems.doubt(key)
+    return kept
+
+
+def _converts(plain: dict[str, Any]) -> bool:
+    try:
+        msgspec.convert(plain, Experiment)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _complete(experiment: Experiment, roles: dict[str, RoleMeta]) -> Experiment:

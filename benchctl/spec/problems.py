@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchctl.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _SHOWN = 50  # a reader mends the first few and looks again
 
@@ -32,6 +32,7 @@ class Problems:
     def __init__(self) -> None:
         """Start with nothing wrong."""
         self._found: list[tuple[Place, str]] = []
+        self._unsound: set[str] = set()
 
     def add(self, place: Place, path: str, found: str, allowed: str = "", remedy: str = "") -> None:
         """Note what was found at a place, what is allowed there, and what to do about it."""
@@ -41,6 +42,23 @@ class Problems:
         if remedy:
             parts.append(remedy)
         self._found.append((place, f"{path}: {'; '.join(parts)}" if path else "; ".join(parts)))
+        self._unsound.add(path)
+
+    def doubt(self, path: str) -> None:
+        """Note that nothing can be said of a path, because of a problem elsewhere."""
+        self._unsound.add(path)
+
+    def touched(self) -> Callable[[str], bool]:
+        """Return what tells whether a problem so far is at a path, above it or below it."""
+        unsound = frozenset(self._unsound)
+
+        def touches(path: str) -> bool:
+            return any(
+                path == other or path.startswith(f"{other}.") or other.startswith(f"{path}.")
+                for other in unsound
+            )
+
+        return touches
 
     def any(self) -> bool:
         """Say whether anything is wrong so far."""
@@ -67,10 +85,15 @@ def refusal(place: Place, found: str, allowed: str = "", remedy: str = "") -> Sp
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` (did you mean …)` for the closest known word, or nothing."""
+    close = closest(word, known)
+    return f" (did you mean {close!r}?)" if close else ""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that is most like this one; empty when none is."""
     import difflib
 
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), "")
 
 
 def _order(item: tuple[Place, str]) -> tuple[str, int, int]:

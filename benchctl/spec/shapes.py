@@ -6,20 +6,18 @@ inline, factors as a mapping, the provider beside the hosts' keys. Must not read
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import inspect
 
-from benchctl.model.aws import AwsHosts
-from benchctl.model.azure import AzureHosts
-from benchctl.model.experiment import Experiment, InventoryHosts, LocalHosts
-from benchctl.model.lab import LabHosts
+from benchctl.model.experiment import Experiment, Hosts
 from benchctl.model.role import RoleMeta
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator
 
     from benchctl.model.role import Option
 
@@ -80,9 +78,16 @@ def experiment_shape(
         workload: the load generator's role; None leaves its options unchecked.
         staged: whether the file has stages, in place of dbms and workload; None is the shape of both.
     """
-    base = _of(inspect.type_info(Experiment))
-    fields = dict(base.fields)
-    fields["hosts"] = fields["hosts"]._replace(shape=_hosts())
+    known = msgspec.structs.fields(Experiment)
+    fields = {
+        one.name: Field(
+            _hosts() if one.name == "hosts" else _of(inspect.type_info(one.type)),
+            required=one.required,
+            default=one.default,
+        )
+        for one in known
+    }
+    base = Shape("record", _first_line(Experiment), fields=fields)
     fields["stages"] = fields["stages"]._replace(shape=_stages(fields["stages"].shape))
     for key, meta in (("dbms", dbms), ("workload", workload)):
         fields[key] = fields[key]._replace(shape=with_options(fields[key].shape, meta))
@@ -111,6 +116,8 @@ def option_shape(option: Option) -> Shape:
         return Shape("list", option.doc, item=SCALAR)
     if option.type == "mapping":
         return Shape("mapping", option.doc, item=SCALAR)
+    if option.type == "folder":
+        return Shape("string", option.doc, pattern="^/", words="an absolute path on the measured host")
     return Shape(option.type, option.doc, option.minimum, option.maximum, choices=option.choices)
 
 
@@ -127,37 +134,46 @@ def with_options(record: Shape, meta: RoleMeta | None) -> Shape:
     return record._replace(fields=fields)
 
 
-def _hosts() -> Shape:
-    """One record for each provider; what belongs to another one is said to."""
-    records = {
-        "local": _of(inspect.type_info(LocalHosts)),
-        "inventory": _of(inspect.type_info(InventoryHosts)),
-        "lab": _of(inspect.type_info(LabHosts)),
-        "aws": _of(inspect.type_info(AwsHosts)),
-        "azure": _of(inspect.type_info(AzureHosts)),
-    }
-    provider = Field(
-        Shape("choice", "where the hosts come from", choices=tuple(records)), default=next(iter(records))
-    )
-    groups = {name: record.fields["groups"].shape.item or SCALAR for name, record in records.items()}
-    shapes = {}
-    for name, record in records.items():
-        keyed = record.fields["groups"]
-        item = groups[name]._replace(others=_of_others(name, groups))
-        fields = {**record.fields, "groups": keyed._replace(shape=keyed.shape._replace(item=item))}
-        shapes[name] = record._replace(
-            fields={"provider": provider, **fields}, others=_of_others(name, records)
+class _Providers(Mapping[str, "Shape"]):
+    """A record for each provider, made when it is asked for: all of them cost as much as the rest."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, type[Hosts]] = {
+            record.__struct_config__.tag: record for record in get_args(Hosts)
+        }
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, name: str) -> Shape:
+        record = self._records[name]
+        shape = _of(inspect.type_info(record))
+        groups = shape.fields["groups"]
+        item = (groups.shape.item or SCALAR)._replace(others=self._of_others(lambda one: one.group, record))
+        provider = Field(
+            Shape("choice", "where the hosts come from", choices=tuple(self)), default=next(iter(self))
         )
-    return shapes["local"]._replace(variants=Variants("provider", shapes))
+        fields = {"provider": provider, **shape.fields}
+        fields["groups"] = groups._replace(shape=groups.shape._replace(item=item))
+        return shape._replace(fields=fields, others=self._of_others(lambda one: one, record))
+
+    def _of_others(
+        self, part: Callable[[type[Hosts]], type[msgspec.Struct]], record: type[Hosts]
+    ) -> dict[str, str]:
+        """Return the keys that only other providers have there, each with a word of whose it is."""
+        whose: dict[str, list[str]] = {}
+        for name, other in self._records.items():
+            for key in set(part(other).__struct_fields__) - set(part(record).__struct_fields__):
+                whose.setdefault(key, []).append(name)
+        return {key: f"a key of provider: {', '.join(names)}" for key, names in whose.items()}
 
 
-def _of_others(name: str, records: Mapping[str, Shape]) -> dict[str, str]:
-    """Return the keys that only other providers have, each with a word of whose it is."""
-    whose: dict[str, list[str]] = {}
-    for other, found in records.items():
-        for key in found.fields.keys() - records[name].fields.keys():
-            whose.setdefault(key, []).append(other)
-    return {key: f"a key of provider: {', '.join(others)}" for key, others in whose.items()}
+def _hosts() -> Shape:
+    providers = _Providers()
+    return providers[next(iter(providers))]._replace(variants=Variants("provider", providers))
 
 
 def _stages(stages: Shape) -> Shape:

@@ -35,9 +35,10 @@ class StageChecks:
         self._places = places
         self._problems = problems
         self._known = known_names(experiment)
+        self._touched = problems.touched()
 
     def run(self) -> None:
-        """Note everything that does not hold."""
+        """Note everything that does not hold, as far as what was found before leaves something to look at."""
         stages = self._experiment.stages
         if not stages:
             self._add("stages", "found no stages", "one or more")
@@ -45,9 +46,12 @@ class StageChecks:
         self._check_names("stages", [stage.name for stage in stages])
         for index, stage in enumerate(stages):
             self._check_stage(f"stages.{index}", stage)
-        self._check_groups()
-        self._check_pipeline()
-        self._check_measured()
+        if not self._touched("hosts") and not self._touched("stages"):
+            self._check_groups()
+        if not self._touched("pipeline"):
+            self._check_pipeline()
+        if not any(self._touched(f"stages.{index}.measure") for index in range(len(stages))):
+            self._check_measured()
         if not self._problems.any():
             self._check_scopes()
 
@@ -66,7 +70,7 @@ class StageChecks:
 
     def _check_stage(self, path: str, stage: StageSpec) -> None:
         groups = self._experiment.hosts.groups
-        if stage.group not in groups:
+        if stage.group not in groups and not self._touched("hosts"):
             hint = did_you_mean(stage.group, groups)
             self._add(
                 f"{path}.group", f"found the unknown group {stage.group!r}", f"{', '.join(groups)}{hint}"
@@ -76,7 +80,10 @@ class StageChecks:
         self._check_names(f"{path}.tasks", task_names(stage))
         self._check_files(path, stage)
         for index, task in enumerate(stage.tasks):
-            self._check_task(f"{path}.tasks.{index}", stage, task)
+            if not self._touched(f"{path}.tasks.{index}"):
+                self._check_task(f"{path}.tasks.{index}", stage, task)
+        if self._touched("hosts") or self._touched("factors"):
+            return  # whose names templates take
         for at, text in texts(stage):
             for flaw in analyse(text, self._known).flaws:
                 self._add(f"{path}.{at}", flaw.found, flaw.allowed)
@@ -121,8 +128,9 @@ class StageChecks:
             self._check_ready(f"{path}.ready", task.ready)
 
     def _check_output(self, path: str, stage: StageSpec, task: TaskSpec) -> None:
+        unmeasured = stage.measure is None and not self._touched(f"{path.partition('.tasks.')[0]}.measure")
         for key, given in (("parse", task.parse), ("units", task.units)):
-            if given and stage.measure is None:
+            if given and unmeasured:
                 self._add(
                     f"{path}.{key}",
                     f"found {key} in a stage that is not measured",
@@ -189,7 +197,8 @@ class StageChecks:
                 f"stages.{index}.measure", f"found a second measured stage, after {first}", "exactly one"
             )
         for index, stage in measured:
-            self._check_load(f"stages.{index}", stage)
+            if not self._touched(f"stages.{index}.tasks"):
+                self._check_load(f"stages.{index}", stage)
 
     def _check_load(self, path: str, stage: StageSpec) -> None:
         for index, row in enumerate(rows(self._experiment)):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchctl.model import units
 from benchctl.spec.nodes import Entries, Items, Node, Text, value_of
-from benchctl.spec.problems import Place, Problems, did_you_mean
+from benchctl.spec.problems import Place, Problems, closest, did_you_mean
 from benchctl.spec.share import neighbours
 from benchctl.spec.words import split_words
 
@@ -103,6 +103,7 @@ class Walker:
             field = shape.fields.get(key.text)
             if field is None:
                 self._unknown(key, path, shape)
+                self._doubt_absent(key.text, node, path, shape)
                 continue
             value = self.convert(child, field.shape, at)
             if value is not BAD:
@@ -124,6 +125,13 @@ class Walker:
             self.problems.add(
                 key.place, join(path, key.text), "found an unknown key", f"{known} {remedy}".strip()
             )
+
+    def _doubt_absent(self, unknown: str, node: Entries, path: str, shape: Shape) -> None:
+        """Note what an unknown key may have been meant to be: the likeliest, else any that is absent."""
+        close = closest(unknown, shape.fields)
+        for name in [close] if close else shape.fields:
+            if node.get(name) is None:
+                self.problems.doubt(join(path, name))
 
     def _not_yet(self, path: str) -> frozenset[str]:
         """Return the words that later versions know at a path; `*` in the table stands for a last part."""

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchctl.agent import layout
+from benchctl.agent.knobs import KNOBS
+from benchctl.agent.profiles import problems
 from benchctl.benchmark.protocol import Clock
 from benchctl.errors import AgentError, BenchctlError, LateError, ServiceError
 
@@ -110,6 +112,8 @@ class FakeAgent:
         self._cancelled: set[str] = set()  # tasks that were never let loose
         self._watches: dict[str, Reply] = {}  # watch -> its arguments
         self._remembered: dict[str, Reply] = {}
+        self.knobs = {"swappiness": "60", "aslr": "2"}  # what this host has of them
+        self._tuned: dict[str, tuple[str, str, bool]] = {}  # knob -> before, set to, kept
         self._commits = 0
         cache = folder / "cache"
         self._work = cache / "runs" / run
@@ -224,6 +228,10 @@ class FakeAgent:
     def _op_verify(self, args: Reply) -> Reply:
         self._descriptor(args)
         return {"problems": []}
+
+    def _op_check(self, args: Reply) -> Reply:
+        self._descriptor(args)
+        return {"said": "", "names": []}
 
     def _op_image(self, args: Reply) -> Reply:
         self._descriptor(args)
@@ -356,10 +364,85 @@ class FakeAgent:
     def _op_fingerprint(self, _: Reply) -> Reply:
         return {"facts": {"kernel.release": "6.1.0-fake", "cpu.model": "fake", "cpu.count": 2}}
 
+    def _op_snapshot(self, args: Reply) -> Reply:
+        rows = []
+        for name in args.get("knobs") or KNOBS:
+            values = {self.knobs[name]: 1} if name in self.knobs else {}
+            rows.append({"knob": name, "places": len(values), "values": values})
+        return {"knobs": rows, "container": False}
+
+    def _op_preview(self, args: Reply) -> Reply:
+        self._check_values(args["values"])
+        rows = []
+        for name, value in args["values"].items():
+            here = {self.knobs[name]: 1} if name in self.knobs else {}
+            differs = int(bool(here) and self.knobs[name] != value)
+            why = "" if here else "this host has none"
+            row = {"knob": name, "value": value, "was": here, "places": len(here), "differs": differs}
+            rows.append({**row, "wants": {value: 1} if differs else {}, "why": why})
+        return {"knobs": rows, "container": False}
+
+    def _op_tune(self, args: Reply) -> Reply:
+        self._check_values(args["values"])
+        rows = []
+        for name, value in args["values"].items():
+            old = self.knobs.get(name)
+            if old is None:
+                rows.append(_knob_row(name, value, "unsupported", "this host has none", {}))
+                continue
+            before = self._tuned.get(name, (old,))[0]
+            self._tuned[name] = (before, value, bool(args.get("kept")))
+            self.knobs[name] = value
+            outcome = "already" if old == value else "applied"
+            rows.append(_knob_row(name, value, outcome, "", {old: 1}))
+        return {"knobs": rows, "undo": "python3 agent.pyz restore"}
+
+    def _op_drift(self, _: Reply) -> Reply:
+        drifted = [
+            {"knob": name, "path": _knob_path(name), "wanted": new, "found": self.knobs[name]}
+            for name, (_, new, _) in self._tuned.items()
+            if self.knobs[name] != new
+        ]
+        told: Reply = {"run": self._work.name if self._tuned else None, "profile": ""}
+        if not self._tuned:
+            told["profile"] = None
+        return {
+            **told,
+            "places": len(self._tuned),
+            "drifts": len(drifted),
+            "drifted": drifted,
+            "problems": [],
+        }
+
+    def _op_restore(self, args: Reply) -> Reply:
+        return self._give_back(list(self._tuned), force=bool(args.get("force")))
+
+    def _give_back(self, names: Sequence[str], *, force: bool = False) -> Reply:
+        restored, left = 0, []
+        for name in names:
+            old, new, _ = self._tuned[name]
+            found = self.knobs[name]
+            if found not in {old, new} and not force:
+                left.append({"knob": name, "path": _knob_path(name), "was": old, "found": found})
+                continue
+            restored += found != old
+            self.knobs[name] = old
+            del self._tuned[name]
+        return {"restored": restored, "left": left, "failed": [], "gone": [], "problems": []}
+
+    def _check_values(self, values: dict[str, str]) -> None:
+        wrong = problems(values)
+        if wrong:
+            text = "; ".join(f"{one.knob}: {one.text}" for one in wrong)
+            raise AgentError(f"{self.host}: {text}")
+
     def _op_end(self, _: Reply) -> Reply:
         stopped = list(reversed(self._running))
         self._running.clear()
-        return {"stopped": stopped}
+        if not self._tuned:
+            return {"stopped": stopped}
+        own = [name for name, (_, _, kept) in self._tuned.items() if not kept]
+        return {"stopped": stopped, "tuning": self._give_back(own)}
 
     def _descriptor(self, args: Reply) -> Reply:
         if isinstance(args["descriptor"], dict):
@@ -440,6 +523,15 @@ class FakeAgent:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.outputs.items():
             (folder / name).write_bytes(content(args) if callable(content) else content)
+
+
+def _knob_row(name: str, value: str, outcome: str, why: str, was: dict[str, int]) -> Reply:
+    counts = {outcome: 1} if was else {}
+    return {"knob": name, "value": value, "outcome": outcome, "why": why, "counts": counts, "was": was}
+
+
+def _knob_path(name: str) -> str:
+    return KNOBS[name].places[0].path
 
 
 def _listing(folder: Path) -> list[Reply]:

@@ -137,8 +137,21 @@ def test_a_second_run_on_this_machine_is_refused_with_the_owner(shell: Shell) ->
 
 
 def test_a_server_that_dies_at_its_start_shows_its_last_words(shell: Shell) -> None:
-    done = shell.run("run", "quickstart", *QUICK, "--set=dbms.settings.shared_buffers=wrong", code=1)
-    assert 'invalid value for parameter "shared_buffers": "wrong"' in done.stderr
+    absent = "--set=dbms.settings.shared_preload_libraries=not_there"
+    done = shell.run("run", "quickstart", *QUICK, absent, code=1)
+    assert 'could not access file "not_there"' in done.stderr
+    shell.nothing_left()
+
+
+def test_settings_that_the_server_does_not_take_are_told_before_anything_is_built(shell: Shell) -> None:
+    wrong = ("--set=dbms.settings.shared_buffers=wrong", "--set=dbms.settings.work_men=4MB")
+    said = shell.run("run", "quickstart", *QUICK, *wrong, code=2).stderr
+    assert 'invalid value for parameter "shared_buffers": "wrong"' in said
+    assert (
+        "dbms.settings.work_men: the server on localhost does not take it (did you mean 'work_mem'?)" in said
+    )
+    assert "data image" not in said
+    assert "trial 1" not in said
     shell.nothing_left()
 
 

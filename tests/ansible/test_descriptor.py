@@ -75,6 +75,12 @@ def test_a_converged_host_runs_what_a_trial_needs(agent: AgentConnection, tmp_pa
 
     path = results[0].descriptors["localhost"][INSTANCE.id]
     assert (json.loads(Path(path).read_text())["run_as"] == "self") == (os.getuid() != 0)
+    assert agent.call("check", timeout=60, descriptor=path, settings={"work_mem": "8MB"})["said"] == ""
+    refused = agent.call("check", timeout=60, descriptor=path, settings={"shared_bufers": "1GB"})
+    assert '"shared_bufers"' in refused["said"]
+    assert {"shared_buffers", "work_mem"} <= set(refused["names"])
+    wrong = agent.call("check", timeout=60, descriptor=path, settings={"work_mem": "8 apples"})
+    assert '"work_mem"' in wrong["said"]
     agent.call("image", timeout=120, descriptor=path, image="empty")
     agent.call("reset", timeout=60, descriptor=path, image="empty")
     wanted = {"work_mem": "8192kB", "max_connections": 17, "fsync": "on", "cluster_name": "it's \\ x"}

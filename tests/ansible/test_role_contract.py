@@ -82,6 +82,13 @@ def test_an_option_is_the_same_in_every_entry(role: str) -> None:
                 assert option.get("default") == main[name].get("default"), f"{entry}.{name}"
 
 
+@pytest.mark.parametrize("role", [role for role in BENCH_ROLES if "version" in meta(role).options])
+def test_the_versions_of_a_package_are_those_that_distributions_have(role: str) -> None:
+    known = meta(role).options["version"].known.get("source", {}).get("package", ())
+    files = (ROLES / role / "vars").glob("*-*.yml")
+    assert {load(path)[f"__{role}_distribution"]["major"] for path in files} <= set(known)
+
+
 @pytest.mark.parametrize("role", BENCH_ROLES)
 def test_a_role_has_the_entries_of_its_kind_and_does_not_lie_about_its_name(role: str) -> None:
     assert meta(role).name == role

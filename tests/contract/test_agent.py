@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from benchctl.agent import layout, process
+from benchctl.agent.knobs import KNOBS
 from benchctl.benchmark.connection import connect
 from benchctl.benchmark.filechannel import contents
 from benchctl.errors import AgentError, ConnectionLostError, LateError, ServiceError
@@ -36,6 +37,11 @@ LIMIT = 30.0
 class Bed(Protocol):
     agent: Agent
 
+    def set_knob(self, name: str, value: str) -> None:
+        """Change a knob as somebody else on the host would."""
+
+    def knob(self, name: str) -> str: ...
+
     def descriptor(self, instance: str) -> str: ...
 
     def load(self, name: str, *, code: int = 0, stdout: str = "", duration: float = 0) -> dict[str, Any]:
@@ -46,6 +52,12 @@ class FakeBed:
     def __init__(self, folder: Path) -> None:
         self.fake = FakeAgent(folder, run=RUN)
         self.agent: Agent = self.fake
+
+    def set_knob(self, name: str, value: str) -> None:
+        self.fake.knobs[name] = value
+
+    def knob(self, name: str) -> str:
+        return self.fake.knobs[name]
 
     def descriptor(self, instance: str) -> str:
         return self.fake.add_descriptor(instance)
@@ -60,7 +72,20 @@ class FakeBed:
 class RealBed:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.set_knob("swappiness", "60")
+        self.set_knob("aslr", "2")
         self.agent: Agent = connect(Host(name="here", transport="pipe"), RUN, owner="tests", ttl=60)
+
+    def set_knob(self, name: str, value: str) -> None:
+        self._knob(name).parent.mkdir(parents=True, exist_ok=True)
+        self._knob(name).write_text(f"{value}\n")
+
+    def knob(self, name: str) -> str:
+        return self._knob(name).read_text().strip()
+
+    def _knob(self, name: str) -> Path:
+        """A file of the tree that stands for the host."""
+        return Path(f"{self._folder}/machine{KNOBS[name].places[0].path}")
 
     def descriptor(self, instance: str) -> str:
         return write_descriptor(self._folder, instance)
@@ -100,6 +125,8 @@ def bed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("BENCHCTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BENCHCTL_LEASE_DIR", str(tmp_path / "lease"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
+    monkeypatch.setenv("BENCHCTL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("BENCHCTL_ROOT", str(tmp_path / "machine"))
     real = RealBed(tmp_path)
     try:
         yield real
@@ -367,6 +394,12 @@ def test_verify_lists_problems(bed: Bed) -> None:
     assert bed.agent.call("verify", timeout=LIMIT, descriptor=bed.descriptor("server-1")) == {"problems": []}
 
 
+def test_settings_are_not_judged_without_a_command_for_it(bed: Bed) -> None:
+    path = bed.descriptor("postgresql-7")
+    reply = bed.agent.call("check", timeout=LIMIT, descriptor=path, settings={"fsync": "on"})
+    assert reply == {"said": "", "names": []}
+
+
 def test_only_the_runs_own_files_are_removed(bed: Bed, tmp_path: Path) -> None:
     inside = Path(bed.agent.hello["work"]) / "trials" / "x"
     inside.mkdir(parents=True)
@@ -407,3 +440,90 @@ def test_what_is_remembered_is_recalled(bed: Bed) -> None:
     assert bed.agent.call("recall", timeout=LIMIT, name="x") == {"value": None}
     assert bed.agent.call("remember", timeout=LIMIT, name="x", value={"y": 1.5}) == {}
     assert bed.agent.call("recall", timeout=LIMIT, name="x") == {"value": {"y": 1.5}}
+
+
+def test_a_snapshot_shows_what_the_knobs_are(bed: Bed) -> None:
+    told = bed.agent.call("snapshot", timeout=LIMIT, knobs=["swappiness", "governor"])
+    assert told["container"] is False
+    assert told["knobs"] == [
+        {"knob": "swappiness", "places": 1, "values": {"60": 1}},
+        {"knob": "governor", "places": 0, "values": {}},
+    ]
+    assert len(bed.agent.call("snapshot", timeout=LIMIT)["knobs"]) == len(KNOBS)
+
+
+def test_a_preview_tells_what_would_change(bed: Bed) -> None:
+    told = bed.agent.call("preview", timeout=LIMIT, values={"swappiness": "1", "aslr": "2", "boost": "off"})
+    rows = {row["knob"]: row for row in told["knobs"]}
+    assert rows["swappiness"] == {
+        "knob": "swappiness",
+        "value": "1",
+        "was": {"60": 1},
+        "places": 1,
+        "differs": 1,
+        "wants": {"1": 1},
+        "why": "",
+    }
+    assert (rows["aslr"]["differs"], rows["aslr"]["wants"]) == (0, {})
+    assert (rows["boost"]["places"], rows["boost"]["why"]) == (0, "this host has none")
+    assert bed.knob("swappiness") == "60"
+
+
+def test_knobs_are_set_watched_and_given_back(bed: Bed) -> None:
+    told = bed.agent.call("tune", timeout=LIMIT, values={"swappiness": "1", "aslr": "2", "boost": "off"})
+    rows = {row["knob"]: row for row in told["knobs"]}
+    assert {name: row["outcome"] for name, row in rows.items()} == {
+        "swappiness": "applied",
+        "aslr": "already",
+        "boost": "unsupported",
+    }
+    assert rows["swappiness"] == {
+        "knob": "swappiness",
+        "value": "1",
+        "outcome": "applied",
+        "why": "",
+        "counts": {"applied": 1},
+        "was": {"60": 1},
+    }
+    assert told["undo"].endswith("restore")
+    assert bed.knob("swappiness") == "1"
+    drift = bed.agent.call("drift", timeout=LIMIT)
+    assert drift == {"run": RUN, "profile": "", "places": 2, "drifts": 0, "drifted": [], "problems": []}
+    bed.set_knob("aslr", "0")
+    drift = bed.agent.call("drift", timeout=LIMIT)
+    path = "/proc/sys/kernel/randomize_va_space"
+    assert drift["drifted"] == [{"knob": "aslr", "path": path, "wanted": "2", "found": "0"}]
+    bed.set_knob("aslr", "2")
+    undone = bed.agent.call("restore", timeout=LIMIT)
+    assert undone == {"restored": 1, "left": [], "failed": [], "gone": [], "problems": []}
+    assert bed.knob("swappiness") == "60"
+    assert bed.agent.call("drift", timeout=LIMIT)["places"] == 0
+    assert bed.agent.call("restore", timeout=LIMIT)["restored"] == 0
+
+
+def test_what_somebody_else_set_is_given_back_only_by_force(bed: Bed) -> None:
+    bed.agent.call("tune", timeout=LIMIT, values={"swappiness": "1"})
+    bed.set_knob("swappiness", "33")
+    (left,) = bed.agent.call("restore", timeout=LIMIT)["left"]
+    assert left == {"knob": "swappiness", "path": "/proc/sys/vm/swappiness", "was": "60", "found": "33"}
+    assert bed.agent.call("restore", timeout=LIMIT, force=True)["restored"] == 1
+    assert bed.knob("swappiness") == "60"
+
+
+def test_the_end_of_a_run_gives_its_knobs_back(bed: Bed) -> None:
+    bed.agent.call("tune", timeout=LIMIT, values={"swappiness": "1"})
+    assert bed.agent.call("end", timeout=LIMIT)["tuning"]["restored"] == 1
+    assert bed.knob("swappiness") == "60"
+
+
+def test_kept_knobs_stay_beyond_the_run(bed: Bed) -> None:
+    bed.agent.call("tune", timeout=LIMIT, values={"swappiness": "1"}, kept=True)
+    bed.agent.call("end", timeout=LIMIT)
+    assert bed.knob("swappiness") == "1"
+
+
+def test_values_that_cannot_be_are_refused(bed: Bed) -> None:
+    for op in ("tune", "preview"):
+        with pytest.raises(AgentError, match=r"swapiness: there is no such knob .* aslr: '0': allowed: 2"):
+            bed.agent.call(op, timeout=LIMIT, values={"swapiness": "1", "aslr": "0"})
+    assert bed.knob("swappiness") == "60"

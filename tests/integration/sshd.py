@@ -63,6 +63,8 @@ class Sshd:
         self.environment = {
             "BENCHCTL_CACHE": str(self.cache),
             "BENCHCTL_LEASE_DIR": str(self.folder / "lease"),
+            "BENCHCTL_STATE_DIR": str(self.folder / "state"),
+            "BENCHCTL_ROOT": str(self.folder / "machine"),  # its knobs are files of its own
             "XDG_RUNTIME_DIR": str(self.short),
         }
         self._config = config

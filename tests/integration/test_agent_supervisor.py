@@ -118,6 +118,23 @@ def test_a_service_that_is_never_ready_leaves_nothing(bench: Bench) -> None:
     assert process.marked(ONE) == []
 
 
+def test_a_program_says_what_it_has_against_settings(bench: Bench) -> None:
+    program = "import sys; text = open(sys.argv[1]).read(); sys.exit(text if 'bad' in text else 0)"
+    check = {
+        "file": "{work}/check.conf",
+        "argv": [*python(program), "{work}/check.conf"],
+        "names": {"argv": ["printf", "good\\tinteger\\nbetter\\n"]},
+    }
+    agent, path = bench.connect(), bench.descriptor(check=check)
+    assert agent.call("check", timeout=LIMIT, descriptor=path, settings={"good": "1"}) == {
+        "said": "",
+        "names": [],
+    }
+    reply = agent.call("check", timeout=LIMIT, descriptor=path, settings={"bad": "1"})
+    assert reply["said"].strip() == "bad = '1'"
+    assert reply["names"] == ["good", "better"]
+
+
 def test_a_server_that_does_not_exist_is_named(bench: Bench) -> None:
     path = bench.descriptor(start={"argv": ["/nowhere/postgres"]})
     with pytest.raises(ServiceError, match="/nowhere/postgres does not start"):

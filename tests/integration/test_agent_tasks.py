@@ -452,12 +452,20 @@ def test_readiness_is_seen(rig: Rig, ready: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "ready",
-    [{"port": 1}, {"http": "http://127.0.0.1:PORT/other"}, {"log": "never"}, {"argv": ["false"]}],
+    ("ready", "answer"),
+    [
+        ({"port": 1}, "Connection refused"),
+        ({"http": "http://127.0.0.1:PORT/other"}, "(status 503|Connection refused)"),
+        ({"log": "never"}, "no line of its output matches"),
+        ({"argv": ["sh", "-c", "echo too early >&2; exit 3"]}, "exit code 3, too early"),
+    ],
     ids=["port", "http", "log", "command"],
 )
-def test_what_is_never_ready_leaves_nothing(rig: Rig, ready: dict[str, Any]) -> None:
-    with pytest.raises(ServiceError, match=r"web-1 was not ready within 0\.6 s"):
+def test_what_is_never_ready_leaves_nothing_and_says_what_it_answered(
+    rig: Rig, ready: dict[str, Any], answer: str
+) -> None:
+    said = rf"web-1 was not ready within 0\.6 s, asked again and again by .*; the last answer: {answer}"
+    with pytest.raises(ServiceError, match=said):
         rig.agent.call("start", timeout=LIMIT, descriptor=rig.service(ready={**ready, "timeout": 0.6}))
     assert process.marked(RUN) == []
 

@@ -19,6 +19,7 @@ FIGURES = (
     "skew",
     "fetch",
     "lab_stack",
+    "lab_vm",
 )
 
 

@@ -57,6 +57,18 @@ def test_the_outputs_keep_the_contract() -> None:
     assert dbms.expires == 2_000_000_000.0
 
 
+def test_a_vm_gets_its_processors_and_memory() -> None:
+    text = "{provider: lab, kind: vm, memory: 2GB, groups: {dbms: {}, loader: {cpus: 4}}}"
+    result = run("lab", request(text), Recorder({}, KNOWN))
+    hosts = [host.inputs for host in result.of(HOST).values()]
+    assert [(host["kind"], host["accelerator"], host["cpus"]) for host in hosts] == [
+        ("vm", "tcg", 2),
+        ("vm", "tcg", 4),
+    ]
+    exported = [host for members in read_outputs(result.exports).values() for host in members]
+    assert [(host.instance_type, host.cpus) for host in exported] == [("vm", 2), ("vm", 4)]
+
+
 def test_hosts_of_another_provider_are_refused() -> None:
     with pytest.raises(SpecError, match="provider lab cannot make the hosts of LocalHosts"):
         run("lab", request("{provider: local}"), Recorder({}, KNOWN))
@@ -77,6 +89,8 @@ OLD: dict[str, Any] = {
     "index": 0,
     "network": "r",
     "subnet": "10.200.7.0/24",
+    "kind": "container",
+    "accelerator": "tcg",
     "image": "",
     "cpus": None,
     "memory": None,
@@ -91,6 +105,7 @@ OLD: dict[str, Any] = {
         ({}, False, []),
         ({"labels": {**TAGS, EXPIRES: "2000000060"}}, True, []),
         ({"memory": 2**30}, True, ["memory"]),
+        ({"kind": "vm"}, True, ["kind"]),
         ({"image": "localhost/other:1", "public_key": "ssh-ed25519 BBBB"}, True, ["image", "public_key"]),
     ],
 )

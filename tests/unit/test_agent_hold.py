@@ -197,15 +197,15 @@ def test_a_log_is_read_from_its_last_start(tmp_path: Path) -> None:
     assert log.read_bytes()[probe.last_start(log) :] == b"new\n"
     assert probe.since_start(log.read_text()) == "new\n"
     assert probe.since_start("no mark\n") == "no mark\n"
-    ready = probe.of({"log": "ready"}, log)
-    assert ready is not None
-    assert not ready(1.0)
+    ask = probe.of({"log": "ready"}, log)
+    assert ask is not None
+    assert "no line" in ask(1.0)
     with log.open("ab") as file:
         file.write(b"rea")
-    assert not ready(1.0)
+    assert "no line" in ask(1.0)
     with log.open("ab") as file:
         file.write(b"dy")
-    assert ready(1.0)
+    assert ask(1.0) == ""
 
 
 def test_a_marker_is_found_in_a_log_that_begins_with_it(tmp_path: Path) -> None:

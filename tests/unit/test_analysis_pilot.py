@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,17 +12,25 @@ from msgspec.structs import replace
 
 from benchctl.analysis.pairs import contrasts
 from benchctl.analysis.pilot import evaluate
+from benchctl.analysis.summary import summarise
 from benchctl.model.measurement import Quantity
+from benchctl.model.plan import PilotOf
+from benchctl.model.units import format_duration
 from benchctl.plan import make
 from benchctl.plan.pilot import BLOCKS, make_pilot
-from benchctl.report.pilot import to_json, to_terminal
+from benchctl.report import Form, render
 from benchctl.spec import load
 from benchctl.statistics.power import pairs_needed
 from tests import builders
+from tests.unit.report_data import view
 
 if TYPE_CHECKING:
     from benchctl.model.measurement import Trial
+    from benchctl.model.plan import Plan
+    from benchctl.results.view import RunView
 
+PILOT_OF = PilotOf(experiment="my.yml", comparisons=1, blocks=10, expected_seconds=600.0)
+PILOT = replace(builders.plan(), pilot=PILOT_OF, sets=("workload.duration=9s", "design.blocks=10"))
 VALUES = {1: (100.0, 103.0), 2: (110.0, 106.0), 3: (95.0, 97.0)}
 
 
@@ -36,7 +46,7 @@ def trials(*, spread: bool = True) -> list[Trial]:
 
 def test_the_pilot_is_the_baseline_against_itself() -> None:
     spec = load("pg-work-mem")
-    real, pilot = make(spec), make_pilot(spec)
+    real, pilot = make(spec), make_pilot(spec, "pg-work-mem")
     assert pilot.experiment.name == "pg-work-mem-pilot"
     assert len(pilot.trials) == 2 * BLOCKS
     assert [t.levels for t in pilot.treatments] == [{"pilot": "first"}, {"pilot": "second"}]
@@ -46,22 +56,31 @@ def test_the_pilot_is_the_baseline_against_itself() -> None:
         assert (treatment.instance, treatment.image) == (baseline.instance, baseline.image)
     assert {i.id for i in pilot.images} == {baseline.image}
     assert pilot.factors[0].scope is None
-    assert make_pilot(spec) == pilot
+    assert make_pilot(spec, "pg-work-mem") == pilot
+    assert pilot.pilot is not None
+    assert pilot.pilot.expected_seconds == real.expected_seconds
+
+
+@pytest.mark.parametrize("name", ["quickstart", "clients-sweep", "stages-example"])
+def test_a_pilot_knows_how_many_comparisons_the_experiment_has(name: str) -> None:
+    spec = load(name)
+    about = make_pilot(spec, name).pilot
+    assert about is not None
+    assert about.comparisons == len(tuple(contrasts(make(spec))))
+    assert about.blocks == spec.experiment.design.blocks
 
 
 def test_the_longest_name_leaves_room() -> None:
     spec = load("quickstart")
     long = spec._replace(experiment=replace(spec.experiment, name="x" * 63))
-    assert make_pilot(long).experiment.name == "x" * 57 + "-pilot"
+    assert make_pilot(long, "long").experiment.name == "x" * 57 + "-pilot"
 
 
 def test_blocks_are_counted_for_the_spread_inside_blocks_and_all_comparisons() -> None:
-    real = builders.plan()
-    metric = real.experiment.metrics[0]
+    metric = PILOT.experiment.metrics[0]
     latency = replace(metric, name="latency_p99", delta=0.05)
-    real = replace(real, experiment=replace(real.experiment, metrics=(metric, latency)))
-    assert len(tuple(contrasts(real))) == 1
-    found, missing = evaluate(real, trials())
+    pilot = replace(PILOT, experiment=replace(PILOT.experiment, metrics=(metric, latency)))
+    found, missing = evaluate(pilot, trials())
     assert found.trials == 6
     assert found.cv_second == pytest.approx(0.1)
     assert found.cv_trial is not None
@@ -77,7 +96,7 @@ def test_blocks_are_counted_for_the_spread_inside_blocks_and_all_comparisons() -
 
 
 def test_no_spread_at_all_promises_nothing() -> None:
-    (found,) = evaluate(builders.plan(), trials(spread=False))
+    (found,) = evaluate(PILOT, trials(spread=False))
     assert found.cv_trial == 0
     assert [needed.expected for needed in found.blocks] == [None, None]
 
@@ -87,40 +106,65 @@ def test_invalid_trials_and_values_of_zero_leave() -> None:
     made[0] = replace(made[0], validity="invalid")
     zero = {"throughput": Quantity(value=0.0, unit="1/s")}
     made[2] = replace(made[2], result=replace(made[2].result, metrics=zero))
-    (found,) = evaluate(builders.plan(), made)
+    (found,) = evaluate(PILOT, made)
     assert found.trials == 4
 
 
 def test_more_blocks_than_anybody_runs_are_not_a_number() -> None:
-    real = builders.plan()
-    tiny = replace(real.experiment.metrics[0], delta=1e-6)
-    (found,) = evaluate(replace(real, experiment=replace(real.experiment, metrics=(tiny,))), trials())
+    tiny = replace(PILOT.experiment.metrics[0], delta=1e-6)
+    (found,) = evaluate(replace(PILOT, experiment=replace(PILOT.experiment, metrics=(tiny,))), trials())
     assert found.blocks[0].expected is None
 
 
-def test_the_terminal_shows_what_comes_next() -> None:
-    found = evaluate(builders.plan(), trials())
-    real = builders.plan()
-    said = to_terminal("my.yml", found, real)
-    assert "benchctl plan my.yml --cv" in said
-    assert f"--set design.blocks={found[0].blocks[0].expected}" in said
-    assert "one time in five" in said
-    unknown = to_terminal("my.yml", evaluate(real, []), real)
-    assert "benchctl" not in unknown
-    assert to_terminal("my.yml", (), real)
-    short = replace(real.experiment, limits=replace(real.experiment.limits, run=1.0))
-    assert "more than limits.run" not in said
-    assert "more than limits.run, 1s" in to_terminal("my.yml", found, replace(real, experiment=short))
+def seen(of: Plan, made: list[Trial]) -> RunView:
+    """The pilot's run as its report sees it."""
+    found = summarise(of, made, run="r", state="finished", failed=0, planned=6, grade="B")
+    run = view("faster")
+    return run._replace(summary=found, plan=of, trials=tuple(made), failures=())
+
+
+@pytest.mark.parametrize("form", ["terminal", "brief", "html", "markdown"])
+def test_the_report_begins_with_the_blocks_needed_and_has_no_verdict(form: Form) -> None:
+    run = seen(PILOT, trials())
+    text = " ".join(html.unescape(render(run, form)).replace("\N{NO-BREAK SPACE}", " ").split())
+    wanted = run.summary.pilot[0].blocks[0].expected
+    assert wanted is not None
+    assert "nothing to compare" in text
+    assert "benchctl plan my.yml --set=workload.duration=9s --cv" in text
+    assert f"benchctl run my.yml --set=workload.duration=9s --set=design.blocks={wanted}" in text
+    assert f"{format_duration(PILOT_OF.expected_seconds / PILOT_OF.blocks * wanted)}" in text
+    assert not re.search("faster|slower|inconclusive|A/A", text.partition("</style>")[2] or text)
+    assert run.summary.comparisons == ()
+    assert "take longer than limits.run" not in text
+
+
+def test_blocks_that_take_too_long_are_said_to() -> None:
+    short = replace(PILOT.experiment, limits=replace(PILOT.experiment.limits, run=1.0))
+    text = " ".join(render(seen(replace(PILOT, experiment=short), trials()), "brief").split())
+    assert "take longer than limits.run, 1s: a quieter host" in text
+
+
+def test_a_pilot_without_trials_promises_nothing() -> None:
+    text = render(seen(PILOT, []), "brief")
+    assert "benchctl run" not in text
+
+
+def test_the_command_to_reproduce_is_a_pilot_too() -> None:
+    assert "/experiment.yml --pilot" in render(seen(PILOT, trials()), "terminal")
 
 
 def test_json_carries_every_figure() -> None:
-    found = evaluate(builders.plan(), trials())
-    shape = json.loads(to_json("r", "runs/r", found))
-    assert (shape["schema"], shape["run"]) == (1, "r")
+    run = seen(PILOT, trials())
+    shape = json.loads(render(run, "json"))
     (metric,) = shape["pilot"]
+    found = run.summary.pilot
     assert metric["cv_trial"] == found[0].cv_trial
     assert metric["blocks"][0] == {
         "power": 0.8,
         "expected": found[0].blocks[0].expected,
         "cautious": found[0].blocks[0].cautious,
     }
+
+
+def test_an_ordinary_plan_is_no_pilot() -> None:
+    assert evaluate(builders.plan(), trials()) == ()

@@ -220,6 +220,16 @@ def test_fewer_than_two_pairs_are_inconclusive_with_the_reason(kept: int, effect
     assert (found.validity, summary.validity) == (("ok", "ok") if effect else ("invalid", "invalid"))
 
 
+@pytest.mark.parametrize(("kept", "validity", "compared"), [(0, None, 0), (1, "ok", 0), (3, "ok", 2)])
+def test_what_a_run_that_goes_on_has_not_measured_is_not_invalid(
+    kept: int, validity: str | None, compared: int
+) -> None:
+    plan = make_plan({SYNC: ("on", "off")})
+    trials = make_trials(plan, {"off": 1.5})[:kept]
+    found = analysis.summarise(plan, trials, run="r", state="running", failed=0, planned=12, grade="D")
+    assert (found.validity, len(found.comparisons)) == (validity, compared)
+
+
 def test_a_percentile_that_a_sample_does_not_carry_is_no_missing_block() -> None:
     plan = make_plan({SYNC: ("on", "off")}, min_blocks=6)
     trials = make_trials(plan, {"off": 1.5})

@@ -53,7 +53,7 @@ def test_the_flags_stand_in_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("factor", "labels"),
     [
-        ("dbms.version=17,18", ["17", "18"]),
+        ("dbms.version=18,18.6", ["18", "18.6"]),
         ("dbms.settings.log_line_prefix=%m,a: b # c,- x", ["%m", "a: b # c", "- x"]),
         ("dbms.settings.jit=on,off", ["on", "off"]),
         ("workload.duration=5s,10s", ["5s", "10s"]),
@@ -100,6 +100,7 @@ def test_a_path_of_ones_own_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         (("x", "--factor", "a=1,,2"), 2, "found no path with values"),
         (("x", "--factor", "dbms.nix=1,2"), 2, "nothing is written"),
         (("x", "--factor", "workload.clients=1,1"), 2, "nothing is written"),
+        (("x", "--factor", "workload.client=1,2"), 2, "`benchctl roles show pgbench` tell"),
         (("x", "--factor", "workload.clients=a,b"), 2, "nothing is written"),
         (("x", "--factor", "a]: [\n=1,2"), 2, "nothing is written"),
         (("x", "--blocks", "0"), 2, "0 is not in the range"),

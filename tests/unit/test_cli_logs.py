@@ -195,6 +195,19 @@ def test_following_ends_with_the_run_and_misses_nothing(store: RunStore) -> None
     assert view.process.returncode == 0
 
 
+def test_following_says_where_to_look_while_ansible_is_at_work(store: RunStore) -> None:
+    put(store, "ansible/configure/1/stdout", "PLAY\n")
+    journal = store.journal()
+    with Following(str(store.path)) as view, journal.act("step.configure"):
+        assert view.process.stderr is not None
+        assert "benchctl logs one --ansible --follow" in view.process.stderr.readline()
+    journal.close()
+
+
+def test_a_run_without_ansible_says_so(store: RunStore) -> None:
+    assert "Ansible was not started in this run." in logs(store, "--ansible").stderr
+
+
 def test_following_takes_no_lock_and_ctrl_c_ends_only_the_view(store: RunStore) -> None:
     journal = store.journal()
     with Following(str(store.path)) as view:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchctl.cli.progress import Standing, make_listener
-from benchctl.model.event import StepStarted, TrialPhase
-from tests.builders import plan
+from benchctl.model.event import StepStarted, TrialEnded, TrialFailed, TrialPhase
+from tests.builders import plan, trial
 
 if TYPE_CHECKING:
     import pytest
@@ -58,3 +58,14 @@ def test_elsewhere_phases_are_no_lines(capsys: pytest.CaptureFixture[str]) -> No
         listener(StepStarted(step="benchmark"))
         listener(phase("load", "l1", "l2"))
     assert capsys.readouterr().err == "benchmark …\n"
+
+
+def test_trials_beyond_the_plan_are_called_made_up(capsys: pytest.CaptureFixture[str]) -> None:
+    with make_listener(plan(), done=3, verbose=False) as listener:
+        listener(TrialFailed(ordinal=4, reason="it died"))
+        listener(TrialEnded(trial=trial(5), seconds=1.0))
+        listener(TrialFailed(ordinal=6, reason="it died"))
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert first == "  trial 4/4 failed: it died"
+    assert second.startswith("  trial 5, made up  ")
+    assert third == "  trial 6, made up failed: it died"

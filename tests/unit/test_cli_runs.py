@@ -297,6 +297,22 @@ class TestDiff:
             "host, knobs": {"sysctl.x": (None, "1")},
         }
 
+    def test_of_lists_of_parts_only_those_that_differ_are_shown(
+        self,
+        store: RunStore,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        card, extra = {"name": "eth0"}, {"name": "veth1"}
+        store.save_fingerprint("h", {"network.cards": [card]})
+        make(tmp_path, "two").save_fingerprint("h", {"network.cards": [card, extra]})
+        assert run_main(monkeypatch, "runs", "diff", "one", "two", "--workspace", str(tmp_path)) == 0
+        said = capsys.readouterr().out
+        assert '[{"name": "veth1"}]' in said
+        assert "(nothing that the other has not)" in said
+        assert "eth0" not in said
+
     def test_hosts_of_other_names_are_compared_in_their_order(self, store: RunStore, tmp_path: Path) -> None:
         other = make(tmp_path, "two")
         (other.path / "hosts" / "h").rename(other.path / "hosts" / "i")

@@ -7,6 +7,7 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from benchctl.benchmark.cancel import Cancel
@@ -16,7 +17,9 @@ from benchctl.errors import (
     LeaseError,
     RunStateError,
     ServiceError,
+    SpecError,
 )
+from benchctl.model.comparison import TrialCounts
 from benchctl.model.event import Message, StepStarted
 from benchctl.pipeline.execute import execute
 from benchctl.pipeline.session import Session
@@ -50,6 +53,7 @@ class World:
         self.agents: list[FakeAgent] = []
         self.prepare: Callable[[FakeAgent], object] = lambda agent: None
         self.facts: dict[str, Any] = {}
+        self.descriptor: dict[str, Any] = DESCRIPTOR
         self.runner = FakePlaybookRunner(effect=lambda call: self._roles())
         self.moments = itertools.count(1_700_000_000)
         self._timer = itertools.count()
@@ -102,7 +106,7 @@ class World:
 
     def _roles(self) -> None:
         for name, content in (
-            ("instances/postgresql-1", DESCRIPTOR),
+            ("instances/postgresql-1", self.descriptor),
             ("loaders/command", {"role": "command"}),
         ):
             path = self.folder / "cache" / name / "descriptor.json"
@@ -237,6 +241,43 @@ def test_a_view_holds_what_reports_show(world: World) -> None:
     assert len(view.trials) == 4
     assert view.started < (view.ended or 0)
     assert list(view.fingerprints) == ["localhost"]
+
+
+def test_a_stored_summary_is_not_shown_once_more_has_happened(world: World) -> None:
+    world.execute()
+    assert load_view(world.store).summary == world.store.summary()
+    old = msgspec.structs.replace(world.store.summary(), trials=TrialCounts(planned=4, ok=1))
+    world.store.save_summary(old)
+    assert load_view(world.store).summary.trials.ok == 4
+    assert world.store.summary() == old
+
+
+def test_a_run_that_goes_on_is_seen_as_it_is_now(world: World) -> None:
+    world.execute()
+    journal = world.store.journal()
+    journal.note("run.started", pid=1, version="0", steps=[])
+    try:
+        assert load_view(world.store).summary.state == "running"
+    finally:
+        journal.close()
+    assert world.store.summary().state == "finished"
+
+
+def test_a_run_without_hosts_says_which_step_is_missing(world: World) -> None:
+    with pytest.raises(RunStateError, match="one has no hosts") as caught:
+        load_view(world.store)
+    assert "`benchctl provision one` first" in (caught.value.remedy or "")
+
+
+def test_settings_that_the_server_refuses_end_the_run_before_its_first_trial(world: World) -> None:
+    world.descriptor = {**DESCRIPTOR, "check": {"argv": ["postgres"]}}
+    refused = {"said": 'unrecognized configuration parameter "fsync"', "names": []}
+    world.prepare = lambda agent: agent.script("check", refused)
+    with pytest.raises(SpecError, match=r"dbms\.settings\.fsync: the server on localhost does not take it"):
+        world.execute()
+    assert "image" not in world.ops()
+    assert "trial" not in world.acts()
+    assert read_state(world.store).state == "failed"
 
 
 def test_a_resume_on_another_host_is_refused_by_name(world: World) -> None:

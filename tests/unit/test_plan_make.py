@@ -98,7 +98,7 @@ def test_a_setting_costs_neither_instance_nor_image(path: Path) -> None:
 
 
 def test_an_install_option_makes_instances_and_images(path: Path) -> None:
-    made = plan(path, 'factors.dbms.version=["17", "18"]', "factors.workload.clients=[1, 2]")
+    made = plan(path, 'factors.dbms.version=["18.6", "18"]', "factors.workload.clients=[1, 2]")
     assert len(made.instances) == len(made.images) == 2
     assert {image.instance for image in made.images} == {instance.id for instance in made.instances}
     assert [factor.scope for factor in made.factors] == ["install", "run"]

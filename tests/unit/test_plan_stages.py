@@ -118,7 +118,7 @@ def test_the_design_hash_knows_stages() -> None:
 
 
 def test_a_pilot_keeps_the_baseline_levels() -> None:
-    plan = make_pilot(spec(stage("one", "a {{ levels.mode }}")))
+    plan = make_pilot(spec(stage("one", "a {{ levels.mode }}")), "stages.yml")
     assert [t.levels for t in plan.treatments] == [
         {"clients": "1", "mode": "off", "other": "x", "pilot": label} for label in ("first", "second")
     ]

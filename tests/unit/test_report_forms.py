@@ -9,15 +9,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from msgspec.structs import replace
 
 from benchctl.errors import UsageError
+from benchctl.model.comparison import TrialCounts
 from benchctl.report import Form, render
 from benchctl.report.to_json import COMPARISON_KEYS
 from tests.unit.report_data import CASES, HOSTILE, Case, FactorCase, view
+
+if TYPE_CHECKING:
+    from benchctl.results.view import RunView
 
 FORMS: tuple[Form, ...] = get_args(Form)
 CASE_FILES = Path(__file__).parents[1] / "cases" / "report"
@@ -113,7 +117,7 @@ def test_json_has_the_documented_shape() -> None:
     said = json.loads(render(view("inconclusive"), "json"))
     assert list(said) == [
         "schema", "run", "path", "state", "validity", "grade", "trials", "comparisons", "metrics", "gates",
-        "series", "counters", "events", "hosts", "start",
+        "series", "counters", "events", "hosts", "start", "pilot",
     ]  # fmt: skip
     assert said["schema"] == 1
     assert list(said["trials"]) == ["planned", "ok", "suspect", "invalid", "failed"]
@@ -244,6 +248,48 @@ def test_a_run_without_trials_says_so() -> None:
     text = " ".join(render(view("nothing"), "terminal").split())
     assert "has no pairs that can be compared" in text
     assert "12 trials planned: 12 failed" in text
+
+
+def going_on(done: int) -> RunView:
+    """A run as it looks while it goes on: `done` trials of twelve have finished."""
+    run = view("faster")
+    summary = replace(run.summary, state="running", validity="ok" if done else None)
+    if not done:
+        summary = replace(summary, comparisons=(), metrics=(), gates=())
+    return run._replace(summary=summary, trials=run.trials[:done], ended=None)
+
+
+@pytest.mark.parametrize("form", ["terminal", "brief", "html", "markdown"])
+@pytest.mark.parametrize("done", [0, 3])
+def test_a_run_that_goes_on_has_no_validity_yet(form: Form, done: int) -> None:
+    text = render(going_on(done), form)
+    assert f"running: {done} of 12 trials" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "invalid" not in text.partition("</style>")[2 if form == "html" else 0].partition("<script")[0]
+
+
+def test_a_run_that_goes_on_without_a_trial_says_so_and_json_is_null() -> None:
+    assert "No trial has finished yet." in render(going_on(0), "terminal")
+    said = json.loads(render(going_on(0), "json"))
+    assert (said["state"], said["validity"]) == ("running", None)
+
+
+def test_lines_of_a_failure_stay_lines() -> None:
+    reason = "localhost: postgresql-1 was killed\n  its last lines:\n    FATAL: one\n    LOG: two"
+    run = view("troubled")
+    run = run._replace(failures=(run.failures[0]._replace(reason=reason),))
+    text = render(run, "terminal", width=100)
+    assert [line.strip() for line in text.splitlines() if line.strip() in {"FATAL: one", "LOG: two"}] == [
+        "FATAL: one", "LOG: two",
+    ]  # fmt: skip
+    assert "FATAL: one<br>    LOG: two" in render(run, "markdown")
+    assert "FATAL: one\n    LOG: two" in render(run, "html")
+
+
+def test_trials_of_a_make_up_block_are_counted_apart() -> None:
+    run = view("troubled")
+    counts = TrialCounts(planned=16, ok=17, failed=1)
+    text = render(run._replace(summary=replace(run.summary, trials=counts)), "terminal")
+    assert "16 trials planned and 2 made up: 17 ok and 1 failed" in text
 
 
 def test_a_a_is_called_what_it_is() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -121,12 +122,10 @@ def test_a_forest_shows_effect_interval_and_band() -> None:
     trace = figure["data"][0]
     assert first.effect is not None
     assert first.low is not None
-    assert trace["x"][0] == pytest.approx(first.effect * 100, rel=1e-5)
-    assert trace["x"][0] - trace["error_x"]["arrayminus"][0] == pytest.approx(first.low * 100, rel=1e-4)
-    assert [(shape["x0"], shape["x1"]) for shape in figure["layout"]["shapes"][:2]] == [
-        (-1.96078, 2),
-        (-4.7619, 5),
-    ]
+    assert trace["x"][0] == pytest.approx(math.log1p(first.effect), rel=1e-5)
+    assert trace["x"][0] - trace["error_x"]["arrayminus"][0] == pytest.approx(math.log1p(first.low), rel=1e-4)
+    bands = [(shape["x0"], shape["x1"]) for shape in figure["layout"]["shapes"][:2]]
+    assert bands == [pytest.approx((-math.log(1 + d), math.log(1 + d)), rel=1e-4) for d in (0.02, 0.05)]
 
 
 def test_series_and_order_show_each_trial_where_it_ran() -> None:

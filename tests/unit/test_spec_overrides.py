@@ -51,7 +51,7 @@ def path(tmp_path: Path) -> Path:
             "work_mem: 4MB, pg_stat_statements.max: 9",
         ),
         ("dbms.settings={jit: off}", "{work_mem: 4MB}", "{jit: off}"),
-        ('dbms.version="17"', "role: postgresql", 'role: postgresql, version: "17"'),
+        ('dbms.version="18.6"', "role: postgresql", 'role: postgresql, version: "18.6"'),
         ("design.blocks=3", "factors:", "design: {blocks: 3}\nfactors:"),
         ("design={blocks: 3, seed: 1}", "factors:", "design: {blocks: 3, seed: 1}\nfactors:"),
         ("hosts.groups.loader.count=1", "factors:", "hosts: {groups: {loader: {count: 1}}}\nfactors:"),

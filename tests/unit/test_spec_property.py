@@ -163,7 +163,7 @@ def experiments(draw: st.DrawFn) -> dict[str, Any]:
     blocks = draw(st.integers(1, 50))
     return {
         "name": draw(WORDS),
-        "dbms": {"role": "postgresql", "version": draw(st.sampled_from(["15", "18.6"])), "settings": values},
+        "dbms": {"role": "postgresql", "version": draw(st.sampled_from(["18", "18.6"])), "settings": values},
         "workload": {"role": "pgbench", "duration": f"{draw(st.integers(1, 300))}s"},
         "factors": {"workload.clients": levels, "side": {"a": {}, "b": None}},
         "design": {

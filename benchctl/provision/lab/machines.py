@@ -1,4 +1,4 @@
-"""The hosts of a run as containers, found again by their labels alone.
+"""The hosts of a run as containers, found again by their labels alone; a VM is one with QEMU in it.
 
 Owns the folder of each host (its key, who may log in, its expiry) and every label. Containers remove
 themselves when they shut down.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import shutil
 import socket
 import time
@@ -18,6 +19,7 @@ from benchctl.errors import StackError
 from benchctl.provision.cache import cache_folder
 from benchctl.provision.expiry import FOLDER
 from benchctl.provision.keys import make_key
+from benchctl.provision.lab import vm
 from benchctl.provision.lab.image import locked
 from benchctl.provision.lab.network import hardware_address, make_network, remove_network
 from benchctl.provision.lab.podman import podman
@@ -31,11 +33,19 @@ ULIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")  # rai
 FIRST_ADDRESS = 10
 SSH_LIMIT = 60.0  # seconds until sshd answers
 _STEP = 0.02
+_LOOK = 5.0  # seconds between two looks whether a host that does not answer is still there
+_LINES = 20  # of a console
 _SSH = 22
+_OWN_IMAGE = "an image of one's own needs systemd, and sshd that reads /etc/benchctl"
+_SLOW = "many VMs on few processors boot slowly: make fewer, or let kvm run them (hosts.accelerator)"
+_CONTROL = re.compile(r"\x1b[\[(][0-9;?=]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")  # what firmware draws with
 
 
 class Machine(NamedTuple):
-    """A host to be made; `labels` are the run's tags."""
+    """A host to be made; `labels` are the run's tags.
+
+    With `hardware` it is a VM; cpus and memory are the limits of a container.
+    """
 
     name: str
     network: str
@@ -45,6 +55,7 @@ class Machine(NamedTuple):
     labels: Mapping[str, str]
     cpus: float | None = None
     memory: int | None = None
+    hardware: vm.Hardware | None = None
 
     @property
     def container(self) -> str:
@@ -106,7 +117,7 @@ def boot(machine: Machine) -> str:
             "--replace",
             *_arguments(machine, folder),
             machine.image,
-            "/sbin/init",
+            *_command(machine),
         )
         _await_ssh(machine)
     except BaseException:
@@ -155,17 +166,43 @@ def remove(kind: str, name: str, run: str) -> None:
         remove_host(name, host_folder(run, name.removeprefix(f"{run}-")))
 
 
+def console(run: str, host: str) -> str:
+    """Return the last lines that a host wrote, or why there are none."""
+    try:
+        text = (host_folder(run, host) / vm.CONSOLE).read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return _log(container_name(run, host))
+    lines = [line for line in _CONTROL.sub("", text).splitlines() if line.strip()]
+    return "\n".join(lines[-_LINES:])
+
+
 def _arguments(machine: Machine, folder: Path) -> list[str]:
+    own = vm.options(machine.hardware, folder) if machine.hardware else _of_container(machine, folder)
     return [
         *("--name", machine.container, "--hostname", machine.name),
         *(word for key, value in machine.labels.items() for word in ("--label", f"{key}={value}")),
         *("--network", machine.network, "--ip", machine.address, "--network-alias", machine.name),
         f"--mac-address={hardware_address(machine.address)}",
-        *("--systemd=always", *ULIMITS),
+        *ULIMITS,
+        *own,
+    ]
+
+
+def _of_container(machine: Machine, folder: Path) -> list[str]:
+    return [
+        "--systemd=always",
         *([f"--cpus={machine.cpus}"] if machine.cpus else []),
         *([f"--memory={machine.memory}", f"--memory-swap={machine.memory}"] if machine.memory else []),
         *("--volume", f"{folder}:{FOLDER}:ro"),
     ]
+
+
+def _command(machine: Machine) -> list[str]:
+    return (
+        vm.command(machine.hardware, machine.container, hardware_address(machine.address))
+        if machine.hardware
+        else ["/sbin/init"]
+    )
 
 
 def _write_files(folder: Path, machine: Machine) -> str:
@@ -181,13 +218,19 @@ def _write_files(folder: Path, machine: Machine) -> str:
 
 
 def _await_ssh(machine: Machine) -> None:
-    deadline = time.monotonic() + SSH_LIMIT
+    limit = vm.SSH_LIMIT if machine.hardware else SSH_LIMIT
+    begin = looked = time.monotonic()
     while not _greets(machine.address):
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        ended = False
+        if now - looked > _LOOK:
+            looked, ended = now, not is_running(machine.container)
+        if ended or now - begin > limit:
+            what = "it shut down before sshd answered" if ended else f"sshd did not answer within {limit:g} s"
             raise StackError(
-                f"{machine.name} ({machine.address}): sshd did not answer within {SSH_LIMIT:g} s; "
-                f"the end of its console:\n{_console(machine.container)}",
-                remedy="an image of one's own needs systemd, and sshd that reads /etc/benchctl",
+                f"{machine.name} ({machine.address}): {what}; "
+                f"the end of its console:\n{console(machine.labels[RUN], machine.name)}",
+                remedy=_SLOW if machine.hardware else _OWN_IMAGE,
             )
         time.sleep(_STEP)
 
@@ -200,10 +243,9 @@ def _greets(address: str) -> bool:
         return False
 
 
-def _console(container: str) -> str:
-    """Return the last lines that the host wrote, or why there are none."""
+def _log(container: str) -> str:
     try:
-        said = podman("exec", container, "journalctl", "--no-pager", "--boot", "--lines=20", limit=10)
+        said = podman("exec", container, "journalctl", "--no-pager", "--boot", f"--lines={_LINES}", limit=10)
     except StackError as error:
         return str(error.detail)[-500:]
     return said.strip()

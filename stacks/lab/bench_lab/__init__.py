@@ -1,4 +1,4 @@
-"""The Pulumi program of provider lab: a network and container hosts on this machine."""
+"""The Pulumi program of provider lab: a network, and containers or VMs as hosts, on this machine."""
 
 from bench_lab.program import program
 

@@ -32,8 +32,7 @@ def make(request: Request) -> dict[str, list[ExportedHost]]:
     exported = {}
     first = 0
     for name in request.hosts.groups:
-        options = request.hosts.of(name)
-        group = HostGroup(name, options, request, network, first=first)
+        group = HostGroup(name, request.hosts, request, network, first=first)
         exported[name] = group.exported
-        first += options.count
+        first += len(group.exported)
     return exported

@@ -18,11 +18,15 @@ from pulumi.dynamic import (
 
 from benchctl.provision.lab import machines
 from benchctl.provision.lab.image import host_recipe, image
+from benchctl.provision.lab.vm import Hardware, vm_recipe
 from benchctl.provision.orphan import end_with_parent
 from benchctl.provision.request import EXPIRES, RUN
 
 Props = dict[str, Any]
-_NEW_HOST = ("name", "index", "network", "subnet", "image", "cpus", "memory", "public_key")
+_NEW_HOST = (
+    *("name", "index", "network", "subnet", "kind", "accelerator", "image"),
+    *("cpus", "memory", "public_key"),
+)
 _GONE = ""  # the id of what is not there any more
 
 
@@ -54,18 +58,22 @@ class NetworkProvider(_Provider):
 
 
 class HostProvider(_Provider):
-    """A container host; only its expiry can be changed while it runs."""
+    """A container or a VM; only its expiry can be changed while it runs."""
 
     def create(self, props: Props) -> CreateResult:
+        hardware = None
+        if props["kind"] == "vm":
+            hardware = Hardware(props["accelerator"], int(props["cpus"]), int(props["memory"]))
         machine = machines.Machine(
             name=props["name"],
             network=props["network"],
             address=machines.address_in(props["subnet"], int(props["index"])),
-            image=props["image"] or image(host_recipe()),
+            image=props["image"] or image(vm_recipe() if hardware else host_recipe()),
             public_key=props["public_key"],
             labels=props["labels"],
             cpus=props.get("cpus"),
             memory=int(props["memory"]) if props.get("memory") else None,
+            hardware=hardware,
         )
         key = machines.boot(machine)
         return CreateResult(machine.container, {**props, "address": machine.address, "host_key": key})

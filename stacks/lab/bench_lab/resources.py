@@ -13,10 +13,10 @@ from benchctl.provision.request import EXPIRES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from benchctl.model.lab import LabGroup
+    from benchctl.model.lab import LabHosts
     from benchctl.provision.request import Request
 
-CREATE_LIMIT = "20m"  # the first host of a user builds the image
+CREATE_LIMIT = "40m"  # the first host of a user builds the image, and many VMs boot slowly
 
 
 class ExportedHost(TypedDict):
@@ -45,32 +45,17 @@ class Network(Resource, module="benchctl", name="Network"):
 
 
 class Host(Resource, module="benchctl", name="Host"):
-    """A container with systemd and SSH; ready when it is made."""
+    """A container or a VM with systemd and SSH; ready when it is made."""
 
     address: pulumi.Output[str]
     host_key: pulumi.Output[str]
 
-    def __init__(
-        self, name: str, index: int, options: LabGroup, request: Request, network: Network, parent: HostGroup
-    ) -> None:
-        props = {
-            "name": name,
-            "index": index,
-            "network": request.run,
-            "subnet": network.subnet,
-            "image": options.image or "",
-            "cpus": options.cpus,
-            "memory": options.memory,
-            "public_key": request.public_key,
-            "labels": request.tags,
-            "address": None,
-            "host_key": None,
-        }
+    def __init__(self, name: str, props: Mapping[str, object], parent: HostGroup) -> None:
         timeouts = pulumi.CustomTimeouts(create=CREATE_LIMIT)
         super().__init__(
             HostProvider(),
             name,
-            props,
+            {**props, "name": name, "address": None, "host_key": None},
             pulumi.ResourceOptions(parent=parent, custom_timeouts=timeouts, delete_before_replace=True),
         )
 
@@ -78,14 +63,24 @@ class Host(Resource, module="benchctl", name="Host"):
 class HostGroup(pulumi.ComponentResource):
     """The hosts of a group: NAME-1, NAME-2, …."""
 
-    def __init__(
-        self, name: str, options: LabGroup, request: Request, network: Network, *, first: int
-    ) -> None:
+    def __init__(self, name: str, hosts: LabHosts, request: Request, network: Network, *, first: int) -> None:
         """Declare them; `first` is the number of the first host in the whole run."""
         super().__init__("benchctl:lab:HostGroup", name)
+        options = hosts.of(name)
+        props = {
+            "network": request.run,
+            "subnet": network.subnet,
+            "kind": hosts.kind,
+            "accelerator": hosts.accelerator,
+            "image": options.image or "",
+            "cpus": options.cpus,
+            "memory": options.memory,
+            "public_key": request.public_key,
+            "labels": request.tags,
+        }
         self.exported: list[ExportedHost] = []
         for number in range(options.count):
-            host = Host(f"{name}-{number + 1}", first + number, options, request, network, self)
+            host = Host(f"{name}-{number + 1}", {**props, "index": first + number}, self)
             self.exported.append(
                 {
                     "name": f"{name}-{number + 1}",
@@ -94,7 +89,7 @@ class HostGroup(pulumi.ComponentResource):
                     "port": 22,
                     "user": "root",
                     "host_key": host.host_key,
-                    "instance_type": "container",
+                    "instance_type": hosts.kind,
                     "cpus": int(options.cpus) if options.cpus and options.cpus >= 1 else None,
                     "zone": "",
                     "price_per_hour": 0.0,

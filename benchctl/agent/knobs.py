@@ -1,0 +1,210 @@
+"""The knobs as data: one row for each host setting that tuning owns or records.
+
+Owns the rows, what excludes what, and the document that each follows. Must not read or write any of them:
+tuning does, from these rows alone. Adding a sysctl is one row and one case.
+"""
+
+from typing import Any, Dict, Optional, Tuple
+
+from benchctl.agent.knob import Conflict, Knob, Place
+
+AREAS = ("cpu", "isolation", "memory", "disk", "network", "quiet", "state")
+
+CPU = "/sys/devices/system/cpu"
+POLICY = f"{CPU}/cpufreq/{{policy}}"
+UNCORE = f"{CPU}/intel_uncore_frequency/{{uncore}}"
+QUEUE = "/sys/block/{disk}/queue"
+HUGE = "/sys/kernel/mm/transparent_hugepage"
+MCE = "/sys/devices/system/machinecheck/machinecheck0"
+NET = "net/ipv4"
+
+ADMIN = "Documentation/admin-guide"
+PM = f"{ADMIN}/pm"
+VM = f"{ADMIN}/sysctl/vm.rst"
+KERNEL = f"{ADMIN}/sysctl/kernel.rst"
+BLOCK = "Documentation/ABI/stable/sysfs-block"
+IP = "Documentation/networking/ip-sysctl.rst"
+NET_CORE = f"{ADMIN}/sysctl/net.rst"
+SYSTEMD = "systemctl(1), systemd.unit(5)"
+
+
+def _sysctl(  # noqa: PLR0913, PLR0917 - the columns of a row
+    key: str,
+    name: str,
+    number: int,
+    area: str,
+    doc: str,
+    effect: str,
+    source: str,
+    low: Optional[int] = None,
+    high: Optional[int] = None,
+    beside: Tuple[str, ...] = (),
+    **rest: Any,  # noqa: ANN401 - fields of Knob, which checks them
+) -> Knob:
+    place = Place(f"/proc/sys/{key}", beside=tuple(f"/proc/sys/{other}" for other in beside))
+    return Knob(name, number, area, doc, effect, source, (place,), low=low, high=high, **rest)
+
+
+def _recorded(  # noqa: PLR0913 - same
+    name: str,
+    number: int,
+    area: str,
+    doc: str,
+    effect: str,
+    source: str,
+    *paths: str,
+    reboot: bool = False,
+    cost: str = "",
+) -> Knob:
+    places = tuple(Place(path) for path in paths)
+    return Knob(name, number, area, doc, effect, source, places, "recorded", "text", reboot=reboot, cost=cost)
+
+
+def _units(name: str, number: int, doc: str, effect: str, units: str, order: int, cost: str) -> Knob:
+    places = tuple(Place(unit) for unit in units.split())
+    rest: Any = {"choices": ("masked",), "order": order, "own": True, "cost": cost}
+    return Knob(name, number, "quiet", doc, effect, SYSTEMD, places, "unit", "unit", **rest)
+
+
+# A row is a line: the formatter would make a page of each.
+# fmt: off
+
+_CPU = (
+    Knob("smt", 8, "cpu", "Two threads of one core share it, and disturb each other.", "L", f"{ADMIN}/kernel-parameters.txt (nosmt)", (Place(f"{CPU}/smt/control"),), form="word", choices=("on", "off"), order=1, cost="half of the logical CPUs go; throughput of busy servers falls by up to a third"),
+    Knob("pstate_mode", 5, "cpu", "Whether the driver or a governor chooses the frequency.", "M", f"{PM}/intel_pstate.rst, amd-pstate.rst", (Place(f"{CPU}/intel_pstate/status"), Place(f"{CPU}/amd_pstate/status")), form="word", choices=("active", "passive", "guided"), order=5, first=True, cost="all settings of frequency begin anew"),
+    Knob("epp", 4, "cpu", "How eagerly the hardware raises the frequency.", "M", f"{PM}/intel_pstate.rst, amd-pstate.rst", (Place(f"{POLICY}/energy_performance_preference"),), form="word", choices=("default", "performance", "balance_performance", "balance_power", "power"), order=20, cost="power"),
+    Knob("epb", 4, "cpu", "The same on CPUs without a preference by name: 0 performance, 15 saving.", "M", f"{PM}/intel_epb.rst", (Place(f"{CPU}/{{cpu}}/power/energy_perf_bias"),), low=0, high=15, order=20, cost="power"),
+    Knob("governor", 1, "cpu", "Who chooses the frequency; all but performance follow the load, late.", "L", f"{PM}/cpufreq.rst", (Place(f"{POLICY}/scaling_governor", beside=(f"{POLICY}/energy_performance_preference",)),), form="word", choices=("performance", "powersave", "schedutil", "ondemand", "conservative", "userspace"), order=30, cost="power and heat"),
+    Knob("boost", 3, "cpu", "Whether CPUs go above their base frequency while power and heat allow.", "L", f"{PM}/cpufreq.rst, intel_pstate.rst", (Place(f"{CPU}/intel_pstate/no_turbo", (("on", "0"), ("off", "1"))), Place(f"{CPU}/cpufreq/boost", (("on", "1"), ("off", "0"))), Place(f"{POLICY}/boost", (("on", "1"), ("off", "0")))), choices=("on", "off"), order=35, first=True, cost="10 to 40 % of the speed, for numbers that repeat"),
+    Knob("max_freq", 2, "cpu", "The highest frequency in kHz; base and max are the CPU's own.", "L", f"{PM}/cpufreq.rst", (Place(f"{POLICY}/scaling_max_freq"),), choices=("base", "max"), low=1, order=40, cost="speed above it"),
+    Knob("min_freq", 2, "cpu", "The lowest frequency in kHz; base and max are the CPU's own.", "L", f"{PM}/cpufreq.rst", (Place(f"{POLICY}/scaling_min_freq"),), choices=("base", "max"), low=1, order=40, cost="power and heat"),
+    Knob("max_perf_pct", 2, "cpu", "intel_pstate's own limit, in percent of the highest frequency.", "L", f"{PM}/intel_pstate.rst", (Place(f"{CPU}/intel_pstate/max_perf_pct"),), low=1, high=100, order=41),
+    Knob("min_perf_pct", 2, "cpu", "intel_pstate's own lower limit, in percent of the highest frequency.", "L", f"{PM}/intel_pstate.rst", (Place(f"{CPU}/intel_pstate/min_perf_pct"),), low=0, high=100, order=41),
+    Knob("uncore_max_freq", 7, "cpu", "The highest frequency of caches and memory controller, in kHz.", "M", f"{PM}/intel_uncore_frequency_scaling.rst", (Place(f"{UNCORE}/max_freq_khz"),), choices=("max",), low=1, order=42, cost="power"),
+    Knob("uncore_min_freq", 7, "cpu", "The lowest frequency of caches and memory controller, in kHz.", "M", f"{PM}/intel_uncore_frequency_scaling.rst", (Place(f"{UNCORE}/min_freq_khz"),), choices=("max",), low=1, order=42, cost="power"),
+    Knob("wakeup_latency", 6, "cpu", "The longest that an idle CPU may take to wake up, in µs: a held request.", "MT", "Documentation/power/pm_qos_interface.rst", (Place("/dev/cpu_dma_latency"),), kind="held", low=0, high=2000000000, order=45, cost="power; at 0 an idle thread takes from its sibling"),
+)
+
+_ISOLATION = (
+    _units("irqbalance", 13, "It moves interrupts between CPUs as it likes.", "M", "irqbalance.service", 10, "interrupts stay where they are"),
+    Knob("irq_affinity", 12, "isolation", "Which CPUs serve interrupts; housekeeping keeps them off the measured ones.", "MT", "Documentation/core-api/irq/irq-affinity.rst", (Place("/proc/irq/{irq}/smp_affinity_list"),), form="cpus", choices=("housekeeping",), order=60, cost="fast networks and disks may need more CPUs for their interrupts"),
+    Knob("default_irq_affinity", 12, "isolation", "The same for interrupts that come later.", "S", "Documentation/core-api/irq/irq-affinity.rst", (Place("/proc/irq/default_smp_affinity"),), form="mask", choices=("housekeeping",), order=60),
+    _sysctl("kernel/timer_migration", "timer_migration", 14, "isolation", "Whether timers move to other CPUs.", "ST", KERNEL, 0, 1),
+    Knob("workqueue_cpus", 15, "isolation", "Which CPUs do the kernel's unbound work.", "ST", "Documentation/core-api/workqueue.rst", (Place("/sys/devices/virtual/workqueue/cpumask"),), form="mask", choices=("housekeeping",)),
+    Knob("writeback_cpus", 15, "isolation", "Which CPUs write dirty pages back.", "ST", "Documentation/core-api/workqueue.rst", (Place("/sys/devices/virtual/workqueue/writeback/cpumask"),), form="mask", choices=("housekeeping",)),
+    _sysctl("kernel/sched_rt_runtime_us", "rt_runtime", 16, "isolation", "How much of a second real-time threads may take, in µs; -1 all.", "S", "Documentation/scheduler/sched-rt-group.rst", -1, 1000000),
+    _sysctl("kernel/sched_autogroup_enabled", "autogroup", 17, "isolation", "Whether sessions share CPUs as groups.", "SM", "sched(7)", 0, 1),
+    Knob("rcu_normal", 49, "isolation", "Whether RCU never hurries other CPUs with interrupts.", "S", "Documentation/ABI/testing/sysfs-kernel-rcu", (Place("/sys/kernel/rcu_normal"),), low=0, high=1),
+    Knob("rcu_expedited", 49, "isolation", "Whether RCU always hurries other CPUs with interrupts.", "S", "Documentation/ABI/testing/sysfs-kernel-rcu", (Place("/sys/kernel/rcu_expedited"),), low=0, high=1),
+    _recorded("cpu_sets", 9, "isolation", "Which CPUs system, user and measured slices may use.", "L", f"{ADMIN}/cgroup-v2.rst", "/sys/fs/cgroup/cpuset.cpus.effective", "/sys/fs/cgroup/*.slice/cpuset.cpus.effective"),
+    _recorded("isolated_partition", 10, "isolation", "CPUs that a cgroup has for itself alone.", "MT", f"{ADMIN}/cgroup-v2.rst", "/sys/fs/cgroup/cpuset.cpus.isolated"),
+    _recorded("boot_isolation", 11, "isolation", "CPUs that isolcpus and nohz_full keep free.", "MT", f"{ADMIN}/kernel-parameters.txt", "/sys/devices/system/cpu/isolated", "/sys/devices/system/cpu/nohz_full", reboot=True, cost="a reboot"),
+    _recorded("numa_policy", 19, "isolation", "On which nodes a process gets memory: of the process, not of the host.", "L", f"{ADMIN}/mm/numa_memory_policy.rst", "/sys/devices/system/node/online"),
+    _recorded("priority", 52, "isolation", "Nice values and weights: of the process, not of the host.", "S", "sched(7)"),
+)
+
+_MEMORY = (
+    Knob("thp", 21, "memory", "Huge pages without being asked for.", "MT", f"{ADMIN}/mm/transhuge.rst", (Place(f"{HUGE}/enabled"),), form="bracket", choices=("always", "madvise", "never"), cost="none for PostgreSQL and Redis, whose vendors say so"),
+    Knob("thp_defrag", 21, "memory", "Whether who faults waits until memory is compacted.", "MT", f"{ADMIN}/mm/transhuge.rst", (Place(f"{HUGE}/defrag"),), form="bracket", choices=("always", "defer", "defer+madvise", "madvise", "never")),
+    Knob("khugepaged_defrag", 21, "memory", "Whether khugepaged compacts memory.", "MT", f"{ADMIN}/mm/transhuge.rst", (Place(f"{HUGE}/khugepaged/defrag"),), low=0, high=1),
+    _sysctl("vm/nr_hugepages", "huge_pages", 22, "memory", "Huge pages set aside.", "M", f"{ADMIN}/mm/hugetlbpage.rst", 0, cost="memory that nothing else can use"),
+    Knob("ksm", 24, "memory", "Merging of equal pages; 2 also takes merged ones apart.", "S", f"{ADMIN}/mm/ksm.rst", (Place("/sys/kernel/mm/ksm/run"),), low=0, high=2, cost="memory, where pages were merged"),
+    _sysctl("kernel/numa_balancing", "numa_balancing", 18, "memory", "Moving pages after the threads that use them.", "M", KERNEL, 0, 3, cost="threads far from their memory stay so"),
+    _sysctl("vm/zone_reclaim_mode", "zone_reclaim", 20, "memory", "Whether a node drops its page cache before it asks another.", "M", VM, 0, 7),
+    _sysctl("vm/swappiness", "swappiness", 23, "memory", "How soon memory is swapped out.", "L", VM, 0, 200),
+    _sysctl("vm/compaction_proactiveness", "compaction", 25, "memory", "Compaction of memory in the background.", "ST", VM, 0, 100),
+    _sysctl("vm/watermark_boost_factor", "watermark_boost", 25, "memory", "Reclaim beyond need after fragmentation.", "ST", VM, 0),
+    _sysctl("vm/watermark_scale_factor", "watermark_scale", 25, "memory", "How early memory is reclaimed in the background.", "ST", VM, 1, 3000),
+    _sysctl("vm/overcommit_memory", "overcommit", 26, "memory", "Whether more memory is promised than there is.", "V", VM, 0, 2),
+    _sysctl("kernel/randomize_va_space", "aslr", 27, "memory", "Random addresses; with a restart in each trial their luck is sampled, so it stays 2.", "M", KERNEL, 2, 2),
+    _sysctl("vm/stat_interval", "stat_interval", 30, "memory", "Seconds between two updates of the counters of memory.", "ST", VM, 1, 3600),
+    _sysctl("vm/max_map_count", "max_map_count", 48, "memory", "Memory areas that a process may have.", "V", VM, 65530),
+    _sysctl("vm/dirty_background_bytes", "dirty_background_bytes", 32, "memory", "Dirty memory from which it is written back.", "L", VM, 1, beside=("vm/dirty_background_ratio",)),
+    _sysctl("vm/dirty_bytes", "dirty_bytes", 32, "memory", "Dirty memory from which writers wait.", "L", VM, 8192, beside=("vm/dirty_ratio",)),
+    _sysctl("vm/dirty_background_ratio", "dirty_background_ratio", 32, "memory", "The same as a share of memory, in percent.", "L", VM, 0, 100, beside=("vm/dirty_background_bytes",)),
+    _sysctl("vm/dirty_ratio", "dirty_ratio", 32, "memory", "The same as a share of memory, in percent.", "L", VM, 0, 100, beside=("vm/dirty_bytes",)),
+    _sysctl("vm/dirty_expire_centisecs", "dirty_expire", 32, "memory", "Age from which dirty memory is written back, in 1/100 s.", "L", VM, 1),
+    _sysctl("vm/dirty_writeback_centisecs", "dirty_writeback", 32, "memory", "Pause between two rounds of writing back, in 1/100 s.", "L", VM, 0),
+    _recorded("swap", 23, "memory", "Where memory is swapped to.", "L", "swapon(8)", "/proc/swaps"),
+)
+
+_DISK = (
+    Knob("io_scheduler", 33, "disk", "The order of requests; device means none for flash, mq-deadline for disks that turn.", "M", "Documentation/block/switching-sched.rst", (Place(f"{QUEUE}/scheduler", beside=(f"{QUEUE}/nr_requests", f"{QUEUE}/wbt_lat_usec")),), form="bracket", choices=("device", "none", "mq-deadline", "bfq", "kyber"), order=49),
+    Knob("read_ahead", 34, "disk", "How much is read ahead, in KiB.", "SM", BLOCK, (Place(f"{QUEUE}/read_ahead_kb"),), low=0),
+    Knob("nr_requests", 34, "disk", "Requests that may wait in a queue.", "SM", BLOCK, (Place(f"{QUEUE}/nr_requests"),), low=1),
+    Knob("rq_affinity", 34, "disk", "On which CPU a request is completed.", "SM", BLOCK, (Place(f"{QUEUE}/rq_affinity"),), low=0, high=2),
+    Knob("wbt_latency", 34, "disk", "The latency that throttled writing back keeps to, in µs; 0 is off.", "SM", BLOCK, (Place(f"{QUEUE}/wbt_lat_usec"),), low=0),
+    Knob("nomerges", 34, "disk", "Whether neighbouring requests are merged: 0 always, 2 never.", "SM", BLOCK, (Place(f"{QUEUE}/nomerges"),), low=0, high=2),
+    Knob("io_timeout", 34, "disk", "When a request counts as lost, in ms.", "S", BLOCK, (Place(f"{QUEUE}/io_timeout"),), low=1),
+    _sysctl("fs/aio-max-nr", "aio_max_nr", 48, "disk", "Asynchronous requests that all processes may have.", "V", f"{ADMIN}/sysctl/fs.rst", 65536),
+    _recorded("mounts", 35, "disk", "File systems with their options.", "SM", "mount(8)", "/proc/self/mounts", cost="remount with noatime, by hand"),
+    _recorded("disk_health", 36, "disk", "Wear and temperature of disks.", "L", "nvme-smart-log(1)", "/sys/class/hwmon/*/name", cost="trim, then wait, by hand"),
+    _recorded("page_cache", 37, "disk", "What of the files is in memory; trials decide, not the host.", "L", VM),
+)
+
+_NETWORK = (
+    _sysctl("net/core/somaxconn", "somaxconn", 43, "network", "Connections that may wait to be accepted.", "VM", NET_CORE, 1, own=True),
+    _sysctl(f"{NET}/tcp_max_syn_backlog", "syn_backlog", 43, "network", "Connections that may be half open.", "VM", IP, 1, own=True),
+    _sysctl(f"{NET}/ip_local_port_range", "port_range", 43, "network", 'Ports for outgoing connections, as "low high".', "VM", IP, form="words", own=True),
+    _sysctl(f"{NET}/tcp_tw_reuse", "tw_reuse", 43, "network", "Whether ports of closed connections serve again.", "VM", IP, 0, 2, own=True),
+    _sysctl("net/core/rmem_max", "rmem_max", 43, "network", "The largest buffer for receiving that a program may ask for.", "VM", NET_CORE, 2304),
+    _sysctl("net/core/wmem_max", "wmem_max", 43, "network", "The largest buffer for sending that a program may ask for.", "VM", NET_CORE, 4608),
+    _sysctl(f"{NET}/tcp_rmem", "tcp_rmem", 43, "network", 'TCP\'s buffers for receiving, as "min default max".', "VM", IP, form="words", own=True),
+    _sysctl(f"{NET}/tcp_wmem", "tcp_wmem", 43, "network", 'TCP\'s buffers for sending, as "min default max".', "VM", IP, form="words", own=True),
+    _sysctl("net/core/busy_poll", "busy_poll", 43, "network", "How long poll and select wait by spinning, in µs.", "MT", NET_CORE, 0, cost="CPU time"),
+    _sysctl("net/core/busy_read", "busy_read", 43, "network", "How long reads wait by spinning, in µs.", "MT", NET_CORE, 0, cost="CPU time"),
+    _sysctl(f"{NET}/tcp_slow_start_after_idle", "slow_start_after_idle", 43, "network", "Whether an idle connection begins slowly again.", "M", IP, 0, 1, own=True),
+    _sysctl(f"{NET}/tcp_no_metrics_save", "no_metrics_save", 43, "network", "1: what connections learned is forgotten, not carried into the next trial.", "VM", IP, 0, 1, own=True),
+    _sysctl(f"{NET}/tcp_congestion_control", "congestion_control", 43, "network", "How fast TCP sends.", "M", IP, form="word", own=True),
+    _sysctl("net/core/default_qdisc", "default_qdisc", 43, "network", "The queue that new interfaces get.", "M", NET_CORE, form="word"),
+    Knob("mtu", 44, "network", "The largest packet of an interface, in bytes.", "S", "Documentation/ABI/testing/sysfs-class-net", (Place("/sys/class/net/{nic}/mtu"),), low=68, high=65535, own=True, cost="both ends and all between must agree"),
+    _recorded("nic_queues", 42, "network", "Queues, rings and coalescing.", "MT", "ethtool(8)", "/sys/class/net/*/queues/*/rps_cpus", cost="ethtool -L, -G, -C, by hand"),
+)
+
+_TIMERS = "apt-daily.timer apt-daily-upgrade.timer fstrim.timer man-db.timer logrotate.timer e2scrub_all.timer dpkg-db-backup.timer systemd-tmpfiles-clean.timer motd-news.timer fwupd-refresh.timer plocate-updatedb.timer mlocate-updatedb.timer update-notifier-download.timer dnf-makecache.timer sysstat-collect.timer anacron.timer"
+
+_QUIET = (
+    _units("other_tuners", 13, "Programs that set the same knobs as they like.", "V", "tuned.service power-profiles-daemon.service tlp.service auto-cpufreq.service ksmtuned.service", 10, "what they set is given back to them at the end"),
+    _units("timers", 38, "Work that begins by itself.", "L", _TIMERS, 11, "that work waits"),
+    _units("services", 38, "Services that work in the background.", "L", "unattended-upgrades.service packagekit.service snapd.service cron.service crond.service anacron.service", 12, "updates and cron jobs wait"),
+    _sysctl("kernel/nmi_watchdog", "nmi_watchdog", 29, "quiet", "A watch for CPUs that hang, by a hardware counter.", "S", KERNEL, 0, 1, cost="a CPU that hangs is not noticed"),
+    _sysctl("kernel/soft_watchdog", "soft_watchdog", 29, "quiet", "A watch for CPUs that hang, by a thread on each.", "S", KERNEL, 0, 1, cost="a CPU that hangs is not noticed"),
+    _sysctl("kernel/watchdog", "watchdog", 29, "quiet", "Both watches together.", "S", KERNEL, 0, 1, order=51, cost="a CPU that hangs is not noticed"),
+    _sysctl("kernel/hung_task_timeout_secs", "hung_task_timeout", 29, "quiet", "Seconds after which a task that waits is told; 0 never.", "S", KERNEL, 0),
+    _sysctl("kernel/perf_event_max_sample_rate", "perf_sample_rate", 28, "quiet", "Samples in a second that perf may take.", "S", KERNEL, 1),
+    _sysctl("kernel/perf_cpu_time_max_percent", "perf_cpu_time", 28, "quiet", "Percent of a CPU that perf may take.", "S", KERNEL, 0, 100, order=52),
+    Knob("mce_interval", 31, "quiet", "Seconds between two looks for corrected machine errors; 0 never.", "S", "Documentation/ABI/testing/sysfs-mce", (Place(f"{MCE}/check_interval"),), form="number", low=0),
+    Knob("mce_ignore_corrected", 31, "quiet", "Whether corrected machine errors are ignored.", "S", "Documentation/ABI/testing/sysfs-mce", (Place(f"{MCE}/ignore_ce"),), low=0, high=1, cost="failing memory is not noticed"),
+    Knob("clocksource", 41, "quiet", "What the time of day is read from.", "L", f"{ADMIN}/kernel-parameters.txt (clocksource)", (Place("/sys/devices/system/clocksource/clocksource0/current_clocksource"),), form="word"),
+    _recorded("logging", 39, "quiet", "What is logged, and where to.", "SM", "journald.conf(5)", "/etc/systemd/journald.conf"),
+    _recorded("time_sync", 40, "quiet", "What keeps the clock right; it must not step during a trial.", "V", "chronyc(1)", "/run/systemd/timesync/synchronized"),
+)
+
+_STATE = (
+    _recorded("mitigations", 45, "state", "What the kernel does against faults of the CPU: bias, not noise.", "L", f"{ADMIN}/hw-vuln/index.rst", "/sys/devices/system/cpu/vulnerabilities/*", reboot=True, cost="a kernel parameter; unsafe where others compute"),
+    _recorded("firmware", 46, "state", "Microcode and BIOS; its power profile is set there.", "V", "dmidecode(8)", "/sys/class/dmi/id/bios_version", "/sys/devices/system/cpu/cpu0/microcode/version", reboot=True, cost="in the BIOS: performance profile, power limits"),
+    _recorded("temperature", 47, "state", "Temperatures, and how often heat has throttled CPUs.", "M", "Documentation/hwmon/sysfs-interface.rst", "/sys/class/thermal/thermal_zone*/temp", "/sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count", cost="better cooling"),
+    _recorded("loader_hosts", 50, "state", "The same knobs, on hosts of load generators as well: tune those too.", "L", f"{PM}/cpufreq.rst"),
+    _recorded("cgroup_limits", 51, "state", "Limits of CPU and memory over the measured processes.", "L", f"{ADMIN}/cgroup-v2.rst", "/sys/fs/cgroup/cpu.stat"),
+    _recorded("uptime", 53, "state", "How long this boot lasts: memory gets fragmented.", "M", "proc(5)", "/proc/uptime", reboot=True, cost="a reboot"),
+)
+
+CONFLICTS = (
+    Conflict("irq_affinity", "*", "irqbalance", "", "irqbalance would move the interrupts again; set it to masked"),
+    Conflict("min_freq", "*", "boost", "on", "a fixed frequency and boost exclude each other: boost leaves the fixed one whenever heat and power allow"),
+    Conflict("max_freq", "base", "boost", "on", "a fixed frequency and boost exclude each other: boost leaves the fixed one whenever heat and power allow"),
+    Conflict("governor", "performance", "epp", "!performance", "the governor performance fixes the preference: the kernel refuses any other (EBUSY)"),
+    Conflict("perf_cpu_time", "0", "perf_sample_rate", "*", "at 0 and at 100 percent the kernel refuses to change the sample rate (EINVAL)"),
+    Conflict("perf_cpu_time", "100", "perf_sample_rate", "*", "at 0 and at 100 percent the kernel refuses to change the sample rate (EINVAL)"),
+    Conflict("dirty_bytes", "*", "dirty_ratio", "*", "they are one limit in two units: writing one sets the other to 0"),
+    Conflict("dirty_background_bytes", "*", "dirty_background_ratio", "*", "they are one limit in two units: writing one sets the other to 0"),
+    Conflict("rcu_normal", "1", "rcu_expedited", "1", "rcu_normal wins over rcu_expedited: the second would do nothing"),
+    Conflict("watchdog", "0", "nmi_watchdog", "1", "watchdog switches both watches off"),
+    Conflict("watchdog", "0", "soft_watchdog", "1", "watchdog switches both watches off"),
+)
+
+# fmt: on
+
+KNOBS: Dict[str, Knob] = {
+    knob.name: knob for knob in (*_CPU, *_ISOLATION, *_MEMORY, *_DISK, *_NETWORK, *_QUIET, *_STATE)
+}

@@ -1,0 +1,143 @@
+"""The host as tuning sees it: files of /proc and /sys, units of systemd, and one request that is held.
+
+Owns every read and write of a knob. A root other than / stands for another machine, by a tree of files; units
+cannot be changed there. Must not know which knobs there are, nor judge what comes back.
+"""
+
+import errno
+import os
+import re
+import subprocess
+from glob import glob
+from typing import List, Optional, Sequence, Union
+
+from benchctl.agent.holder import Holder
+
+READ_SIZE = 1 << 16  # bytes; no setting is longer
+_UNIT_FOLDERS = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+_MASKS = _UNIT_FOLDERS[:2]
+_CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/run/host", "/run/systemd/container")
+_COMMANDS = {
+    "active": (("unmask", "--runtime"), ("start",)),
+    "inactive": (("unmask", "--runtime"), ("stop",)),
+    "masked": (("mask", "--runtime"), ("stop",)),
+    "active masked": (("unmask", "--runtime"), ("start",), ("mask", "--runtime")),
+}
+_UNIT_LIMIT = 90.0  # seconds for systemctl: a service may take its time to stop
+
+
+class Machine:
+    """A host, or a tree of files in its place. All methods raise OSError with the kernel's number."""
+
+    def __init__(self, root: str = "/", holder: Optional[Holder] = None) -> None:
+        """Take the folder in which /proc, /sys and the rest lie."""
+        self.root = root.rstrip("/")
+        self._holder = holder
+
+    def read(self, path: str) -> str:
+        """Return the whole text of a file, byte for byte."""
+        handle = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(handle, READ_SIZE).decode("utf-8", "surrogateescape")
+        finally:
+            os.close(handle)
+
+    def write(self, path: str, text: str) -> None:
+        """Write a setting in one piece, as the kernel wants it."""
+        handle = os.open(self.root + path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.write(handle, text.encode("utf-8", "surrogateescape") + b"\n")
+        finally:
+            os.close(handle)
+
+    def find(self, pattern: str) -> List[str]:
+        """Return the paths that match a pattern, in the order of their numbers."""
+        if "*" not in pattern:
+            return [pattern] if os.path.lexists(self.root + pattern) else []
+        found = (path[len(self.root) :] for path in glob(self.root + pattern))  # noqa: PTH207 - text is wanted, of many
+        return sorted(found, key=by_number)
+
+    def has(self, path: str) -> bool:
+        """Say whether there is such a path."""
+        return os.path.lexists(self.root + path)
+
+    def link(self, path: str) -> str:
+        """Return where a link leads; "" for what is none."""
+        try:
+            return os.readlink(self.root + path)  # noqa: PTH115 - many of them, and text is wanted
+        except OSError:
+            return ""
+
+    def unit_folder(self, name: str) -> str:
+        """Return the folder whose file counts for a unit; "" when there is no such unit, or no systemd."""
+        if not self.has("/run/systemd/system"):
+            return ""
+        return next((folder for folder in _UNIT_FOLDERS if self.has(f"{folder}/{name}")), "")
+
+    def unit_state(self, name: str) -> str:
+        """Return active or inactive; masked for an inactive one that nothing can start."""
+        folder = self.unit_folder(name)
+        if not folder:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        active = self.has(f"/run/systemd/units/invocation:{name}")
+        if folder in _MASKS and self.link(f"{folder}/{name}") == "/dev/null":
+            return "active masked" if active else "masked"
+        return "active" if active else "inactive"
+
+    def set_units(self, names: Sequence[str], state: str) -> None:
+        """Bring units of systemd into a state, for this boot only."""
+        if self.root:
+            raise OSError(errno.EOPNOTSUPP, f"units cannot be changed in {self.root}")
+        if os.getuid():
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        for verb in _COMMANDS[state]:
+            self.systemctl([*verb, *names])
+
+    def systemctl(self, words: Sequence[str]) -> None:
+        """Tell systemd something."""
+        try:
+            done = subprocess.run(
+                ["systemctl", "--no-ask-password", *words],  # noqa: S607 - where a distribution has it
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=_UNIT_LIMIT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise OSError(
+                errno.ETIMEDOUT, f"systemctl {words[0]} did not end in {_UNIT_LIMIT:g} s"
+            ) from error
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise OSError(errno.EIO, said[-1] if said else f"systemctl {words[0]} failed")
+
+    def held(self) -> str:
+        """Return the latency in µs that is requested through us, or free."""
+        if not self.has("/dev/cpu_dma_latency"):
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return self._holder.held() if self._holder else "free"
+
+    def hold(self, value: str) -> None:
+        """Request a latency in µs until further notice, or give the request back: free."""
+        if self._holder is None:
+            raise OSError(errno.EOPNOTSUPP, "nothing here can hold a request")
+        self._holder.release()
+        if value != "free":
+            self._holder.hold(self.root, value)
+
+    def in_container(self) -> bool:
+        """Say whether the kernel is shared with the machine that this container runs on."""
+        return any(self.has(mark) for mark in _CONTAINER_MARKS)
+
+
+def by_number(path: str) -> List[Union[int, str]]:
+    """Let cpu10 follow cpu9."""
+    return [int(part) if odd % 2 else part for odd, part in enumerate(re.split(r"(\d+)", path))]

@@ -1,0 +1,149 @@
+"""Giving this host back: what the journal says was there, in reverse order, read back.
+
+Owns what is left alone: a value that somebody else set meanwhile, and settings that ended with their boot.
+"""
+
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+
+from benchctl.agent import forms
+from benchctl.agent.machine import Machine
+from benchctl.agent.refusal import RefusalError
+from benchctl.agent.tuning import SHOWN, host_name, read_plain, read_text, write_all
+from benchctl.agent.tuning_journal import Batch, Entry, Journal
+from benchctl.agent.wire import Json
+
+Chosen = Callable[[Batch], bool]
+
+_ROUNDS = 4  # what depends on something restored later takes its value in a later round
+
+
+class Target(NamedTuple):
+    """One place and the text that it had before the first entry about it."""
+
+    knob: str
+    kind: str
+    form: str
+    path: str
+    text: str
+    last: Optional[str]  # what was set last; None for what changed along with something else
+
+
+def restore(
+    machine: Machine, journal: Journal, chosen: Chosen = lambda _: True, *, force: bool = False
+) -> Json:
+    """Bring back what the chosen acts of tuning changed; what somebody else changed since only with `force`.
+
+    Returns how many places were `restored`, which were `left` alone, `failed` or are `gone`, and the
+    `problems` of the journal. Raises RefusalError when it cannot be read or is of another host.
+    """
+    if not journal.path.exists():
+        return _told(0, [], [], [], [])
+    try:
+        with journal.locked():
+            return _restore(machine, journal, chosen, force=force)
+    except OSError as error:
+        raise RefusalError(f"{journal.path}: {error.strerror}", "unfit") from error
+
+
+def _restore(machine: Machine, journal: Journal, chosen: Chosen, *, force: bool) -> Json:
+    batches, problems = journal.read()
+    here = [batch for batch in batches if batch.here]
+    _refuse_strangers(machine, journal, here)
+    mine = [batch for batch in here if chosen(batch)]
+    targets = _targets(mine)
+    left = [] if force else [target for target in targets if _is_foreign(machine, target)]
+    kept = {target.path for target in left}
+    todo = [target for target in targets if target.path not in kept]
+    restored = {target.path for target in todo if not _is_back(machine, target)}
+    errors: Dict[str, OSError] = {}
+    for _ in range(_ROUNDS):
+        differ = [target for target in reversed(todo) if not _is_back(machine, target)]
+        if not differ:
+            break
+        wanted = [(one.kind, one.path, forms.to_write(one.form, one.text)) for one in differ]
+        errors = write_all(machine, wanted)
+    wrong = [target for target in todo if not _is_back(machine, target)]
+    gone = [one for one in wrong if read_text(machine, one.kind, one.path) is None]
+    failed = [one for one in wrong if one not in gone]
+    _keep(journal, here, mine, kept | {one.path for one in failed})
+    void = len(batches) - len(here)
+    problems += [f"{void} acts of tuning ended with their boot: nothing to restore"] if void else []
+    return _told(
+        len(restored - {one.path for one in wrong}),
+        [_row(machine, one) for one in left],
+        [{**_row(machine, one), "error": _words(errors.get(one.path))} for one in failed],
+        [_row(machine, one) for one in gone],
+        problems,
+    )
+
+
+def _targets(batches: Sequence[Batch]) -> List[Target]:
+    """Return each place once, in the order of the first write, with its first text and its last setting."""
+    found: Dict[str, Target] = {}
+    written = [(entry, act.shown(entry)) for act in batches for entry in act.written]
+    for entry, last in written:
+        known = found.get(entry.path)
+        if known is None:
+            found[entry.path] = Target(*entry[:5], last)
+        else:
+            found[entry.path] = known._replace(knob=entry.knob, kind=entry.kind, form=entry.form, last=last)
+        for path, text in entry.beside.items():
+            found.setdefault(path, Target(entry.knob, "file", "text", path, text, None))
+    return list(found.values())
+
+
+def _is_foreign(machine: Machine, target: Target) -> bool:
+    now = read_text(machine, target.kind, target.path)
+    if now is None or target.last is None:
+        return False
+    return not any(forms.same(target.form, now, text) for text in (target.last, target.text))
+
+
+def _is_back(machine: Machine, target: Target) -> bool:
+    now = read_text(machine, target.kind, target.path)
+    return now is not None and forms.same(target.form, now, target.text)
+
+
+def _refuse_strangers(machine: Machine, journal: Journal, batches: Sequence[Batch]) -> None:
+    name = host_name(machine)
+    for batch in batches:
+        if batch.head.get("host") not in {name, None, ""}:
+            raise RefusalError(
+                f"{journal.path} is of another host ({batch.head['host']}): it came here as a copy; remove it"
+            )
+
+
+def _keep(journal: Journal, here: Sequence[Batch], mine: Sequence[Batch], paths: "set[str]") -> None:
+    """Let the journal hold what is not restored: other runs' batches, and of these the places left."""
+    kept = []
+    for batch in here:
+        if not any(batch is one for one in mine):
+            kept.append(batch)
+            continue
+        entries: List[Entry] = [entry for entry in batch.written if entry.path in paths]
+        if entries:
+            kept.append(batch._replace(entries=entries))
+    journal.replace(kept)
+
+
+def _row(machine: Machine, target: Target) -> Json:
+    return {
+        "knob": target.knob,
+        "path": target.path,
+        "was": forms.to_write(target.form, target.text),
+        "found": read_plain(machine, target.kind, target.form, target.path),
+    }
+
+
+def _words(error: Optional[OSError]) -> str:
+    return "it reads back otherwise" if error is None else str(error.strerror)
+
+
+def _told(restored: int, left: List[Json], failed: List[Json], gone: List[Json], problems: List[str]) -> Json:
+    return {
+        "restored": restored,
+        "left": left[:SHOWN],
+        "failed": failed[:SHOWN],
+        "gone": gone[:SHOWN],
+        "problems": problems,
+    }

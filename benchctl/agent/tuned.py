@@ -1,0 +1,136 @@
+"""Tuning as operations: on this host's own files, with its journal, for a run.
+
+Owns whose tuning is given back when. Must not know what the knobs are. What tuning needs is loaded when it is
+asked for: most runs start an agent while somebody waits, and tune nothing.
+"""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Dict, List, Optional
+
+from benchctl.agent import layout
+from benchctl.agent.context import Context
+from benchctl.agent.refusal import RefusalError
+from benchctl.agent.wire import Json
+
+if TYPE_CHECKING:
+    from benchctl.agent.machine import Machine
+    from benchctl.agent.restore import Chosen
+    from benchctl.agent.tuning_journal import Batch, Journal
+
+
+def snapshot(_: Context, knobs: Optional[List[str]] = None) -> Json:
+    """Read all knobs, or some."""
+    from benchctl.agent import tuning
+
+    return tuning.snapshot(here(), knobs or ())
+
+
+def preview(_: Context, values: Dict[str, str]) -> Json:
+    """Compare what the knobs are with what they would be set to."""
+    from benchctl.agent import tuning
+
+    return tuning.preview(here(), values)
+
+
+def tune(
+    context: Context, values: Dict[str, str], *, profile: str = "", kept: bool = False, shared: bool = False
+) -> Json:
+    """Set knobs; they are given back with the end of the run, or when it is gone, unless `kept`."""
+    from benchctl.agent import tuning
+
+    head = {"run": context.run, "profile": profile, "kept": kept, "program": program()}
+    journal = journal_here()
+    if not kept and context.supervised and values:
+        _guarded(context.run, journal)
+    reply = tuning.tune(here(), journal, values, head, shared=shared)
+    return {**reply, "undo": undo_command()}
+
+
+def drift(_: Context) -> Json:
+    """Compare the knobs that were set with what is there now."""
+    from benchctl.agent import tuning
+
+    return tuning.drift(here(), journal_here())
+
+
+def restore(context: Context, *, every: bool = False, force: bool = False) -> Json:
+    """Give back what this run tuned, or all that anybody did."""
+    return _undo(lambda batch: every or batch.run == context.run, force=force)
+
+
+def give_back(context: Context) -> Optional[Json]:
+    """Give back at the end of a run what it tuned for its own time; None when that is nothing."""
+    if not layout.tuning_journal().exists():
+        return None
+    return _undo(lambda batch: _is_for_a_time(batch) and batch.run == context.run)
+
+
+def take_over(context: Context) -> None:
+    """Give back what runs left that are gone; the lease says that no other run is at work here."""
+    if layout.tuning_journal().exists():
+        _undo(lambda batch: _is_for_a_time(batch) and batch.run != context.run)
+
+
+def by_hand(*, force: bool) -> Json:
+    """Give everything back, for a person on the host; while a run is at work only with `force`."""
+    from benchctl.agent import lease
+
+    record = lease.holder(layout.lease_folder())
+    if record is not None and not force:
+        raise RefusalError(f"{lease.refusal(record)}; --force restores under it", "lease")
+    return _undo(lambda _: True, force=force)
+
+
+def undo_command() -> str:
+    """Return what gives this host back by hand, as root."""
+    return f"python3 {program()} restore"
+
+
+def program() -> str:
+    """Return the path of the agent's program."""
+    return os.path.abspath(sys.argv[0])  # noqa: PTH100 - text
+
+
+def here() -> "Machine":
+    """Return this host, or the tree that stands for it."""
+    from benchctl.agent.holder import Holder
+    from benchctl.agent.machine import Machine
+
+    return Machine(layout.machine_root(), Holder(layout.state_folder()))
+
+
+def journal_here() -> "Journal":
+    """Return this host's journal."""
+    from benchctl.agent.tuning_journal import Journal
+
+    return Journal(layout.state_folder())
+
+
+def _undo(chosen: "Chosen", *, force: bool = False) -> Json:
+    """Restore, and dismiss the guard when nothing is left that it could give back."""
+    from benchctl.agent import guard
+    from benchctl.agent import restore as undo
+
+    journal = journal_here()
+    reply = undo.restore(here(), journal, chosen, force=force)
+    if not any(_is_for_a_time(batch) for batch in journal.read()[0]):
+        guard.dismiss()
+    return reply
+
+
+def _is_for_a_time(batch: "Batch") -> bool:
+    return not batch.head.get("kept")
+
+
+def _guarded(run: str, journal: "Journal") -> None:
+    """Post the guard before anything is changed: without one nothing is."""
+    from benchctl.agent import guard
+
+    try:
+        journal.folder.mkdir(parents=True, exist_ok=True)
+        guard.post(run)
+    except OSError as error:
+        raise RefusalError(
+            f"{journal.folder}: {error.strerror or error}; nothing was changed", "unfit"
+        ) from error

@@ -1,0 +1,336 @@
+"""Tuning this host: read, write and read back, from the rows of knobs; each place ends with one outcome.
+
+Owns the order of writes and what counts as done. What undoes it is in restore; the journal stands between.
+"""
+
+import contextlib
+import errno
+import time
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from benchctl.agent import forms, places, profiles
+from benchctl.agent.knob import Knob
+from benchctl.agent.knobs import KNOBS
+from benchctl.agent.machine import Machine
+from benchctl.agent.process import boot_id
+from benchctl.agent.refusal import RefusalError
+from benchctl.agent.tuning_journal import Batch, Entry, Journal
+from benchctl.agent.wire import Json
+
+APPLIED, ALREADY = "applied", "already"
+UNSUPPORTED, BLOCKED, FAILED, DRIFTED = "unsupported", "blocked", "failed", "drifted"
+OUTCOMES = (FAILED, BLOCKED, APPLIED, ALREADY, UNSUPPORTED)  # of a knob: the first that one of its places has
+SHOWN = 50  # drifted places that a reply names
+_ROUNDS = 2  # a second one sets what the first refused, or changed along with something else
+_TEXT_LIMIT = 120  # characters of a value that a reply carries
+_BLOCKING = {errno.EACCES, errno.EPERM, errno.EROFS}
+_MISSING = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EOPNOTSUPP}
+
+
+class Item:
+    """One place on its way: what it was, what it shall be, what became of it."""
+
+    def __init__(self, knob: Knob, path: str, want: str) -> None:
+        """Begin with nothing read."""
+        self.knob = knob
+        self.path = path
+        self.want = want
+        self.old: Optional[str] = None
+        self.now = ""  # what it shows at the end
+        self.beside: Dict[str, str] = {}
+        self.error: Optional[OSError] = None
+        self.written = False
+        self.outcome = ""
+        self.why = ""
+
+    def end(self, outcome: str, why: str = "") -> None:
+        """Keep the outcome; the first one stands."""
+        if not self.outcome:
+            self.outcome, self.why = outcome, why
+
+    def is_set_by(self, text: Optional[str]) -> bool:
+        """Say whether a text that its place shows is the wanted setting."""
+        return text is not None and forms.same(self.knob.form, text, self.want)
+
+    @property
+    def entry(self) -> Entry:
+        """What the journal must know to undo it."""
+        knob = self.knob
+        return Entry(knob.name, knob.kind, knob.form, self.path, self.old or "", self.want, self.beside)
+
+
+def snapshot(machine: Machine, names: Sequence[str] = ()) -> Json:
+    """Read all knobs, or some, and write nothing: for each how many places it has here and their values."""
+    found = []
+    for name in names or KNOBS:
+        knob = _known(name)
+        texts = [read_plain(machine, knob.kind, knob.form, spot.path) for spot in places.spots(machine, knob)]
+        there = [text for text in texts if text is not None]
+        found.append({"knob": name, "places": len(there), "values": places.distinct(there)})
+    return {"knobs": found, "container": machine.in_container()}
+
+
+def preview(machine: Machine, values: Mapping[str, str]) -> Json:
+    """Say for each knob what it is now and in how many places it `differs` from a value; write nothing."""
+    _check(values)
+    items, missing = _gather(machine, values)
+    for item in items:
+        _look(machine, item, closed=False)
+    found = []
+    for name, value in values.items():
+        mine = [item for item in items if item.knob.name == name]
+        differ = [item for item in mine if not item.outcome and not item.is_set_by(item.old)]
+        why = next((item.why for item in mine if item.why), missing[name])
+        row = {"knob": name, "value": value, "was": _was(mine), "places": len(mine), "differs": len(differ)}
+        found.append({**row, "wants": places.distinct([item.want for item in differ]), "why": why})
+    return {"knobs": found, "container": machine.in_container()}
+
+
+def tune(
+    machine: Machine, journal: Journal, values: Mapping[str, str], head: Json, *, shared: bool = False
+) -> Json:
+    """Set knobs to values, after all that is there now is in the journal; return an outcome for each.
+
+    `head` says whose it is: run, profile, kept, program. `shared` lets a container change what it shares with
+    its machine. Raises RefusalError, and then nothing was changed: for values that cannot be, and when the
+    journal cannot be written.
+    """
+    _check(values)
+    try:
+        with journal.locked():
+            return _tune(machine, journal, values, head, shared=shared)
+    except OSError as error:
+        raise RefusalError(
+            f"the journal {journal.path} cannot be written: {error.strerror}; nothing was changed", "unfit"
+        ) from error
+
+
+def _tune(machine: Machine, journal: Journal, values: Mapping[str, str], head: Json, *, shared: bool) -> Json:
+    before, unreadable = journal.read()
+    if unreadable:
+        raise RefusalError(f"{unreadable[0]}; restore this host first; nothing was changed")
+    items, missing = _gather(machine, values)
+    closed = not shared and machine.in_container()
+    for item in items:
+        _look(machine, item, closed=closed)
+    pending = sorted((item for item in items if not item.outcome), key=lambda item: item.knob.order)
+    news = _news(before, pending)
+    if news:
+        whose = {**head, "boot_id": boot_id(), "host": host_name(machine), "time": time.time()}
+        journal.append(whose, [item.entry for item in pending])
+        _write(machine, pending)
+    for item in pending:
+        _judge(machine, item)
+    if news:
+        with contextlib.suppress(OSError):  # without it all counts as written, which undoes it as well
+            journal.conclude(
+                [item.path for item in pending if item.written],
+                {item.path: item.now for item in pending if item.outcome not in {APPLIED, ALREADY}},
+            )
+    return {"knobs": [_summary(name, value, items, missing) for name, value in values.items()]}
+
+
+def drift(machine: Machine, journal: Journal) -> Json:
+    """Compare what was set with what is there now, in one pass; `drifted` names the first that differ."""
+    batches, unreadable = journal.read()
+    wanted = {entry.path: entry for batch in batches if batch.here for entry in batch.wanted}
+    found = []
+    for path, entry in wanted.items():
+        now = read_text(machine, entry.kind, path)
+        if now is None or not forms.same(entry.form, now, entry.new):
+            shown = None if now is None else _plain(entry.form, now)
+            found.append({"knob": entry.knob, "path": path, "wanted": entry.new, "found": shown})
+    last = batches[-1] if batches else None
+    return {
+        "run": last.run if last else None,
+        "profile": last.head.get("profile") if last else None,
+        "places": len(wanted),
+        "drifts": len(found),
+        "drifted": found[:SHOWN],
+        "problems": unreadable,
+    }
+
+
+def host_name(machine: Machine) -> str:
+    """Return what tells this host from its copies; "" where there is nothing."""
+    return (read_text(machine, "file", "/etc/machine-id") or "").strip()
+
+
+def read_text(machine: Machine, kind: str, path: str) -> Optional[str]:
+    """Return the whole text of a place; None when it is not there or may not be read."""
+    try:
+        return _read(machine, kind, path)
+    except OSError:
+        return None
+
+
+def read_plain(machine: Machine, kind: str, form: str, path: str) -> Optional[str]:
+    """Return the setting that a place shows, without what else it offers, cut to what a reply can carry."""
+    text = read_text(machine, kind, path)
+    return None if text is None else _plain(form, text)
+
+
+def write_text(machine: Machine, kind: str, path: str, text: str) -> None:
+    """Set one place. Raises OSError."""
+    if kind == "unit":
+        machine.set_units([path], text)
+    elif kind == "held":
+        machine.hold(text)
+    else:
+        machine.write(path, text)
+
+
+def write_all(machine: Machine, wanted: Sequence[Tuple[str, str, str]]) -> Dict[str, OSError]:
+    """Set places in their order, units with one state together; return the errors by path."""
+    errors: Dict[str, OSError] = {}
+    together: Dict[str, bool] = {}  # state of units -> whether all that want it were brought there at once
+    for kind, path, text in wanted:
+        if kind == "unit" and text not in together:
+            alike = [other for its, other, state in wanted if its == kind and state == text]
+            try:
+                machine.set_units(alike, text)
+                together[text] = True
+            except OSError:  # one of them may be the reason: each by itself tells
+                together[text] = False
+        if kind == "unit" and together[text]:
+            continue
+        try:
+            write_text(machine, kind, path, text)
+        except OSError as error:
+            errors[path] = error
+    return errors
+
+
+def _gather(machine: Machine, values: Mapping[str, str]) -> Tuple[List[Item], Dict[str, str]]:
+    """Return all places of all knobs in the order of the rows, and why some knobs have none."""
+    items: List[Item] = []
+    missing: Dict[str, str] = {}
+    words = places.Words(machine)
+    for name in (name for name in KNOBS if name in values):
+        knob = KNOBS[name]
+        spots = places.spots(machine, knob)
+        missing[name] = "" if spots else "this host has none"
+        for spot in spots:
+            try:
+                item = Item(knob, spot.path, words.kernel_text(knob, spot, values[name]))
+            except places.UnknownError as error:
+                item = Item(knob, spot.path, "")
+                item.end(UNSUPPORTED, str(error))
+            for path in spot.beside:
+                text = read_text(machine, "file", path)
+                if text is not None:
+                    item.beside[path] = text
+            items.append(item)
+    return items, missing
+
+
+def _look(machine: Machine, item: Item, *, closed: bool) -> None:
+    """Read what is there; end an item that cannot be set at all."""
+    knob = item.knob
+    try:
+        item.old = _read(machine, knob.kind, item.path)
+    except OSError as error:
+        item.end(*_refused(item.path, error))
+        return
+    offered = forms.offered(knob.form, item.old)
+    if closed and not knob.own and not item.is_set_by(item.old):
+        item.end(BLOCKED, "it is shared with the machine that this container runs on")
+    elif offered and item.want not in offered:
+        item.end(UNSUPPORTED, f"it offers {', '.join(sorted(offered))}")
+
+
+def _news(before: Sequence[Batch], pending: Sequence[Item]) -> bool:
+    """Say whether the journal must grow: something differs, or is to be watched that was not before."""
+    known = {entry.path: entry.new for batch in before if batch.here for entry in batch.wanted}
+    return any(not item.is_set_by(item.old) or known.get(item.path) != item.want for item in pending)
+
+
+def _write(machine: Machine, pending: Sequence[Item]) -> None:
+    """Write what differs, lower orders first; what was refused or changed again gets a second try."""
+    orders = sorted({item.knob.order for item in pending})
+    for _ in range(_ROUNDS):
+        for order in orders:
+            differ = [item for item in pending if item.knob.order == order and not _is_set(machine, item)]
+            errors = write_all(machine, [(item.knob.kind, item.path, item.want) for item in differ])
+            for item in differ:
+                item.error = errors.get(item.path)
+                item.written = item.written or item.error is None
+
+
+def _is_set(machine: Machine, item: Item) -> bool:
+    return item.is_set_by(read_text(machine, item.knob.kind, item.path))
+
+
+def _judge(machine: Machine, item: Item) -> None:
+    """Say what became of a place, by what it shows now, whatever the write said."""
+    form, old = item.knob.form, item.old or ""
+    now = read_text(machine, item.knob.kind, item.path)
+    item.now = now or ""
+    if now is None:
+        item.written = True  # if it comes back, then as the kernel likes
+        item.end(UNSUPPORTED, "it went away")
+    elif item.is_set_by(now):
+        item.written = item.written or not forms.same(form, now, old)  # by what was written beside it
+        item.end(APPLIED if item.written else ALREADY)
+    elif item.error is not None:
+        item.end(*_refused(item.path, item.error))
+    elif forms.same(form, now, old):
+        item.end(BLOCKED, f"the write was taken and nothing changed: it still reads {_plain(form, now)}")
+    else:
+        item.end(FAILED, f"it reads back as {_plain(form, now)}")
+
+
+def _refused(path: str, error: OSError) -> Tuple[str, str]:
+    number = error.errno or 0
+    name = errno.errorcode.get(number, str(number))
+    if number == errno.EIO and path.startswith("/proc/irq/"):
+        return BLOCKED, "EIO: its driver manages this interrupt"
+    text = f"{name}: {error.strerror}"
+    if number in _BLOCKING:
+        return BLOCKED, text
+    return (UNSUPPORTED if number in _MISSING else FAILED), text
+
+
+def _summary(name: str, value: str, items: Sequence[Item], missing: Mapping[str, str]) -> Json:
+    """Make one outcome of those of all places: places that are missing do not count beside others."""
+    mine = [item for item in items if item.knob.name == name]
+    counts = places.distinct([item.outcome for item in mine])
+    outcome = next((one for one in OUTCOMES if one in counts), UNSUPPORTED)
+    why = next((item.why for item in mine if item.outcome == outcome and item.why), missing[name])
+    if why and len(counts) > 1:
+        why = f"{counts[outcome]} of {len(mine)}: {why}"
+    elif outcome in {APPLIED, ALREADY} and UNSUPPORTED in counts:
+        gone = next(item.why for item in mine if item.outcome == UNSUPPORTED)
+        why = f"{counts[UNSUPPORTED]} of {len(mine)}: {gone}"
+    return {"knob": name, "value": value, "outcome": outcome, "why": why, "counts": counts, "was": _was(mine)}
+
+
+def _was(items: Sequence[Item]) -> Dict[str, int]:
+    return places.distinct([_plain(item.knob.form, item.old) for item in items if item.old is not None])
+
+
+def _read(machine: Machine, kind: str, path: str) -> str:
+    if kind == "unit":
+        return machine.unit_state(path)
+    if kind == "held":
+        return machine.held()
+    return machine.read(path)
+
+
+def _plain(form: str, text: str) -> str:
+    return forms.to_write(form, text)[:_TEXT_LIMIT]
+
+
+def _check(values: Mapping[str, str]) -> None:
+    if not all(isinstance(value, str) for value in values.values()):
+        raise RefusalError("the values of knobs are texts")
+    wrong = profiles.problems(values)
+    if wrong:
+        raise RefusalError("; ".join(f"{one.knob}: {one.text}" for one in wrong))
+
+
+def _known(name: str) -> Knob:
+    knob = KNOBS.get(name)
+    if knob is None:
+        raise RefusalError(f"there is no knob {name}")
+    return knob
