@@ -57,6 +57,7 @@ class KernelTree(Machine):
         self._epp: dict[str, str] = {}  # policy -> what the governor powersave had
         self._max: dict[str, str] = {}  # policy -> the highest frequency that was asked for
         self._away: dict[str, str] = {}  # files of CPUs that are offline
+        self._waiting: set[str] = set()  # timers; no file tells of them
         self._held = "free"
 
     # --- the tree itself
@@ -73,7 +74,7 @@ class KernelTree(Machine):
 
     def image(self) -> dict[str, str]:
         """Everything that the tree shows, byte for byte."""
-        return {**self.files, **self.links, "held": self._held}
+        return {**self.files, **self.links, "held": self._held, "timers": " ".join(sorted(self._waiting))}
 
     def text(self, path: str) -> str:
         return self.files[path].strip()
@@ -329,8 +330,14 @@ class KernelTree(Machine):
             self.remove(running)
             if "masked" in state:
                 self.links[mask] = "/dev/null"
-            if "active" in state.split():
+            self._waiting.discard(name)
+            if "active" in state.split() and name.endswith(".timer"):
+                self._waiting.add(name)
+            elif "active" in state.split():
                 self.links[running] = "0" * 32
+
+    def timers(self) -> frozenset[str]:
+        return frozenset(self._waiting)
 
     def held(self) -> str:
         super().held()

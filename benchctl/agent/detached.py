@@ -29,11 +29,7 @@ def start(folder: Path, verb: str, words: List[str]) -> None:
     environment.update({k: v for k, v in os.environ.items() if k.startswith("BENCHCTL_")})
     environment.pop(layout.MARKER, None)
     environment[layout.OWNER_TAG] = layout.TUNING_TAG
-    said = (
-        unit.start(folder, command, environment, verb)
-        if unit.possible()
-        else _spawn(command, environment, log)
-    )
+    said = _start_unit(folder, command, environment, verb) or _spawn(command, environment, log)
     if not said:
         raise OSError(f"{verb} does not start: {_tail(log)}")
 
@@ -70,6 +66,13 @@ def stop(folder: Path, name: str) -> None:
         process.await_gone(process.kill_all({noted["pid"]}, signal.SIGKILL))
     for kind in ("json", "log"):
         (folder / f"{name}.{kind}").unlink(missing_ok=True)
+
+
+def _start_unit(folder: Path, command: List[str], environment: "dict[str, str]", verb: str) -> bytes:
+    if unit.possible():
+        with contextlib.suppress(OSError):  # systemd may be there and not answer, as in some containers
+            return unit.start(folder, command, environment, verb)
+    return b""
 
 
 def _spawn(command: List[str], environment: "dict[str, str]", log: Path) -> bytes:

@@ -82,4 +82,4 @@ def _give_back(folder: Path, run: str) -> None:
 
     with contextlib.suppress(RefusalError):  # the journal stays for whoever looks next
         restore(Machine(machine_root(), Holder(folder)), Journal(folder), chosen)
-    (folder / f"{_NAME}.json").unlink(missing_ok=True)
+    detached.stop(folder, _NAME)  # its note and its log: it ends by itself

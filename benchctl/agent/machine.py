@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 from glob import glob
-from typing import List, Optional, Sequence, Union
+from typing import FrozenSet, List, Optional, Sequence, Union
 
 from benchctl.agent.holder import Holder
 
@@ -27,7 +27,7 @@ _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/run/host", "/run/syst
 _COMMANDS = {
     "active": (("unmask", "--runtime"), ("start",)),
     "inactive": (("unmask", "--runtime"), ("stop",)),
-    "masked": (("mask", "--runtime"), ("stop",)),
+    "masked": (("stop",), ("mask", "--runtime")),  # a timer that is masked while it waits ends as failed
     "active masked": (("unmask", "--runtime"), ("start",), ("mask", "--runtime")),
 }
 _UNIT_LIMIT = 90.0  # seconds for systemctl: a service may take its time to stop
@@ -40,6 +40,7 @@ class Machine:
         """Take the folder in which /proc, /sys and the rest lie."""
         self.root = root.rstrip("/")
         self._holder = holder
+        self._timers: Optional[FrozenSet[str]] = None
 
     def read(self, path: str) -> str:
         """Return the whole text of a file, byte for byte."""
@@ -86,10 +87,28 @@ class Machine:
         folder = self.unit_folder(name)
         if not folder:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        active = self.has(f"/run/systemd/units/invocation:{name}")
+        if name.endswith(".timer"):  # it executes nothing itself, so no file tells
+            active = name in self.timers()
+        else:
+            active = self.has(f"/run/systemd/units/invocation:{name}")
         if folder in _MASKS and self.link(f"{folder}/{name}") == "/dev/null":
             return "active masked" if active else "masked"
         return "active" if active else "inactive"
+
+    def look_again(self) -> None:
+        """Forget which timers wait: one question to systemd serves a whole pass over the knobs."""
+        self._timers = None
+
+    def timers(self) -> FrozenSet[str]:
+        """Return the timers that wait for their time; those of a tree never do."""
+        if self._timers is None and self.root:
+            self._timers = frozenset()
+        if self._timers is None:
+            listed = self.systemctl(
+                ["list-units", "--type=timer", "--state=active", "--plain", "--no-legend", "--full"]
+            )
+            self._timers = frozenset(line.split()[0] for line in listed.splitlines() if line.strip())
+        return self._timers
 
     def set_units(self, names: Sequence[str], state: str) -> None:
         """Bring units of systemd into a state, for this boot only."""
@@ -97,16 +116,17 @@ class Machine:
             raise OSError(errno.EOPNOTSUPP, f"units cannot be changed in {self.root}")
         if os.getuid():
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        self.look_again()
         for verb in _COMMANDS[state]:
             self.systemctl([*verb, *names])
 
-    def systemctl(self, words: Sequence[str]) -> None:
-        """Tell systemd something."""
+    def systemctl(self, words: Sequence[str]) -> str:
+        """Tell systemd something; return what it says."""
         try:
             done = subprocess.run(
                 ["systemctl", "--no-ask-password", *words],  # noqa: S607 - where a distribution has it
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 timeout=_UNIT_LIMIT,
                 check=False,
@@ -118,6 +138,7 @@ class Machine:
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()
             raise OSError(errno.EIO, said[-1] if said else f"systemctl {words[0]} failed")
+        return done.stdout.decode(errors="replace")
 
     def held(self) -> str:
         """Return the latency in µs that is requested through us, or free."""

@@ -50,6 +50,7 @@ def _restore(machine: Machine, journal: Journal, chosen: Chosen, *, force: bool)
     here = [batch for batch in batches if batch.here]
     _refuse_strangers(machine, journal, here)
     mine = [batch for batch in here if chosen(batch)]
+    machine.look_again()
     targets = _targets(mine)
     left = [] if force else [target for target in targets if _is_foreign(machine, target)]
     kept = {target.path for target in left}
@@ -62,6 +63,7 @@ def _restore(machine: Machine, journal: Journal, chosen: Chosen, *, force: bool)
             break
         wanted = [(one.kind, one.path, forms.to_write(one.form, one.text)) for one in differ]
         errors = write_all(machine, wanted)
+    machine.look_again()
     wrong = [target for target in todo if not _is_back(machine, target)]
     gone = [one for one in wrong if read_text(machine, one.kind, one.path) is None]
     failed = [one for one in wrong if one not in gone]

@@ -62,6 +62,7 @@ class Item:
 def snapshot(machine: Machine, names: Sequence[str] = ()) -> Json:
     """Read all knobs, or some, and write nothing: for each how many places it has here and their values."""
     found = []
+    machine.look_again()
     for name in names or KNOBS:
         knob = _known(name)
         texts = [read_plain(machine, knob.kind, knob.form, spot.path) for spot in places.spots(machine, knob)]
@@ -119,6 +120,7 @@ def _tune(machine: Machine, journal: Journal, values: Mapping[str, str], head: J
         whose = {**head, "boot_id": boot_id(), "host": host_name(machine), "time": time.time()}
         journal.append(whose, [item.entry for item in pending])
         _write(machine, pending)
+    machine.look_again()
     for item in pending:
         _judge(machine, item)
     if news:
@@ -135,6 +137,7 @@ def drift(machine: Machine, journal: Journal) -> Json:
     batches, unreadable = journal.read()
     wanted = {entry.path: entry for batch in batches if batch.here for entry in batch.wanted}
     found = []
+    machine.look_again()
     for path, entry in wanted.items():
         now = read_text(machine, entry.kind, path)
         if now is None or not forms.same(entry.form, now, entry.new):
@@ -205,6 +208,7 @@ def _gather(machine: Machine, values: Mapping[str, str]) -> Tuple[List[Item], Di
     """Return all places of all knobs in the order of the rows, and why some knobs have none."""
     items: List[Item] = []
     missing: Dict[str, str] = {}
+    machine.look_again()
     words = places.Words(machine)
     for name in (name for name in KNOBS if name in values):
         knob = KNOBS[name]

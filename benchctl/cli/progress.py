@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from benchctl.model.event import Event, Listener
     from benchctl.model.plan import Plan
 
+ALIKE = 2  # lines of a failure's reason that tell one from another: its kind, and what happened where
 NAMED = 3  # hosts that a waiting host's line names
 
 
@@ -41,6 +42,7 @@ class Lines:
         self._plan = plan
         self._verbose = verbose
         self.remaining = Remaining(plan, done)
+        self._failed: list[str] = []  # what happened to the trial that failed last
 
     def hear(self, event: Event) -> None:
         self.remaining.hear(event)
@@ -61,7 +63,7 @@ class Lines:
             case TrialEnded():
                 return self._trial(event)
             case TrialFailed():
-                return f"  {self._which(event.ordinal)} failed: {event.reason}"
+                return f"  {self._which(event.ordinal)} failed: {self._unlike_the_last(event.reason)}"
             case Message() if event.level != "detail" or self._verbose:
                 return f"  {event.text}" if event.level != "warning" else f"warning: {event.text}"
             case _:
@@ -76,6 +78,13 @@ class Lines:
         left = format_duration(self.remaining.seconds())
         head = f"  {self._which(trial.ordinal)}  {levels or trial.treatment:<24}"
         return f"{head}  {name} {value}  {trial.validity}  ({left} left)"
+
+    def _unlike_the_last(self, reason: str) -> str:
+        """The reason; of one that begins as the last one's did, only that: logs were shown once already."""
+        happened, self._failed = self._failed, reason.splitlines()[:ALIKE]
+        return (
+            f"as before: {self._failed[-1].strip()}" if self._failed and self._failed == happened else reason
+        )
 
     def _which(self, ordinal: int) -> str:
         """`trial  7/12`; beyond the plan `trial 13, made up`."""

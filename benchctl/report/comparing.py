@@ -114,7 +114,7 @@ def _table(title: str, names: Names, comparisons: list[Comparison]) -> Table:
             names.metric(c.metric),
             c.verdict,
             effect(c),
-            interval(c) if c.low is not None else NOTHING,
+            interval(c),
             str(c.n),
             probability(c.p if c.p_adjusted is None else c.p_adjusted),
             f"± {about(c.delta)}",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LEAST = 1e-3  # of the baseline's value: nothing is drawn further away
 _BEYOND = 3  # times as far as effects, limits and the middle interval: there an interval is cut off
+_WIDEST = math.log(4)  # nor does one tell more that goes on beyond four times as fast or slow
 _AROUND = 1.5  # ranges of the trials' values on each side of them: there an interval of a mean is cut off
 _SMALL = 1.8  # as a logarithm: below, steps of equal size look right; above, equal factors do
 _LONG = math.log(300)  # beyond, powers of ten are enough
@@ -53,7 +54,8 @@ def of_comparisons(comparisons: Sequence[Comparison]) -> Span | None:
     ends = [(place(c.low), place(c.high)) for c in effects if c.low is not None and c.high is not None]
     lengths = sorted(max(-low, high) for low, high in ends)
     middle = lengths[(len(lengths) - 1) // 2] if lengths else 0.0
-    most = _BEYOND * max(middle, *map(abs, whole))
+    wanted = max(map(abs, whole))
+    most = min(_BEYOND * max(middle, wanted), max(_WIDEST, 1.5 * wanted))
     shown = [*whole, *(Span(-most, most).cut(end) for pair in ends for end in pair)]
     return Span(min(shown), max(shown))
 

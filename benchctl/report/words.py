@@ -112,6 +112,8 @@ def effect(comparison: Comparison) -> str:
 
 
 def interval(comparison: Comparison) -> str:
+    if comparison.low is None:
+        return NOTHING
     places = decimals_for(comparison.low, comparison.high)
     low, high = (percent(x, decimals=places, signed=True) for x in (comparison.low, comparison.high))
     return f"{low}, {high}"

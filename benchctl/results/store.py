@@ -208,7 +208,8 @@ class RunStore:
         except msgspec.MsgspecError as error:
             raise RunStateError(
                 f"{path}: {error}",
-                remedy="the file was cut short or changed: restore it from a copy of the run",
+                remedy="it was cut short or changed: restore it from a copy of the run; or another version of"
+                " benchctl made it: use that one (journal.jsonl begins with it)",
             ) from error
 
     def _check_schema(self, path: Path, data: bytes, kind: type[T]) -> None:

@@ -13,6 +13,7 @@ FIGURES = (
     "perturbation",
     "parse_log",
     "sampler",
+    "tuning",
     "noop_hosts",
     "noop_growth",
     "converge",

@@ -69,6 +69,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.write_text(
         f'#!/bin/sh\necho "$@" >> {log}\n'
         'case "$*" in *broken*) echo "Failed: no such unit" >&2; exit 5;; esac\n'
+        f'case "$*" in *list-units*) cat {tmp_path}/timers;; esac\n'
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -79,7 +80,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("state", "told"),
     [
-        ("masked", ["mask --runtime a.timer b.timer", "stop a.timer b.timer"]),
+        ("masked", ["stop a.timer b.timer", "mask --runtime a.timer b.timer"]),
         ("active", ["unmask --runtime a.timer b.timer", "start a.timer b.timer"]),
         ("inactive", ["unmask --runtime a.timer b.timer", "stop a.timer b.timer"]),
         (
@@ -91,6 +92,25 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_units_are_changed_together_and_for_this_boot(state: str, told: list[str], systemctl: Path) -> None:
     Machine().set_units(["a.timer", "b.timer"], state)
     assert systemctl.read_text().splitlines() == [f"--no-ask-password {line}" for line in told]
+
+
+def test_timers_are_asked_for_once_in_a_pass(systemctl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    systemctl.with_name("timers").write_text(
+        "a.timer loaded active waiting Of a\nb.timer loaded active running Of b\n"
+    )
+    machine = Machine()
+    monkeypatch.setattr(machine, "unit_folder", lambda _: "/usr/lib/systemd/system")
+    states = {name: machine.unit_state(name) for name in ("a.timer", "b.timer", "c.timer", "d.service")}
+    assert states == {
+        "a.timer": "active",
+        "b.timer": "active",
+        "c.timer": "inactive",
+        "d.service": "inactive",
+    }
+    assert len(systemctl.read_text().splitlines()) == 1
+    machine.look_again()
+    machine.unit_state("a.timer")
+    assert len(systemctl.read_text().splitlines()) == 2
 
 
 def test_what_systemd_says_is_the_error(systemctl: Path) -> None:

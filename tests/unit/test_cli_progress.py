@@ -64,8 +64,21 @@ def test_trials_beyond_the_plan_are_called_made_up(capsys: pytest.CaptureFixture
     with make_listener(plan(), done=3, verbose=False) as listener:
         listener(TrialFailed(ordinal=4, reason="it died"))
         listener(TrialEnded(trial=trial(5), seconds=1.0))
-        listener(TrialFailed(ordinal=6, reason="it died"))
+        listener(TrialFailed(ordinal=6, reason="it hung"))
     first, second, third = capsys.readouterr().err.splitlines()
     assert first == "  trial 4/4 failed: it died"
     assert second.startswith("  trial 5, made up  ")
-    assert third == "  trial 6, made up failed: it died"
+    assert third == "  trial 6, made up failed: it hung"
+
+
+def test_trials_that_fail_alike_show_the_servers_log_once(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "A service did not start, or died.\nhere: db ended with 1\n  its last lines:\n    at {}"
+    with make_listener(plan(), done=0, verbose=False) as listener:
+        for number in (1, 2, 3):
+            what = reason if number < 3 else reason.replace("db", "other")
+            listener(TrialFailed(ordinal=number, reason=what.format(number)))
+    said = capsys.readouterr().err
+    assert "trial 2/4 failed: as before: here: db ended with 1\n" in said
+    assert "at 1" in said
+    assert "at 2" not in said
+    assert "at 3" in said

@@ -39,11 +39,19 @@ def test_a_wide_interval_leaves_room_for_the_others() -> None:
     assert not span.is_inside(scale.place(77.14))
 
 
-def test_an_only_interval_is_shown_whole() -> None:
+@pytest.mark.parametrize(("high", "shown"), [(0.9, 0.9), (77.14, 3.0)])
+def test_an_only_interval_does_not_hide_the_limits_of_equivalence(high: float, shown: float) -> None:
     (first, *_) = view("equivalent").summary.comparisons
-    span = scale.of_comparisons([replace(first, **WIDE)])
+    span = scale.of_comparisons([replace(first, effect=0.2, low=-0.3, high=high)])
     assert span is not None
-    assert math.expm1(span.high) == pytest.approx(77.14)
+    assert math.expm1(span.high) == pytest.approx(shown)
+
+
+def test_effects_are_never_cut() -> None:
+    (first, *_) = view("equivalent").summary.comparisons
+    span = scale.of_comparisons([replace(first, effect=50.0, low=40.0, high=60.0)])
+    assert span is not None
+    assert span.is_inside(scale.place(60.0))
 
 
 def test_intervals_that_are_all_wide_are_shown_whole() -> None:
