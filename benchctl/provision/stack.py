@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from benchctl.model.experiment import Experiment, Hosts
     from benchctl.model.host import Inventory
     from benchctl.provision.prices import Quote
+    from benchctl.provision.workspace import Project
 
 GRACE = 3600.0  # seconds that hosts live longer than the run may take
 _LAST_LINES = 30
@@ -122,13 +123,15 @@ class StackProvisioner:
 
     def preview(self, expires: float) -> dict[str, int]:
         """Return how many resources an up would create, update, delete, …; nothing is made."""
-        with self._stack(self._request(expires)) as stack:
+        with self._made_stack(self._request(expires)) as stack:
             changes = self._do(lambda: stack.preview(on_output=self._tell, color="never")).change_summary
         return {str(getattr(kind, "value", kind)): count for kind, count in changes.items()}
 
     def refresh(self) -> int:
         """Look which resources are still there; return how many were gone."""
-        with self._stack(None) as stack:
+        with self._known_stack() as stack:
+            if stack is None:
+                return 0
             done = self._do(lambda: stack.refresh(on_output=self._tell, color="never"))
         return int((done.summary.resource_changes or {}).get("delete", 0))
 
@@ -150,7 +153,9 @@ class StackProvisioner:
         self._sweep()
 
     def _destroy(self, *, unlock: bool = False, refresh: bool = False) -> None:
-        with self._stack(None) as stack:
+        with self._known_stack() as stack:
+            if stack is None:
+                return
             if unlock:
                 self._do(stack.cancel)
             self._do(
@@ -174,32 +179,67 @@ class StackProvisioner:
 
     def _up(self, request: Request) -> dict[str, Any]:
         again = self.place.work.exists()  # what was made before may have gone since
-        with self._stack(request) as stack:
+        with self._made_stack(request) as stack:
             outputs = self._do(lambda: stack.up(on_output=self._tell, color="never", refresh=again)).outputs
         return {name: output.value for name, output in outputs.items()}
 
     @contextmanager
-    def _stack(self, request: Request | None) -> Iterator[automation.Stack]:
-        """Give the run's stack, with the request as its configuration where something is to be made."""
+    def _made_stack(self, request: Request) -> Iterator[automation.Stack]:
+        """Give the run's stack with the request as its configuration, made when it is not there."""
+        new = not self.place.work.exists()
+        with self._project() as project:
+            from benchctl.provision import workspace  # late: imports Pulumi
+
+            how: workspace.How = "create" if new else "create or select"  # a new one is not looked for first
+            stack = self._do(lambda: workspace.open_stack(project, self.place.run, how))
+            text, secret = msgspec.json.encode(request).decode(), bool(request.seed)
+            self._do(lambda: workspace.configure(project, stack, KEY, text, secret=secret))
+            yield stack
+
+    @contextmanager
+    def _known_stack(self) -> Iterator[automation.Stack | None]:
+        """Give the run's stack; None when the state has none, and then a lock of it is worth nothing."""
+        with self._project() as project:
+            from pulumi.automation.errors import StackNotFoundError
+
+            from benchctl.provision import workspace
+
+            def known() -> automation.Stack | None:
+                try:
+                    return workspace.open_stack(project, self.place.run, "select")
+                except StackNotFoundError:
+                    return None
+
+            stack = self._do(known)
+            if stack is None:
+                self._drop_locks()
+            yield stack
+
+    @contextmanager
+    def _project(self) -> Iterator[Project]:
+        """Give what the engine works with."""
         _automation()
-        from benchctl.provision import workspace  # late: imports Pulumi
+        from benchctl.provision import workspace
 
         work = self.place.work.absolute()
-        new = request is not None and not work.exists()
         work.mkdir(parents=True, exist_ok=True)
+        command = EngineCommand(self._engine, self._cancelled)
         with _stack_folder(self.provider) as program:
-            project = workspace.Project(
-                f"bench-{self.provider}",
-                program,
-                work,
-                EngineCommand(self._engine, self._cancelled),
-                self._environment(),
-            )
-            stack = self._do(lambda: workspace.open_stack(project, self.place.run, new=new))
-            if request is not None:
-                text, secret = msgspec.json.encode(request).decode(), bool(request.seed)
-                self._do(lambda: workspace.configure(project, stack, KEY, text, secret=secret))
-            yield stack
+            variables = self._environment()
+            yield workspace.Project(f"bench-{self.provider}", program, work, command, variables)
+
+    def _drop_locks(self) -> None:
+        """Remove what an engine left that died after it had taken the stack out of the state."""
+        for path in self._state_folder("locks/organization").glob(f"{self.place.run}/*.json"):
+            path.unlink(missing_ok=True)
+
+    def _state_folder(self, kind: str) -> Path:
+        """Return where a state in files has locks or stacks of this provider; else a folder that is not."""
+        backend = self.place.backend
+        root = (
+            Path(backend.removeprefix("file://")) if backend.startswith("file://") else Path("/nonexistent")
+        )
+        return root / ".pulumi" / kind / f"bench-{self.provider}"
 
     @cached_property
     def _engine(self) -> Engine:
@@ -264,7 +304,7 @@ class StackProvisioner:
         by = _LOCKED_BY.search(said)
         who = f"{by['user']} on {by['host']} (pid {by['pid']})" if by else "another engine"
         undo = f"`benchctl destroy {self.place.run}"
-        if by and by["host"] == socket.gethostname() and not Path("/proc", by["pid"]).exists():
+        if by and by["host"] == socket.gethostname() and not _is_engine(by["pid"]):
             return StackLockedError(
                 f"{self.place.run}: the lock was left by {who}, which is dead",
                 remedy=f"{undo} --unlock` removes the lock, then the hosts",
@@ -298,11 +338,8 @@ class StackProvisioner:
 
     def _set_state_aside(self) -> None:
         """Keep a broken state for whoever wants to look, where no engine reads it."""
-        backend = self.place.backend
-        if backend.startswith("file://"):
-            folder = Path(backend.removeprefix("file://"), ".pulumi", "stacks", f"bench-{self.provider}")
-            for path in folder.glob(f"{self.place.run}.json*"):
-                path.replace(path.with_name(f"broken-{path.name}.txt"))
+        for path in self._state_folder("stacks").glob(f"{self.place.run}.json*"):
+            path.replace(path.with_name(f"broken-{path.name}.txt"))
 
 
 class _BrokenStateError(StackError):
@@ -312,6 +349,14 @@ class _BrokenStateError(StackError):
 def provider_of(hosts: Hosts) -> str:
     """Return the provider's name as the experiment file has it."""
     return str(type(hosts).__struct_config__.tag)
+
+
+def _is_engine(pid: str) -> bool:
+    """Tell whether that process is an engine: another one may have got the number of a dead one."""
+    try:
+        return b"pulumi" in Path("/proc", pid, "cmdline").read_bytes().split(b"\0")[0]
+    except OSError:
+        return False
 
 
 def _known(prices: Mapping[str, Quote]) -> dict[str, float]:

@@ -6,15 +6,21 @@ Imports Pulumi, so it is imported when a stack is used. Must not know what becom
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pulumi import automation
+from ruamel.yaml import YAML
+
+from benchctl.model.record import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from benchctl.provision.command import EngineCommand
+
+
+How = Literal["create", "select", "create or select"]
 
 
 class Project(NamedTuple):
@@ -37,8 +43,8 @@ class _Workspace(automation.LocalWorkspace):
         }
 
 
-def open_stack(project: Project, name: str, *, new: bool) -> automation.Stack:
-    """Return the stack of that name, made when it is not there; a `new` one is not looked for first."""
+def open_stack(project: Project, name: str, how: How) -> automation.Stack:
+    """Return the stack of that name: a new one, one that is there, or either."""
     folder = str(project.folder)
     workspace = _Workspace(
         work_dir=folder,
@@ -47,17 +53,23 @@ def open_stack(project: Project, name: str, *, new: bool) -> automation.Stack:
         pulumi_command=project.command.as_pulumi(),
         env_vars=project.variables,
     )
-    make = automation.Stack.create if new else automation.Stack.create_or_select
-    return make(name, workspace)
+    ways: dict[How, Callable[[str, automation.Workspace], automation.Stack]] = {
+        "create": automation.Stack.create,
+        "select": automation.Stack.select,
+        "create or select": automation.Stack.create_or_select,
+    }
+    return ways[how](name, workspace)
 
 
 def configure(project: Project, stack: automation.Stack, key: str, text: str, *, secret: bool) -> None:
     """Set the stack's one key: in its file, or by the engine's stdin; who else is here sees command lines."""
-    if secret or not (project.folder / f"Pulumi.{stack.name}.yaml").exists():
+    path = project.folder / f"Pulumi.{stack.name}.yaml"
+    if secret or not path.exists():
         kind = "--secret" if secret else "--plaintext"
         argv = ["config", "set", f"{project.name}:{key}", kind, "--stack", stack.name]
         project.command.run(argv, project.folder, project.variables, text=text)
         return
-    settings = stack.workspace.stack_settings(stack.name)
-    settings.config = {f"{project.name}:{key}": text}
-    stack.workspace.save_stack_settings(stack.name, settings)
+    settings = YAML(typ="safe", pure=True).load(path) or {}
+    part = path.with_suffix(".part")
+    part.write_bytes(to_json({**settings, "config": {f"{project.name}:{key}": text}}))  # which is YAML too
+    part.replace(path)  # never half: the salt of the state's secrets is in it

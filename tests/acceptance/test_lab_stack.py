@@ -76,7 +76,11 @@ def helpers(shell: Shell) -> list[tuple[int, str]]:
                 about = (entry / "environ").read_bytes().decode(errors="replace")
             except OSError:
                 continue
-            if f"PULUMI_BACKEND_URL=file://{shell.workspace}" in about and argv:
+            if (
+                f"PULUMI_BACKEND_URL=file://{shell.workspace}" in about
+                and argv
+                and "aardvark-dns" not in argv
+            ):
                 found.append((int(entry.name), argv))
     return found
 
@@ -210,6 +214,7 @@ def kill_engine(shell: Shell) -> bool:
 def destroy(shell: Shell, run: str) -> None:
     """As a person would who reads what benchctl says."""
     words = ["destroy", run]
+    said: list[str] = []
 
     def gone() -> bool:
         done = subprocess.run(
@@ -221,8 +226,12 @@ def destroy(shell: Shell, run: str) -> None:
             check=False,
             timeout=300,
         )
+        said.append(done.stderr)
         if "which is dead" in done.stderr:
             words[2:] = ["--unlock"]
         return done.returncode == 0
 
-    await_true(gone, f"destroy {run}", limit=300)
+    try:
+        await_true(gone, f"destroy {run}", limit=120)
+    except TimeoutError as error:
+        pytest.fail(f"{error}; at last: {said[-1]}")

@@ -208,9 +208,7 @@ def lock(stack: StackProvisioner, root: Path, pid: int) -> None:
 def test_the_lock_of_a_dead_engine_is_told_and_removed_on_demand(stacks: Stacks) -> None:
     stack = stacks()
     stack.up(soon())
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    lock(stack, stacks.root, gone.pid)
+    lock(stack, stacks.root, os.getpid())  # a number that another process has by now
     with pytest.raises(StackLockedError, match="which is dead") as caught:
         stack.remove()
     assert "--unlock" in caught.value.remedy
@@ -218,12 +216,23 @@ def test_the_lock_of_a_dead_engine_is_told_and_removed_on_demand(stacks: Stacks)
     assert left(stack) == []
 
 
+def test_a_lock_of_what_is_not_in_the_state_keeps_nobody(stacks: Stacks) -> None:
+    stack = stacks()
+    lock(stack, stacks.root, os.getpid())  # its engine died after it had taken the stack out of the state
+    stack.remove()
+    assert not list((stacks.root / ".benchctl" / "state" / ".pulumi" / "locks").rglob("*.json"))
+
+
 def test_the_lock_of_a_living_engine_is_respected(stacks: Stacks) -> None:
     stack = stacks()
     stack.up(soon())
-    lock(stack, stacks.root, os.getpid())
-    with pytest.raises(StackLockedError, match="has locked it"):
-        stack.up(soon())
+    with subprocess.Popen(["/opt/pulumi/bin/pulumi", "300"], executable="/bin/sleep") as engine:
+        lock(stack, stacks.root, engine.pid)
+        try:
+            with pytest.raises(StackLockedError, match="has locked it"):
+                stack.up(soon())
+        finally:
+            engine.kill()
     stacks(name=stack.place.run, unlock=True).remove()
 
 
