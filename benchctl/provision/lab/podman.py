@@ -50,8 +50,14 @@ def run(
         timeout=limit,
         check=False,
         cwd=cwd,
-        env={**os.environ, "PATH": PATH},
+        env=_environment(),
     )
+
+
+def _environment() -> dict[str, str]:
+    """Return what programs get of ours: not what concerns Pulumi, which podman's own servers would keep."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+    return {**kept, "PATH": PATH}
 
 
 def podman(*argv: str, limit: float = LIMIT) -> str:
