@@ -128,9 +128,21 @@ def _own_cgroup() -> Optional[Path]:
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if not controllers:
-                return Path("/sys/fs/cgroup") / path.lstrip("/") / "cpu.stat"
+                return cpu_counts(Path("/sys/fs/cgroup"), path)
             if "cpu" in controllers.split(","):
                 return Path("/sys/fs/cgroup/cpu") / path.lstrip("/") / "cpu.stat"
+    return None
+
+
+def cpu_counts(root: Path, cgroup: str) -> Optional[Path]:
+    """Return the cpu.stat of the nearest cgroup that has the CPU controller: the others count no quota."""
+    folder = root / cgroup.lstrip("/")
+    for one in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            if "nr_throttled" in (one / "cpu.stat").read_text():
+                return one / "cpu.stat"
+        if one == root:
+            break
     return None
 
 

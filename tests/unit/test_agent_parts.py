@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchctl.agent import files, fingerprint, image, process, service, software, watch
+from benchctl.agent import files, fingerprint, image, process, service, software, sources, watch
 from benchctl.agent.context import Context
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.sampler import Sampler
@@ -236,3 +236,15 @@ def test_a_zombie_is_neither_alive_nor_killed() -> None:
         assert process.await_gone({pid}) == set()
     finally:
         os.waitpid(pid, 0)
+
+
+def test_a_quota_is_counted_by_the_nearest_cgroup_that_has_the_cpu_controller(tmp_path: Path) -> None:
+    below = tmp_path / "bench.slice" / "run.service" / "supervisor"
+    below.mkdir(parents=True)
+    for folder in (below, *below.parents[:3]):
+        (folder / "cpu.stat").write_text("usage_usec 5\n")
+    assert sources.cpu_counts(tmp_path, "/bench.slice/run.service/supervisor") is None
+    counted = tmp_path / "bench.slice" / "cpu.stat"
+    counted.write_text("usage_usec 5\nnr_periods 0\nnr_throttled 0\n")
+    assert sources.cpu_counts(tmp_path, "/bench.slice/run.service/supervisor") == counted
+    assert sources.cpu_counts(tmp_path, "/gone") is None
