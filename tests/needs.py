@@ -46,3 +46,8 @@ def engine_root() -> Path:
     except EngineError as error:
         need("pulumi", f"make engine ({error.detail})", available=False)
         raise
+
+
+def engine_variables(folder: Path) -> dict[str, str]:
+    """The environment in which benchctl finds the engine, and keeps its files in a folder of the test's."""
+    return {"BENCHCTL_PULUMI_ROOT": str(engine_root()), "PULUMI_HOME": str(folder / "pulumi")}

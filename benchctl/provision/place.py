@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,9 +14,6 @@ from benchctl.errors import UnfitError
 from benchctl.model.experiment import Secret
 from benchctl.model.record import to_json
 from benchctl.provision.secrets import resolve
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 STATE_URL = "BENCHCTL_STATE"  # another backend: s3://…, azblob://…, file://…
 PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105 - the name of a variable
@@ -63,6 +61,12 @@ class Place(NamedTuple):
     @property
     def backend(self) -> str:
         return os.environ.get(STATE_URL) or f"file://{(self.private / 'state').absolute()}"
+
+    @property
+    def state_folder(self) -> Path | None:
+        """Where the state lies in files; None for another backend."""
+        kind, _, path = self.backend.partition("://")
+        return Path(path) if kind == "file" else None
 
 
 def passphrase(path: Path) -> str:

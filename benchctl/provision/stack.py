@@ -230,16 +230,13 @@ class StackProvisioner:
 
     def _drop_locks(self) -> None:
         """Remove what an engine left that died after it had taken the stack out of the state."""
-        for path in self._state_folder("locks/organization").glob(f"{self.place.run}/*.json"):
+        for path in self._state_files(f"locks/organization/bench-{self.provider}/{self.place.run}/*.json"):
             path.unlink(missing_ok=True)
 
-    def _state_folder(self, kind: str) -> Path:
-        """Return where a state in files has locks or stacks of this provider; else a folder that is not."""
-        backend = self.place.backend
-        root = (
-            Path(backend.removeprefix("file://")) if backend.startswith("file://") else Path("/nonexistent")
-        )
-        return root / ".pulumi" / kind / f"bench-{self.provider}"
+    def _state_files(self, pattern: str) -> list[Path]:
+        """Return files of the state; none where it does not lie in files."""
+        folder = self.place.state_folder
+        return [] if folder is None else list(folder.glob(f".pulumi/{pattern}"))
 
     @cached_property
     def _engine(self) -> Engine:
@@ -269,12 +266,11 @@ class StackProvisioner:
         return _known(quotes(self._hosts))
 
     def _environment(self) -> dict[str, str]:
-        backend = self.place.backend
-        if backend.startswith("file://"):
-            Path(backend.removeprefix("file://")).mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.place.state_folder is not None:
+            self.place.state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         variables = {
             **environment(),
-            "PULUMI_BACKEND_URL": backend,
+            "PULUMI_BACKEND_URL": self.place.backend,
             PASSPHRASE: passphrase(self.place.private / "passphrase"),
             "PYTHONPATH": os.pathsep.join(
                 filter(None, [str(_folder(self.provider)), os.environ.get("PYTHONPATH")])
@@ -338,7 +334,7 @@ class StackProvisioner:
 
     def _set_state_aside(self) -> None:
         """Keep a broken state for whoever wants to look, where no engine reads it."""
-        for path in self._state_folder("stacks").glob(f"{self.place.run}.json*"):
+        for path in self._state_files(f"stacks/bench-{self.provider}/{self.place.run}.json*"):
             path.replace(path.with_name(f"broken-{path.name}.txt"))
 
 

@@ -14,50 +14,35 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.provision.cache import cache_folder
-from benchctl.provision.janitor import leftovers, remove
+from benchctl.provision.janitor import leftovers
 from benchctl.provision.lab.image import host_recipe, image
 from benchctl.provision.lab.podman import REMEDY, possible
 from benchctl.spec.share import shared
-from tests.acceptance.conftest import PROGRAM
+from tests.acceptance.conftest import FAST, PROGRAM
 from tests.lab.host import await_true
-from tests.needs import engine_root, need, wheel_prefix
+from tests.lab.made import take_away
+from tests.needs import engine_variables, need, wheel_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.acceptance.conftest import Shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack-lab")]
+pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("BENCHCTL_TEST_KILLS", "4"))
-EXPERIMENT = """
-name: lab
-hosts: {provider: lab, groups: {loader: {count: 2}}}
-workload:
-  role: command
-  run: >-
-    printf '{"throughput": 12.5}\\n'
-  parse: {json: true}
-factors:
-  side: {a: {}, b: {}}
-design: {blocks: 1}
-metrics: [{name: throughput, better: higher}]
-"""
+EXPERIMENT = FAST + "hosts: {provider: lab, groups: {loader: {count: 2}}}\n"
 
 
 @pytest.fixture
 def lab_shell(shell: Shell, tmp_path: Path) -> Iterator[Shell]:
     """A workspace with an experiment on the lab; what its runs left is taken away by labels."""
     need("podman", REMEDY, available=possible())
-    shell.environment |= {
-        "BENCHCTL_PULUMI_ROOT": str(engine_root()),
-        "PULUMI_HOME": str(tmp_path / "pulumi"),
-    }
+    shell.environment |= engine_variables(tmp_path)
     image(host_recipe(), cache_folder() / "lab")
     (shell.workspace / "lab.yml").write_text(EXPERIMENT, encoding="utf-8")
     yield shell
     for run in shell.workspace.glob("runs/*"):
-        for leftover in leftovers("lab", run=run.name):
-            remove(leftover)
+        take_away(run.name)
 
 
 def made(shell: Shell) -> list[str]:

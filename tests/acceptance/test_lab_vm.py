@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.provision.janitor import leftovers
+from tests.acceptance.conftest import FAST
 from tests.lab.host import await_true
-from tests.lab.vm import emulators, take_away, vm_image
-from tests.needs import engine_root
+from tests.lab.made import take_away
+from tests.lab.vm import emulators, vm_image
+from tests.needs import engine_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,23 +22,13 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack-lab")]
-EXPERIMENT = """
-name: vm
+pytestmark = pytest.mark.slow
+HOSTS = """
 hosts:
   provider: lab
   kind: vm
   kernel_parameters: [isolcpus=1]
   groups: {loader: {}}
-workload:
-  role: command
-  run: >-
-    printf '{"throughput": 12.5}\\n'
-  parse: {json: true}
-factors:
-  side: {a: {}, b: {}}
-design: {blocks: 1}
-metrics: [{name: throughput, better: higher}]
 """
 
 
@@ -44,11 +36,8 @@ metrics: [{name: throughput, better: higher}]
 def vm_shell(cold_shell: Shell, tmp_path: Path) -> Iterator[Shell]:
     """A workspace with an experiment on a VM; what its runs left is taken away by labels."""
     vm_image()
-    cold_shell.environment |= {
-        "BENCHCTL_PULUMI_ROOT": str(engine_root()),
-        "PULUMI_HOME": str(tmp_path / "pulumi"),
-    }
-    (cold_shell.workspace / "vm.yml").write_text(EXPERIMENT, encoding="utf-8")
+    cold_shell.environment |= engine_variables(tmp_path)
+    (cold_shell.workspace / "vm.yml").write_text(f"{FAST}{HOSTS}", encoding="utf-8")
     yield cold_shell
     for run in cold_shell.workspace.glob("runs/*"):
         take_away(run.name)

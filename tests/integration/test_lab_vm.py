@@ -15,12 +15,13 @@ from benchctl.provision.keys import make_key
 from benchctl.provision.lab import machines, vm
 from benchctl.provision.request import EXPIRES, OWNER, RUN
 from tests.lab.host import await_true
-from tests.lab.vm import emulators, take_away, vm_image
+from tests.lab.made import take_away
+from tests.lab.vm import emulators, vm_image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack-lab")]
+pytestmark = pytest.mark.slow
 HOUR = 3600
 
 

@@ -19,7 +19,7 @@ import pytest
 from benchctl.errors import StackError, StackLockedError, UnfitError
 from benchctl.model.lab import LabGroup, LabHosts
 from benchctl.provision.cache import cache_folder
-from benchctl.provision.janitor import leftovers, remove
+from benchctl.provision.janitor import leftovers
 from benchctl.provision.lab import machines
 from benchctl.provision.lab.image import host_recipe, image
 from benchctl.provision.lab.podman import REMEDY, podman, possible
@@ -27,6 +27,7 @@ from benchctl.provision.openssh import ssh_command
 from benchctl.provision.place import PASSPHRASE, Place
 from benchctl.provision.stack import StackProvisioner
 from tests.lab.host import await_true
+from tests.lab.made import take_away
 from tests.needs import engine_root, need
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 FORGOTTEN = "ignore::pytest.PytestUnraisableExceptionWarning"
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("stack-lab"),
     pytest.mark.filterwarnings(FORGOTTEN),
 ]
 HOUR = 3600.0
@@ -80,8 +80,7 @@ def stacks(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     yield made
     gc.collect()  # what the SDK forgot goes now, and not in another test
     for run in made.runs:
-        for leftover in leftovers("lab", run=run):
-            remove(leftover)
+        take_away(run)
 
 
 def soon() -> float:

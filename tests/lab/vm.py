@@ -1,4 +1,4 @@
-"""VMs of the lab in tests: their image, QEMU's processes, and an end to all that a run made."""
+"""VMs of the lab in tests: their image, and QEMU's processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchctl.provision.cache import cache_folder
-from benchctl.provision.janitor import leftovers, remove
 from benchctl.provision.lab import vm
 from benchctl.provision.lab.image import image
 from benchctl.provision.lab.podman import REMEDY, possible
@@ -31,8 +30,3 @@ def emulators(run: str) -> list[int]:
             if words[0] == "qemu-system-x86_64" and words[2].startswith(f"{run}-"):
                 found.append(int(entry.name))
     return found
-
-
-def take_away(run: str) -> None:
-    for leftover in leftovers("lab", run=run):
-        remove(leftover)
