@@ -41,8 +41,9 @@ class Result(NamedTuple):
     exports: dict[str, Any]
 
     def of(self, kind: str) -> dict[str, Made]:
-        """Return the resources of one type by name."""
-        return {made.name: made for made in self.resources if made.type == kind}
+        """Return the resources of one type in the order of their names: Pulumi makes them in any order."""
+        ordered = sorted(self.resources, key=lambda made: made.name)
+        return {made.name: made for made in ordered if made.type == kind}
 
 
 class Recorder(runtime.Mocks):
