@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
 
 VERBS = ("start", "ready", "stop", "reset", "image", "verify", "inspect")
-TUNING = ("snapshot", "tune", "drift", "restore", "hold", "guard")
+TUNING = ("snapshot", "preview", "tune", "drift", "restore", "hold", "guard")
 _TTL = "60"  # seconds, as text: the default of a command line
 
 
@@ -106,7 +106,7 @@ def _parser() -> "argparse.ArgumentParser":
     parser = argparse.ArgumentParser(
         prog="agent",
         description="What runs on a measured host. Beside these verbs for people there are "
-        "`restore`, `tune`, `drift` and `snapshot` for the knobs of this host, and "
+        "`restore`, `tune`, `preview`, `drift` and `snapshot` for the knobs of this host, and "
         "`attach --run RUN [--ttl S] [--session T] [--files] [--rejoin]`, `supervise --run RUN [--ttl S]`, "
         "`null-target OPTIONS COMMAND…`, `hold` and `guard` for benchctl itself.",
     )

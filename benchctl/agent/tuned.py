@@ -72,14 +72,23 @@ def take_over(context: Context) -> None:
         _undo(lambda batch: _is_for_a_time(batch) and batch.run != context.run)
 
 
-def by_hand(*, force: bool) -> Json:
-    """Give everything back, for a person on the host; while a run is at work only with `force`."""
-    from benchctl.agent import lease
+def by_hand(*, area: str = "", force: bool, preview: bool = False) -> Json:
+    """Give all back, or an area, for a person on the host; while a run is at work only with `force`."""
+    if not force:
+        _refuse_under_a_run("; --force restores under it")
+    return _undo(lambda _: True, area=area, force=force, preview=preview)
 
-    record = lease.holder(layout.lease_folder())
-    if record is not None and not force:
-        raise RefusalError(f"{lease.refusal(record)}; --force restores under it", "lease")
-    return _undo(lambda _: True, force=force)
+
+def tune_by_hand(
+    values: Dict[str, str], *, profile: str, run: str, area: str = "", shared: bool = False
+) -> Json:
+    """Set knobs until they are restored, for a person on the host; never while a run is at work."""
+    from benchctl.agent import tuning
+
+    _refuse_under_a_run()
+    head = {"run": run, "profile": profile, "kept": True, "program": program()}
+    reply = tuning.tune(here(), journal_here(), values, head, area=area, shared=shared)
+    return {**reply, "undo": undo_command()}
 
 
 def undo_command() -> str:
@@ -107,14 +116,22 @@ def journal_here() -> "Journal":
     return Journal(layout.state_folder())
 
 
-def _undo(chosen: "Chosen", *, force: bool = False) -> Json:
+def _refuse_under_a_run(remedy: str = "") -> None:
+    from benchctl.agent import lease
+
+    record = lease.holder(layout.lease_folder())
+    if record is not None:
+        raise RefusalError(f"{lease.refusal(record)}{remedy}", "lease")
+
+
+def _undo(chosen: "Chosen", *, area: str = "", force: bool = False, preview: bool = False) -> Json:
     """Restore, and dismiss the guard when nothing is left that it could give back."""
     from benchctl.agent import guard
     from benchctl.agent import restore as undo
 
     journal = journal_here()
-    reply = undo.restore(here(), journal, chosen, force=force)
-    if not any(_is_for_a_time(batch) for batch in journal.read()[0]):
+    reply = undo.restore(here(), journal, chosen, area=area, force=force, preview=preview)
+    if not preview and not any(_is_for_a_time(batch) for batch in journal.read()[0]):
         guard.dismiss()
     return reply
 
