@@ -186,7 +186,6 @@ def _guarded(run: str, journal: "Journal") -> None:
     from benchctl.agent import guard
 
     try:
-        journal.folder.mkdir(parents=True, exist_ok=True)
         guard.post(run)
     except OSError as error:
         raise RefusalError(
