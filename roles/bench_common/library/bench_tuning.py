@@ -67,7 +67,7 @@ author: the benchctl authors
 
 EXAMPLES = """
 - name: Set the knobs of the CPUs
-  ansible.legacy.bench_tuning:
+  bench_tuning:
     program: /root/.cache/benchctl/agent/0f3c.pyz
     act: tune
     area: cpu
