@@ -176,6 +176,7 @@ OPS: Dict[str, Op] = {
     "remember": Op(memory.remember, {"name": str, "value": dict}, leased=True),
     "fingerprint": Op(fingerprint.fingerprint),
     "snapshot": Op(tuned.snapshot, {}, {"knobs": list}),
+    "plan": Op(tuned.plan, {}, {"roles": list}),
     "preview": Op(tuned.preview, {"values": dict}),
     "tune": Op(tuned.tune, {"values": dict}, {"profile": str, "kept": bool, "shared": bool}, leased=True),
     "drift": Op(tuned.drift),
