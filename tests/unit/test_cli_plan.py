@@ -51,7 +51,7 @@ def test_a_small_machine_with_threads() -> None:
 def test_the_network_cards_node_is_told_and_comes_first() -> None:
     lines = picture(two_sockets(), *BOTH)
     assert "socket 1, node 1, the network card's" in lines
-    assert lines[-2].== "D dbms          2-5,16-31,34-37,48-63"
+    assert lines[-2] == "D dbms          2-5,16-31,34-37,48-63"
     assert picture(arm_cppc(), "loader")[-1] == "L loader        2-15"
 
 
