@@ -8,11 +8,11 @@ from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 from benchctl.agent.forms import cpus
 from benchctl.agent.machine import Machine
+from benchctl.agent.pinning import DBMS, LOADER
 
 _CPU = "/sys/devices/system/cpu"
 _NODE = "/sys/devices/system/node"
 _MANY = 16  # cores from which housekeeping gets a second one
-DBMS, LOADER = "dbms", "loader"
 
 
 class Core(NamedTuple):

@@ -35,9 +35,9 @@ def preview(_: Context, values: Dict[str, str]) -> Json:
 
 def plan(_: Context, roles: Optional[List[str]] = None) -> Json:
     """Say who gets which CPUs of this host, when these roles run here."""
-    from benchctl.agent import placement
+    from benchctl.agent import cpu_plan
 
-    return placement.picture(here(), roles or ())
+    return cpu_plan.picture(here(), roles or ())
 
 
 def tune(

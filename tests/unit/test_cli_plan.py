@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click import BadParameter
 
-from benchctl.agent import placement, topology
+from benchctl.agent import cpu_plan, topology
 from benchctl.agent.forms import cpus
 from benchctl.cli import hosts_plan
 from tests.machines import MACHINES, arm_cppc, cloud_vm, intel_active, two_sockets
@@ -23,7 +23,7 @@ CPU = "sys/devices/system/cpu"
 
 
 def picture(machine: KernelTree, *roles: str) -> list[str]:
-    return list(hosts_plan.drawn("db1", placement.picture(machine, roles)))
+    return list(hosts_plan.drawn("db1", cpu_plan.picture(machine, roles)))
 
 
 @pytest.mark.parametrize("name", MACHINES)

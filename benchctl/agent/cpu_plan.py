@@ -1,19 +1,15 @@
-"""Who gets which CPUs of this host: the plan as a picture, and what is in force of it.
+"""Who gets which CPUs of this host, in words: for the plan's reply, and for the journal.
 
-Owns the words of the plan's reply and of the journal's head. Must not pin anything: who
-starts a process does.
+Owns these words. Must not pin anything: who starts a process does.
 """
 
-import os
-from typing import Dict, FrozenSet, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Sequence
 
-from benchctl.agent import layout, topology
+from benchctl.agent import topology
 from benchctl.agent.forms import cpu_list
 from benchctl.agent.machine import Machine
+from benchctl.agent.pinning import MEASURED
 from benchctl.agent.wire import Json
-
-KNOB = "cpu_sets"  # with it the plan comes into force
-MEASURED = ""  # in the head: all CPUs but those of housekeeping
 
 
 def picture(machine: Machine, roles: Sequence[str]) -> Json:
@@ -49,33 +45,3 @@ def head(machine: Machine, roles: Sequence[str]) -> Dict[str, str]:
     made = topology.plan(topology.read_cores(machine), roles, topology.network_node(machine))
     parts = {role: cpu_list(part) for role, part in made.parts.items()}
     return {MEASURED: cpu_list(measured(machine)), **parts}
-
-
-_last: Tuple[Optional[Tuple[int, int]], Dict[str, str]] = (None, {})  # the journal's state, and its plan
-
-
-def in_force(role: str) -> Optional[str]:
-    """Return the CPUs that a role has on this host by the plan; None where none is in force.
-
-    The journal is read when it has changed: it is asked at each start.
-    """
-    global _last  # noqa: PLW0603 - one journal for the host
-    try:
-        found = os.stat(layout.tuning_journal())  # noqa: PTH116 - loads nothing
-    except OSError:
-        return None
-    state = (found.st_mtime_ns, found.st_size)
-    if _last[0] != state:
-        _last = (state, _planned())
-    cpus = _last[1]
-    return cpus.get(role, cpus.get(MEASURED))
-
-
-def _planned() -> Dict[str, str]:
-    """Return the last plan of the journal whose cgroup is there as it was set."""
-    from benchctl.agent.tuning_journal import Journal
-
-    for batch in reversed(Journal(layout.state_folder()).read()[0]):
-        if batch.here and batch.head.get("cpus") and any(one.knob == KNOB for one in batch.wanted):
-            return dict(batch.head["cpus"])
-    return {}
