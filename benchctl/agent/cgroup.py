@@ -42,7 +42,7 @@ class Cgroups:
         """Make an owner's cgroup on these CPUs of the measured part; False where that cannot be."""
         if not cpus or not self._measured.exists():
             return False
-        folder = self._in_measured(owner)
+        folder = self.place(owner)
         with contextlib.suppress(OSError):
             folder.mkdir(exist_ok=True)
             (folder / "cpuset.cpus").write_text(cpus)
@@ -50,6 +50,10 @@ class Cgroups:
                 return True
         _remove(folder)  # the kernel gives it other CPUs, or none
         return False
+
+    def place(self, owner: str) -> Path:
+        """Return where an owner's cgroup in the measured part is, or would be."""
+        return self._measured / f"{_mark(self._run)}.{_plain(owner)}"
 
     def end(self) -> None:
         """Kill and remove all that this run has in the measured part: no unit holds it."""
@@ -101,13 +105,10 @@ class Cgroups:
             _remove(folder)
 
     def _folder(self, owner: str) -> Optional[Path]:
-        confined = self._in_measured(owner)
+        confined = self.place(owner)
         if confined.exists():
             return confined
         return None if self._root is None else self._root / _plain(owner)
-
-    def _in_measured(self, owner: str) -> Path:
-        return self._measured / f"{_mark(self._run)}.{_plain(owner)}"
 
 
 def enable(folder: Path, controllers: Iterable[str]) -> None:
