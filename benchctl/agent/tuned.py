@@ -34,12 +34,21 @@ def preview(_: Context, values: Dict[str, str]) -> Json:
 
 
 def tune(
-    context: Context, values: Dict[str, str], *, profile: str = "", kept: bool = False, shared: bool = False
+    context: Context,
+    values: Dict[str, str],
+    *,
+    profile: str = "",
+    kept: bool = False,
+    shared: bool = False,
+    roles: Optional[List[str]] = None,
 ) -> Json:
-    """Set knobs; they are given back with the end of the run, or when it is gone, unless `kept`."""
+    """Set knobs; they are given back with the end of the run, or when it is gone, unless `kept`.
+
+    `roles` are what runs on this host: dbms, loader.
+    """
     from benchctl.agent import tuning
 
-    head = {"run": context.run, "profile": profile, "kept": kept, "program": program()}
+    head = {"run": context.run, "profile": profile, "kept": kept, "roles": roles or [], "program": program()}
     journal = journal_here()
     if not kept and context.supervised and values:
         _guarded(context.run, journal)
@@ -131,6 +140,7 @@ def _guarded(run: str, journal: "Journal") -> None:
         journal.folder.mkdir(parents=True, exist_ok=True)
         guard.post(run)
     except OSError as error:
+        who = f": tuning needs root, and this is user {os.getuid()}" if os.getuid() else ""
         raise RefusalError(
-            f"{journal.folder}: {error.strerror or error}; nothing was changed", "unfit"
+            f"{journal.folder}: {error.strerror or error}{who}; nothing was changed", "unfit"
         ) from error
