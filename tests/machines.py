@@ -12,6 +12,7 @@ from tests.kernel import CPU, CPUFREQ, KERNEL, VM, KernelTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 _PREFERENCES = "default performance balance_performance balance_power power"
 _UNITS = ("apt-daily.timer", "logrotate.timer", "irqbalance.service", "cron.service", "fstrim.timer")
@@ -99,6 +100,18 @@ MACHINES: dict[str, Callable[[], KernelTree]] = {
 }
 
 
+def lay(machine: KernelTree, folder: Path) -> None:
+    """Make a machine's files in a folder, for programs; it takes writes as a disk does, by no rules.
+
+    Files that mark one of their words are left out: only a kernel moves the mark.
+    """
+    for path, text in machine.files.items():
+        if "[" not in text:
+            target = folder / path.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+
+
 def _base(*, cores: int, threads: int, sockets: int = 1) -> KernelTree:
     machine = KernelTree()
     _topology(machine, cores, threads, sockets)
@@ -106,6 +119,7 @@ def _base(*, cores: int, threads: int, sockets: int = 1) -> KernelTree:
     _interrupts(machine, cores * threads)
     _memory(machine)
     _disks(machine)
+    _mounts(machine)
     _units(machine)
     machine.put({"/etc/machine-id": "0" * 31 + "1", "/dev/cpu_dma_latency": ""})
     mce = "/sys/devices/system/machinecheck/machinecheck0"
@@ -275,6 +289,26 @@ def _disks(machine: KernelTree) -> None:
     machine.put({"/sys/class/net/lo/mtu": "65536", "/sys/class/net/eth0/mtu": "1500"})
     machine.put({"/sys/class/net/eth0/device/numa_node": "-1"})
     machine.put({"/sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc"})
+
+
+def _mounts(machine: KernelTree) -> None:
+    """Two areas of swap, one of them numbered by the kernel, and mounts of disks and of none."""
+    machine.put({"/proc/meminfo": "MemTotal: 16000000 kB\nMemAvailable: 12000000 kB"})
+    machine.put(
+        {"/etc/fstab": "UUID=0-1 none swap sw,discard=once 0 0\n/swap\\040file none swap sw,pri=5 0 0"}
+    )
+    machine.links["/dev/disk/by-uuid/0-1"] = "../../sda2"
+    machine.calls.swap_to(("/swap\\040file", "file", 5), ("/dev/sda2", "partition", -2))
+    machine.put(
+        {
+            "/proc/self/mountinfo": (
+                "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n"
+                "23 22 0:5 / /proc rw,nosuid,nodev,noexec,relatime shared:2 - proc proc rw\n"
+                "24 22 259:1 / /data\\040one rw,nosuid,nodev - xfs /dev/nvme0n1p1 rw,attr2\n"
+                "25 22 7:0 / /snap ro,nodev,relatime - squashfs /dev/loop0 ro"
+            )
+        }
+    )
 
 
 def _units(machine: KernelTree) -> None:

@@ -103,6 +103,7 @@ def _is_busy(context: Context) -> bool:
 
 def sweep(context: Context) -> None:
     """Kill everything that this run ever started, however it tried to get away."""
+    context.reaper.cgroups.end()
     for _ in range(100):
         below = {pid for pid in process.descendants(os.getpid()) if process.owner_of(pid) != TUNING_TAG}
         left = {*below, *process.marked(context.run)}
@@ -176,11 +177,12 @@ OPS: Dict[str, Op] = {
     "remember": Op(memory.remember, {"name": str, "value": dict}, leased=True),
     "fingerprint": Op(fingerprint.fingerprint),
     "snapshot": Op(tuned.snapshot, {}, {"knobs": list}),
+    "plan": Op(tuned.plan, {}, {"roles": list}),
     "preview": Op(tuned.preview, {"values": dict}),
     "tune": Op(
         tuned.tune,
         {"values": dict},
-        {"profile": str, "kept": bool, "shared": bool, "password": str},
+        {"profile": str, "kept": bool, "shared": bool, "roles": list, "password": str},
         leased=True,
     ),
     "drift": Op(tuned.drift),

@@ -33,6 +33,7 @@ _REPEATABLE = {
     "ksm": "0",
     "numa_balancing": "0",
     "zone_reclaim": "0",
+    "swap": "off",
     "swappiness": "1",
     "compaction": "0",
     "aslr": "2",
@@ -43,6 +44,7 @@ _REPEATABLE = {
     "dirty_writeback": "500",
     "io_scheduler": "device",
     "read_ahead": "128",
+    "atime": "noatime",
     "somaxconn": "4096",
     "syn_backlog": "4096",
     "slow_start_after_idle": "0",
@@ -71,6 +73,7 @@ class Problem(NamedTuple):
 
     knob: str
     text: str
+    other: str = ""  # the knob that it cannot stand beside
 
 
 def compose(base: Mapping[str, str], own: Mapping[str, Optional[str]]) -> Dict[str, str]:
@@ -95,7 +98,9 @@ def problems(values: Mapping[str, str]) -> List[Problem]:
         why = refusal(knob, value)
         if why:
             found.append(Problem(name, f"{value!r}: {why}"))
-    return found + [Problem(one.one, _told(one, values)) for one in CONFLICTS if _holds(one, values)]
+    return found + [
+        Problem(one.one, _told(one, values), one.other) for one in CONFLICTS if _holds(one, values)
+    ]
 
 
 def _holds(conflict: Conflict, values: Mapping[str, str]) -> bool:
