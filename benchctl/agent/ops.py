@@ -177,9 +177,14 @@ OPS: Dict[str, Op] = {
     "fingerprint": Op(fingerprint.fingerprint),
     "snapshot": Op(tuned.snapshot, {}, {"knobs": list}),
     "preview": Op(tuned.preview, {"values": dict}),
-    "tune": Op(tuned.tune, {"values": dict}, {"profile": str, "kept": bool, "shared": bool}, leased=True),
+    "tune": Op(
+        tuned.tune,
+        {"values": dict},
+        {"profile": str, "kept": bool, "shared": bool, "password": str},
+        leased=True,
+    ),
     "drift": Op(tuned.drift),
-    "restore": Op(tuned.restore, {}, {"every": bool, "force": bool}, leased=True),
+    "restore": Op(tuned.restore, {}, {"every": bool, "force": bool, "password": str}, leased=True),
     "series": Op(series, {"ops": list}),
     "end": Op(end),
 }
