@@ -70,7 +70,7 @@ class Words:
         if self._housekeeping is None:
             cores = topology.read_cores(self._machine)
             try:
-                self._housekeeping = topology.plan(cores, (topology.DBMS,)).housekeeping
+                self._housekeeping = topology.housekeeping(cores)
             except topology.PlanError as error:
                 raise UnknownError(str(error)) from error
         return self._housekeeping
