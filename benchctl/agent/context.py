@@ -39,6 +39,7 @@ class Context:
         self.watches: Dict[str, "Watch"] = {}
         self.sources: Optional["Sources"] = None  # of samples, opened with the first watch
         self.lease: Optional["Lease"] = None
+        self.password = ""  # sudo's, for tuning by a user who is not root: never written anywhere
 
     def stragglers(self, owner: str) -> List[int]:
         """Return what a task or instance left behind after its own process ended.

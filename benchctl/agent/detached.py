@@ -23,6 +23,7 @@ def start(folder: Path, verb: str, words: List[str]) -> None:
 
     Raises OSError, with what it wrote last, when it ends without a word.
     """
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     log = folder / f"{verb}.log"
     command = [sys.executable, "-ISB", sys.argv[0], verb, *words]
     environment = {name: value for name, value in os.environ.items() if name in _PASSED_ON}
@@ -60,12 +61,17 @@ def find(folder: Path, name: str) -> Optional[Json]:
 
 
 def stop(folder: Path, name: str) -> None:
-    """End the process of that name, unless it is this one, and wait until it has. Safe to repeat."""
+    """End the process of that name, unless it is this one, and wait until it has. Safe to repeat.
+
+    Its files go, and the folder with the last thing in it.
+    """
     noted = find(folder, name)
     if noted is not None and noted["pid"] != os.getpid():
         process.await_gone(process.kill_all({noted["pid"]}, signal.SIGKILL))
     for kind in ("json", "log"):
         (folder / f"{name}.{kind}").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _start_unit(folder: Path, command: List[str], environment: "dict[str, str]", verb: str) -> bytes:

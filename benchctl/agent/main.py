@@ -46,6 +46,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
         from benchctl.agent import null_target
 
         return null_target.run(json.loads(words[0]), words[1:])
+    if verb == "as-root":
+        from benchctl.agent.privileged import serve
+
+        return serve()
     if verb in TUNING:
         from benchctl.agent.tuning_command import command
 
@@ -108,7 +112,7 @@ def _parser() -> "argparse.ArgumentParser":
         description="What runs on a measured host. Beside these verbs for people there are "
         "`restore`, `tune`, `drift` and `snapshot` for the knobs of this host, and "
         "`attach --run RUN [--ttl S] [--session T] [--files] [--rejoin]`, `supervise --run RUN [--ttl S]`, "
-        "`null-target OPTIONS COMMAND…`, `hold` and `guard` for benchctl itself.",
+        "`null-target OPTIONS COMMAND…`, `hold`, `guard` and `as-root` for benchctl itself.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name in VERBS:

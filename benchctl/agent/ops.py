@@ -180,11 +180,11 @@ OPS: Dict[str, Op] = {
     "tune": Op(
         tuned.tune,
         {"values": dict},
-        {"profile": str, "kept": bool, "shared": bool, "roles": list},
+        {"profile": str, "kept": bool, "shared": bool, "roles": list, "password": str},
         leased=True,
     ),
     "drift": Op(tuned.drift),
-    "restore": Op(tuned.restore, {}, {"every": bool, "force": bool}, leased=True),
+    "restore": Op(tuned.restore, {}, {"every": bool, "force": bool, "password": str}, leased=True),
     "series": Op(series, {"ops": list}),
     "end": Op(end),
 }

@@ -6,7 +6,7 @@ asked for: most runs start an agent while somebody waits, and tune nothing.
 
 import os
 import sys
-from typing import TYPE_CHECKING, Dict, List, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional
 
 from benchctl.agent import layout
 from benchctl.agent.context import Context
@@ -41,13 +41,19 @@ def tune(
     kept: bool = False,
     shared: bool = False,
     roles: Optional[List[str]] = None,
+    password: str = "",
 ) -> Json:
     """Set knobs; they are given back with the end of the run, or when it is gone, unless `kept`.
 
-    `roles` are what runs on this host: dbms, loader.
+    `roles` are what runs on this host: dbms, loader. `password` is sudo's, for a user who is not root; it
+    stays in memory until the run ends.
     """
-    from benchctl.agent import tuning
+    from benchctl.agent import privileged, tuning
 
+    context.password = password or context.password
+    if privileged.needed():
+        args = {"values": values, "profile": profile, "kept": kept, "shared": shared, "roles": roles}
+        return privileged.ask(context, "tune", args)
     head = {"run": context.run, "profile": profile, "kept": kept, "roles": roles or [], "program": program()}
     journal = journal_here()
     if not kept and context.supervised and values:
@@ -63,22 +69,41 @@ def drift(_: Context) -> Json:
     return tuning.drift(here(), journal_here())
 
 
-def restore(context: Context, *, every: bool = False, force: bool = False) -> Json:
+def restore(context: Context, *, every: bool = False, force: bool = False, password: str = "") -> Json:
     """Give back what this run tuned, or all that anybody did."""
+    from benchctl.agent import privileged
+
+    context.password = password or context.password
+    if privileged.needed() and layout.tuning_journal().exists():
+        return privileged.ask(context, "restore", {"every": every, "force": force})
     return _undo(lambda batch: every or batch.run == context.run, force=force)
 
 
 def give_back(context: Context) -> Optional[Json]:
     """Give back at the end of a run what it tuned for its own time; None when that is nothing."""
-    if not layout.tuning_journal().exists():
+    from benchctl.agent import privileged
+
+    def chosen(batch: "Batch") -> bool:
+        return _is_for_a_time(batch) and batch.run == context.run
+
+    if not _is_left(chosen):
         return None
-    return _undo(lambda batch: _is_for_a_time(batch) and batch.run == context.run)
+    return privileged.ask(context, "give_back", {}) if privileged.needed() else _undo(chosen)
 
 
 def take_over(context: Context) -> None:
     """Give back what runs left that are gone; the lease says that no other run is at work here."""
-    if layout.tuning_journal().exists():
-        _undo(lambda batch: _is_for_a_time(batch) and batch.run != context.run)
+    from benchctl.agent import privileged
+
+    def chosen(batch: "Batch") -> bool:
+        return _is_for_a_time(batch) and batch.run != context.run
+
+    if not _is_left(chosen):
+        return
+    if privileged.needed():
+        privileged.ask(context, "take_over", {})
+    else:
+        _undo(chosen)
 
 
 def by_hand(*, force: bool) -> Json:
@@ -93,7 +118,8 @@ def by_hand(*, force: bool) -> Json:
 
 def undo_command() -> str:
     """Return what gives this host back by hand, as root."""
-    return f"python3 {program()} restore"
+    sudo = "sudo " if os.geteuid() or "SUDO_USER" in os.environ else ""
+    return f"{sudo}python3 {program()} restore"
 
 
 def program() -> str:
@@ -128,6 +154,14 @@ def _undo(chosen: "Chosen", *, force: bool = False) -> Json:
     return reply
 
 
+def _is_left(chosen: "Chosen") -> bool:
+    """Say whether there may be something to give back: what cannot be read may be it."""
+    if not layout.tuning_journal().exists():
+        return False
+    batches, unreadable = journal_here().read()
+    return bool(unreadable) or any(map(chosen, batches))
+
+
 def _is_for_a_time(batch: "Batch") -> bool:
     return not batch.head.get("kept")
 
@@ -137,10 +171,16 @@ def _guarded(run: str, journal: "Journal") -> None:
     from benchctl.agent import guard
 
     try:
-        journal.folder.mkdir(parents=True, exist_ok=True)
         guard.post(run)
     except OSError as error:
-        who = f": tuning needs root, and this is user {os.getuid()}" if os.getuid() else ""
         raise RefusalError(
-            f"{journal.folder}: {error.strerror or error}{who}; nothing was changed", "unfit"
+            f"{journal.folder}: {error.strerror or error}; nothing was changed", "unfit"
         ) from error
+
+
+ACTS: Dict[str, Callable[..., Optional[Json]]] = {  # what root does for a user who is not
+    "tune": tune,
+    "restore": restore,
+    "give_back": give_back,
+    "take_over": take_over,
+}

@@ -77,14 +77,27 @@ class Journal:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other program from tuning and restoring. Makes the folder; raises OSError."""
-        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Keep every other program from tuning and restoring. Makes the folder; raises OSError.
+
+        The lock is on the folder itself, which goes with the last thing in it.
+        """
+        handle = self._lock()
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
             os.close(handle)
+
+    def _lock(self) -> int:
+        while True:
+            self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another program has just left it
+                handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if _is_at(handle, self.folder):
+                    return handle
+                os.close(handle)
 
     def read(self) -> Tuple[List[Batch], List[str]]:
         """Return the batches, and in words what of the file cannot be read; both empty without a file."""
@@ -173,6 +186,14 @@ def _write_all(handle: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Say whether an open folder still lies at its path."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -42,18 +42,25 @@ profile_option = click.option(
 @hosts_select.targets
 @profile_option
 @click.option("--shared", is_flag=True, help="In a container: change the kernel of its machine too.")
+@hosts_select.ask_become_password
 @options.as_json
 def tune(
-    inventory: Path | None, targets: tuple[str, ...], profile: str, *, shared: bool, as_json: bool
+    inventory: Path | None,
+    targets: tuple[str, ...],
+    profile: str,
+    *,
+    shared: bool,
+    ask_become_password: bool,
+    as_json: bool,
 ) -> None:
     """Set the knobs of hosts, until `hosts restore`.
 
     Without a word: this machine. What is there now is kept on each host before anything is written; a reboot
-    brings it back as well. Needs root on the hosts. Exit code 1: a knob could not be set though it is there.
+    brings it back as well. Needs root on the hosts, or sudo. Exit code 1: a knob that is there was refused.
     """
     chosen = profile_of(profile)
     args = {"values": chosen.values, "profile": chosen.name, "kept": True, "shared": shared}
-    found = ask(inventory, targets, "tune", args, leased=True)
+    found = ask(inventory, targets, "tune", args, leased=True, ask_password=ask_become_password)
     if as_json:
         click.echo(json.dumps({"schema": 1, "profile": chosen.name, "hosts": found}, indent=2))
     else:
@@ -99,13 +106,22 @@ def verify(inventory: Path | None, targets: tuple[str, ...], *, as_json: bool) -
 @hosts_select.inventory
 @hosts_select.targets
 @click.option("--force", is_flag=True, help="Also what somebody else changed meanwhile.")
+@hosts_select.ask_become_password
 @options.as_json
-def restore(inventory: Path | None, targets: tuple[str, ...], *, force: bool, as_json: bool) -> None:
+def restore(
+    inventory: Path | None,
+    targets: tuple[str, ...],
+    *,
+    force: bool,
+    ask_become_password: bool,
+    as_json: bool,
+) -> None:
     """Give hosts back as they were before any tuning, byte for byte.
 
     Without a word: this machine. What somebody else changed meanwhile is left alone and told; exit code 1.
     """
-    found = ask(inventory, targets, "restore", {"every": True, "force": force}, leased=True)
+    args = {"every": True, "force": force}
+    found = ask(inventory, targets, "restore", args, leased=True, ask_password=ask_become_password)
     if as_json:
         click.echo(json.dumps({"schema": 1, "hosts": found}, indent=2))
     else:
@@ -157,10 +173,11 @@ def ask(
     args: Mapping[str, Any],
     *,
     leased: bool = False,
+    ask_password: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Let the agents of the chosen hosts execute one operation; return the replies by host.
 
-    What only reads needs no lock on this machine when no host is named.
+    What only reads needs no lock on this machine when no host is named. What is leased may need sudo.
     """
     if inventory is None and not targets and not leased:
         from benchctl.agent.context import Context
@@ -170,7 +187,9 @@ def ask(
     from benchctl.benchmark.connection import connect_all, merged
     from benchctl.benchmark.fleet import Fleet
 
-    chosen = hosts_select.select(inventory, targets)[0]
+    chosen, experiment = hosts_select.select(inventory, targets)
+    if leased and (password := hosts_select.become_password(experiment, ask=ask_password)):
+        args = {**args, "password": password}
     run = f"knobs-{secrets.token_hex(4)}"
     fleet = Fleet(connect_all(chosen, run, owner=f"benchctl hosts {op}", ttl=_TTL))
     try:
