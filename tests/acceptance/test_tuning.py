@@ -1,4 +1,4 @@
-"""A tuned run through the real executable: a generated machine is given back byte for byte, whatever ends it."""
+"""A tuned run through the real executable: its host is given back byte for byte, whatever ends the run."""
 
 from __future__ import annotations
 
