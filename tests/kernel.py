@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchctl.agent.forms import cpu_list, cpus, meaning
 from benchctl.agent.machine import Machine, by_number
+from tests.kernel_calls import Calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,7 @@ class KernelTree(Machine):
         self._away: dict[str, str] = {}  # files of CPUs that are offline
         self._waiting: set[str] = set()  # timers; no file tells of them
         self._held = "free"
+        self.calls = Calls(self)
 
     # --- the tree itself
 
@@ -338,6 +340,20 @@ class KernelTree(Machine):
 
     def timers(self) -> frozenset[str]:
         return frozenset(self._waiting)
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        self._count(name, " ".join(map(str, arguments)))
+        if name in self.forbidden:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        return getattr(self.calls, name)(*arguments)
+
+    def create(self, path: str, text: str) -> None:
+        self._count(path, text)
+        self.put({path: text})
+
+    def delete(self, path: str) -> None:
+        self._count(path, "")
+        self.remove(path)
 
     def held(self) -> str:
         super().held()

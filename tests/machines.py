@@ -119,6 +119,7 @@ def _base(*, cores: int, threads: int, sockets: int = 1) -> KernelTree:
     _interrupts(machine, cores * threads)
     _memory(machine)
     _disks(machine)
+    _mounts(machine)
     _units(machine)
     machine.put({"/etc/machine-id": "0" * 31 + "1", "/dev/cpu_dma_latency": ""})
     mce = "/sys/devices/system/machinecheck/machinecheck0"
@@ -288,6 +289,26 @@ def _disks(machine: KernelTree) -> None:
     machine.put({"/sys/class/net/lo/mtu": "65536", "/sys/class/net/eth0/mtu": "1500"})
     machine.put({"/sys/class/net/eth0/device/numa_node": "-1"})
     machine.put({"/sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc"})
+
+
+def _mounts(machine: KernelTree) -> None:
+    """Two areas of swap, one of them numbered by the kernel, and mounts of disks and of none."""
+    machine.put({"/proc/meminfo": "MemTotal: 16000000 kB\nMemAvailable: 12000000 kB"})
+    machine.put(
+        {"/etc/fstab": "UUID=0-1 none swap sw,discard=once 0 0\n/swap\\040file none swap sw,pri=5 0 0"}
+    )
+    machine.links["/dev/disk/by-uuid/0-1"] = "../../sda2"
+    machine.calls.swap_to(("/swap\\040file", "file", 5), ("/dev/sda2", "partition", -2))
+    machine.put(
+        {
+            "/proc/self/mountinfo": (
+                "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n"
+                "23 22 0:5 / /proc rw,nosuid,nodev,noexec,relatime shared:2 - proc proc rw\n"
+                "24 22 259:1 / /data\\040one rw,nosuid,nodev - xfs /dev/nvme0n1p1 rw,attr2\n"
+                "25 22 7:0 / /snap ro,nodev,relatime - squashfs /dev/loop0 ro"
+            )
+        }
+    )
 
 
 def _units(machine: KernelTree) -> None:

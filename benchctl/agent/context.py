@@ -71,6 +71,7 @@ class Context:
                 break
             if not reached:
                 self.reaper.cgroups.remove(owner)
+                self.reaper.placed.pop(owner, None)
                 return
         raise RefusalError(f"{owner}: processes {sorted(left)} do not end after SIGKILL", "internal")
 

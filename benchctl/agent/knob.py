@@ -3,9 +3,12 @@
 Owns the shape of a row and the check of values. Must not know any row, and must not read or write a host.
 """
 
-from typing import NamedTuple, Optional, Tuple
+import re
+from typing import List, NamedTuple, Optional, Tuple
 
 from benchctl.agent.forms import cpus
+
+_VARIABLE = re.compile(r"\{\w+\}")
 
 
 class Place(NamedTuple):
@@ -16,12 +19,28 @@ class Place(NamedTuple):
     beside: Tuple[str, ...] = ()  # paths that the kernel changes along with it: saved and restored too
 
 
+class Spot(NamedTuple):
+    """One place of a knob on a host."""
+
+    path: str  # or the unit's name, or what its kind names it by
+    name: str  # of the policy, disk, …; "" where there is only one
+    place: Place
+
+    @property
+    def beside(self) -> List[str]:
+        """The paths that change along with it."""
+        return [_VARIABLE.sub(lambda _: self.name, pattern) for pattern in self.place.beside]
+
+
+class UnknownError(ValueError):
+    """This host does not tell what a word means; the message says which."""
+
+
 class Knob(NamedTuple):
     """One setting of a host.
 
-    `kind` says how it is reached: `file`, `unit` (systemd), `held` (a request that lasts as long as a process
-    holds it), or `recorded` (only read). `form` says how its text is compared. It takes one of `choices`, or
-    a number from `low` to `high`. Lower `order` is set earlier and restored later. Setting any needs root.
+    `kind` says how it is reached, `form` how its text is compared. It takes one of `choices`, or a number
+    from `low` to `high`. Lower `order` is set earlier and restored later. Setting any needs root.
     """
 
     name: str

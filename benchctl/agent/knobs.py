@@ -125,7 +125,7 @@ _MEMORY = (
     _sysctl("vm/dirty_ratio", "dirty_ratio", 32, "memory", "The same as a share of memory, in percent.", "L", VM, 0, 100, beside=("vm/dirty_bytes",)),
     _sysctl("vm/dirty_expire_centisecs", "dirty_expire", 32, "memory", "Age from which dirty memory is written back, in 1/100 s.", "L", VM, 1),
     _sysctl("vm/dirty_writeback_centisecs", "dirty_writeback", 32, "memory", "Pause between two rounds of writing back, in 1/100 s.", "L", VM, 0),
-    _recorded("swap", 23, "memory", "Where memory is swapped to.", "L", "swapon(8)", "/proc/swaps"),
+    Knob("swap", 23, "memory", "Where memory is swapped to; off takes all areas away for the time.", "L", "swapon(2)", (Place("/proc/swaps"),), kind="swap", form="text", choices=("off",), cost="what needs more memory than there is gets killed"),
 )
 
 _DISK = (
@@ -137,7 +137,7 @@ _DISK = (
     Knob("nomerges", 34, "disk", "Whether neighbouring requests are merged: 0 always, 2 never.", "SM", BLOCK, (Place(f"{QUEUE}/nomerges"),), low=0, high=2),
     Knob("io_timeout", 34, "disk", "When a request counts as lost, in ms.", "S", BLOCK, (Place(f"{QUEUE}/io_timeout"),), low=1),
     _sysctl("fs/aio-max-nr", "aio_max_nr", 48, "disk", "Asynchronous requests that all processes may have.", "V", f"{ADMIN}/sysctl/fs.rst", 65536),
-    _recorded("mounts", 35, "disk", "File systems with their options.", "SM", "mount(8)", "/proc/self/mounts", cost="remount with noatime, by hand"),
+    Knob("atime", 35, "disk", "Whether reading a file of a disk writes its time of access.", "SM", "mount(2)", (Place("mount:{mount}"),), kind="mount", form="word", choices=("noatime", "relatime", "strictatime"), own=True, cost="none but for programs that ask when a file was read last"),
     _recorded("disk_health", 36, "disk", "Wear and temperature of disks.", "L", "nvme-smart-log(1)", "/sys/class/hwmon/*/name", cost="trim, then wait, by hand"),
     _recorded("page_cache", 37, "disk", "What of the files is in memory; trials decide, not the host.", "L", VM),
 )

@@ -4,16 +4,18 @@ Owns every read and write of a knob. A root other than / stands for another mach
 cannot be changed there. Must not know which knobs there are, nor judge what comes back.
 """
 
+import contextlib
 import errno
 import os
 import re
 import subprocess
 from glob import glob
-from typing import FrozenSet, List, Optional, Sequence, Union
+from typing import Any, FrozenSet, List, Optional, Sequence, Union
 
+from benchctl.agent import syscalls
 from benchctl.agent.holder import Holder
 
-READ_SIZE = 1 << 16  # bytes; no setting is longer
+READ_SIZE = 1 << 16  # bytes
 _UNIT_FOLDERS = (
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -46,7 +48,10 @@ class Machine:
         """Return the whole text of a file, byte for byte."""
         handle = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return os.read(handle, READ_SIZE).decode("utf-8", "surrogateescape")
+            parts = [os.read(handle, READ_SIZE)]
+            while parts[-1]:  # files of many records come in pages
+                parts.append(os.read(handle, READ_SIZE))
+            return b"".join(parts).decode("utf-8", "surrogateescape")
         finally:
             os.close(handle)
 
@@ -57,6 +62,30 @@ class Machine:
             os.write(handle, text.encode("utf-8", "surrogateescape") + b"\n")
         finally:
             os.close(handle)
+
+    def create(self, path: str, text: str) -> None:
+        """Make a file, or give it another text, with the folders that it needs."""
+        whole = self.root + path
+        os.makedirs(os.path.dirname(whole), exist_ok=True)  # noqa: PTH103, PTH120 - paths are texts here
+        handle = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(handle, text.encode("utf-8", "surrogateescape"))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def delete(self, path: str) -> None:
+        """Remove a file, and its folder when that is empty then."""
+        whole = self.root + path
+        os.unlink(whole)  # noqa: PTH108 - same
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(whole))  # noqa: PTH106, PTH120 - same
+
+    def call(self, name: str, *arguments: Any) -> Any:  # noqa: ANN401 - each call has its own
+        """Make a call of the kernel that no file stands for; a tree takes none."""
+        if self.root:
+            raise OSError(errno.EOPNOTSUPP, f"{self.root} is a tree of files: it takes no {name}")
+        return getattr(syscalls, name)(*arguments)
 
     def find(self, pattern: str) -> List[str]:
         """Return the paths that match a pattern, in the order of their numbers."""

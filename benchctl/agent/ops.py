@@ -103,6 +103,7 @@ def _is_busy(context: Context) -> bool:
 
 def sweep(context: Context) -> None:
     """Kill everything that this run ever started, however it tried to get away."""
+    context.reaper.cgroups.end()
     for _ in range(100):
         below = {pid for pid in process.descendants(os.getpid()) if process.owner_of(pid) != TUNING_TAG}
         left = {*below, *process.marked(context.run)}
@@ -176,6 +177,7 @@ OPS: Dict[str, Op] = {
     "remember": Op(memory.remember, {"name": str, "value": dict}, leased=True),
     "fingerprint": Op(fingerprint.fingerprint),
     "snapshot": Op(tuned.snapshot, {}, {"knobs": list}),
+    "plan": Op(tuned.plan, {}, {"roles": list}),
     "preview": Op(tuned.preview, {"values": dict}),
     "tune": Op(
         tuned.tune,

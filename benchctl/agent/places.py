@@ -4,11 +4,12 @@ Owns the patterns of paths and the words that depend on the host: base, max, hou
 """
 
 import contextlib
-from typing import Dict, FrozenSet, List, NamedTuple, Optional
+import re
+from typing import Dict, FrozenSet, List, Optional
 
-from benchctl.agent import topology
+from benchctl.agent import kinds, topology
 from benchctl.agent.forms import cpu_list, cpu_mask, cpus
-from benchctl.agent.knob import Knob, Place
+from benchctl.agent.knob import Knob, Place, Spot, UnknownError
 from benchctl.agent.machine import Machine
 
 _NAMES = {
@@ -25,31 +26,13 @@ _UNCORE = "/sys/devices/system/cpu/intel_uncore_frequency"
 _CPUFREQ = "/sys/devices/system/cpu/cpufreq"
 
 
-class Spot(NamedTuple):
-    """One place of a knob on this host."""
-
-    path: str  # or the unit's name
-    name: str  # of the policy, disk, …; "" where there is only one
-    place: Place
-
-    @property
-    def beside(self) -> List[str]:
-        """The paths that change along with it."""
-        return [_filled(pattern, self.name) for pattern in self.place.beside]
-
-
-class UnknownError(ValueError):
-    """This host does not tell what a word means; the message says which."""
-
-
 def spots(machine: Machine, knob: Knob) -> List[Spot]:
     """Return where a knob lies on this host; nothing when it has no such knob."""
     found: List[Spot] = []
+    find = kinds.of(knob.kind).find or _matches
     for place in knob.places:
-        if knob.kind == "unit":
-            found += [Spot(place.path, "", place)] if machine.unit_folder(place.path) else []
-            continue
-        found += _matches(machine, place)
+        with contextlib.suppress(OSError):  # what would tell is not there either
+            found += find(machine, place)
         if found and knob.first:
             break
     return found
@@ -65,6 +48,11 @@ class Words:
 
     def kernel_text(self, knob: Knob, spot: Spot, value: str) -> str:
         """Return what the kernel wants to read for a value. Raises UnknownError."""
+        wanted = kinds.of(knob.kind).wanted
+        text = wanted(self._machine, spot, value) if wanted else None
+        return self._word(knob, spot, value) if text is None else text
+
+    def _word(self, knob: Knob, spot: Spot, value: str) -> str:
         words = dict(spot.place.words)
         if value in words:
             return words[value]
@@ -82,7 +70,7 @@ class Words:
         if self._housekeeping is None:
             cores = topology.read_cores(self._machine)
             try:
-                self._housekeeping = topology.plan(cores, (topology.DBMS,)).housekeeping
+                self._housekeeping = topology.housekeeping(cores)
             except topology.PlanError as error:
                 raise UnknownError(str(error)) from error
         return self._housekeeping
@@ -130,19 +118,14 @@ def _matches(machine: Machine, place: Place) -> List[Spot]:
     if not variable:
         return [Spot(path, "", place) for path in machine.find(place.path)]
     before, _, after = place.path.partition(variable)
+    tail = re.compile(re.escape(after).replace(r"\*", "[^/]*"))
     found = []
     for path in machine.find(f"{before}{_NAMES[variable]}{after}"):
-        name = path[len(before) : len(path) - len(after)]
+        name = tail.sub("", path[len(before) :]) if after else path[len(before) :]
         folder = _OF_DEVICES.get(variable)
         if folder is None or machine.has(f"{folder}/{name}/device"):
             found.append(Spot(path, name, place))
     return found
-
-
-def _filled(pattern: str, name: str) -> str:
-    for variable in _NAMES:
-        pattern = pattern.replace(variable, name)
-    return pattern
 
 
 def distinct(texts: List[str]) -> Dict[str, int]:

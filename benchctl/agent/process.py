@@ -123,7 +123,8 @@ class Reaper:
     def __init__(self, run: str) -> None:
         """Mark all that is started with the run's name."""
         self.run = run
-        self.cgroups = Cgroups()
+        self.cgroups = Cgroups(run=run)
+        self.placed: Dict[str, str] = {}  # owner -> the CPUs that it was started on
         self._lock = threading.Lock()
         self._children: Dict[int, Process] = {}
         self._news = threading.Condition(self._lock)
@@ -147,7 +148,7 @@ class Reaper:
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment.update(setting.env)
         environment.update({MARKER: self.run, OWNER_TAG: owner})
-        limited, pinned = _limited(setting.limits or {}), _pinned(setting.cpus)
+        limited, pinned = _limited(setting.limits or {}), self._placed(owner, setting.cpus)
         with self._lock, limited, pinned:
             started, began = time.time(), time.monotonic()
             try:
@@ -161,6 +162,13 @@ class Reaper:
             process = self._children[pid] = Process(pid, started, began, self._lock)
             self._news.notify()
         return process
+
+    def _placed(self, owner: str, cpus: Optional[str]) -> "contextlib.AbstractContextManager[None]":
+        """Have it start on its CPUs: by its cgroup where that can be, else by its affinity."""
+        if cpus:
+            self.placed[owner] = cpus
+            return _pinned(None if self.cgroups.confine(owner, cpus) else cpus)
+        return _pinned(None)
 
     def _start(
         self,
@@ -372,7 +380,7 @@ def _pinned(cpus: Optional[str]) -> Iterator[None]:
     try:
         os.sched_setaffinity(0, parse_cpus(cpus))
     except (OSError, ValueError) as error:
-        raise RefusalError(f"this host has no CPUs {cpus!r}") from error
+        raise RefusalError(f"this host has no CPUs {cpus!r} for what is measured") from error
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ Owns what is left alone: a value that somebody else set meanwhile, and settings 
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from benchctl.agent import forms
+from benchctl.agent import forms, kinds
 from benchctl.agent.machine import Machine
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.tuning import SHOWN, host_name, read_plain, read_text, write_all
@@ -98,7 +98,10 @@ def _is_foreign(machine: Machine, target: Target) -> bool:
     now = read_text(machine, target.kind, target.path)
     if now is None or target.last is None:
         return False
-    return not any(forms.same(target.form, now, text) for text in (target.last, target.text))
+    if any(forms.same(target.form, now, text) for text in (target.last, target.text)):
+        return False
+    between = kinds.of(target.kind).between
+    return between is None or not between(now, target.last, target.text)
 
 
 def _is_back(machine: Machine, target: Target) -> bool:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Optional, Set
 
-from benchctl.agent import surroundings
+from benchctl.agent import pinning, surroundings
 from benchctl.agent.ring import Ring
 from benchctl.agent.sources import Sources, open_cgroup, read_file
 from benchctl.agent.tree import TICK, Seen, Tree, below, walk
@@ -29,14 +29,22 @@ class Sampler:
     """One window. `take` costs some tenths of a millisecond, at the edges a walk over /proc on top."""
 
     def __init__(
-        self, path: Path, service: Optional[int], sources: Optional[Sources] = None, *, expected: int = 0
+        self,
+        path: Path,
+        service: Optional[int],
+        sources: Optional[Sources] = None,
+        *,
+        expected: int = 0,
+        placed: Callable[[str], Optional[str]] = lambda _: None,
     ) -> None:
         """Open what is this window's own; `service` is the server's process number if there is one.
 
         `expected` is how many samples the file has to hold; beyond MOST bytes the oldest go, never an edge.
+        `placed` tells the CPUs that task and service were started on, None for all.
         """
         self.taken = 0
         self._service = service
+        self._placed = placed
         self._sources = sources or Sources()
         self._owned = sources is None
         self._service_cgroup = open_cgroup(service)
@@ -121,6 +129,9 @@ class Sampler:
                 tree.follow(found)
                 sample[name] = tree.read() if name == "service" else {}
                 sample[name]["cpu"] = sum(seen[pid].ticks for pid in found) / TICK
+                cpus = self._placed(name)
+                if cpus and foreign:
+                    sample[name]["cpus"] = {"wanted": cpus, "threads": pinning.sitting(found)}
         if foreign:
             ours |= below(seen, os.getpid())
             sample["foreign"] = self._busiest(_foreign(seen, ours))

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Union
 
-from benchctl.agent import layout, probe, process
+from benchctl.agent import layout, pinning, probe, process
 from benchctl.agent.context import Context, Handle
 from benchctl.agent.descriptor import Descriptor
 from benchctl.agent.process import Setting
@@ -56,9 +56,8 @@ def start(
         begin = log.tell()
         asked = _probe(context, found, begin)
         try:
-            handle = context.reaper.spawn(
-                argv, found.instance, found.setting(server=True), log.fileno(), log.fileno()
-            )
+            setting = pinning.placed(found.setting(server=True), pinning.DBMS)
+            handle = context.reaper.spawn(argv, found.instance, setting, log.fileno(), log.fileno())
         except RefusalError as error:
             raise RefusalError(f"{found.instance}: {error}", "service") from error
     _remember(context, found, handle, begin)

@@ -44,7 +44,7 @@ class Supervisor:
         self._context = Context(run, supervised=True)
         self._context.make_folders()
         self._context.lease = Lease(lease_folder(), run)
-        self._context.reaper.cgroups = Cgroups(delegated())
+        self._context.reaper.cgroups = Cgroups(delegated(), run)
         self._ttl = ttl
         self._owner: object = None
         self._deadline = time.monotonic() + ttl

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
-from benchctl.agent import files, hold, layout, null_target, process
+from benchctl.agent import files, hold, layout, null_target, pinning, process
 from benchctl.agent.context import Context, Handle
 from benchctl.agent.process import Process, Setting
 from benchctl.agent.refusal import RefusalError
@@ -254,7 +254,7 @@ class _Execution:
     def _spawn(
         self, outputs: Tuple[BinaryIO, ...], argv: List[str], held: Optional[hold.Hold] = None
     ) -> Process:
-        setting = Setting(self._wanted.env, str(self._wanted.cwd))
+        setting = pinning.placed(Setting(self._wanted.env, str(self._wanted.cwd)), pinning.LOADER)
         stdout, stderr = (file.fileno() for file in outputs)
         name = self._task.name
         child = self._context.reaper.spawn(argv, name, setting, stdout, stderr, held.load if held else None)

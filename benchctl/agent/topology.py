@@ -8,11 +8,11 @@ from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 from benchctl.agent.forms import cpus
 from benchctl.agent.machine import Machine
+from benchctl.agent.pinning import DBMS, LOADER
 
 _CPU = "/sys/devices/system/cpu"
 _NODE = "/sys/devices/system/node"
 _MANY = 16  # cores from which housekeeping gets a second one
-DBMS, LOADER = "dbms", "loader"
 
 
 class Core(NamedTuple):
@@ -72,15 +72,29 @@ def plan(cores: Sequence[Core], roles: Sequence[str], prefer: Optional[int] = No
     """
     wanted = [role for role in (DBMS, LOADER) if role in roles]
     if len(cores) < len(wanted) + 1:
+        count = f"{len(cores)} core{'s' * (len(cores) != 1)}"
         raise PlanError(
-            f"{len(cores)} cores for housekeeping and {', '.join(wanted) or 'nothing else'}:"
+            f"{count} for housekeeping and {', '.join(wanted) or 'nothing else'}:"
             f" every part wants one of its own"
         )
-    ordered = sorted(cores, key=lambda core: min(core.cpus))
-    kept = ordered[: 2 if len(ordered) >= _MANY else 1]
-    free = sorted(ordered[len(kept) :], key=lambda core: (core.node != prefer, core.node, min(core.cpus)))
+    kept, others = _keep(cores)
+    free = sorted(others, key=lambda core: (core.node != prefer, core.node, min(core.cpus)))
     parts = _divide(free, wanted)
     return CpuPlan(_joined(kept), {role: _joined(part) for role, part in parts})
+
+
+def housekeeping(cores: Sequence[Core]) -> FrozenSet[int]:
+    """Return the CPUs for all that is not measured, whatever is. Raises PlanError on a single core."""
+    if len(cores) < 2:
+        raise PlanError("1 core: housekeeping would leave nothing to measure on")
+    return _joined(_keep(cores)[0])
+
+
+def _keep(cores: Sequence[Core]) -> Tuple[Sequence[Core], Sequence[Core]]:
+    """Return the cores of housekeeping, and the others."""
+    ordered = sorted(cores, key=lambda core: min(core.cpus))
+    count = 2 if len(ordered) >= _MANY else 1
+    return ordered[:count], ordered[count:]
 
 
 def _divide(free: Sequence[Core], roles: Sequence[str]) -> List[Tuple[str, Sequence[Core]]]:

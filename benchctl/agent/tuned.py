@@ -33,6 +33,13 @@ def preview(_: Context, values: Dict[str, str]) -> Json:
     return tuning.preview(here(), values)
 
 
+def plan(_: Context, roles: Optional[List[str]] = None) -> Json:
+    """Say who gets which CPUs of this host, when these roles run here."""
+    from benchctl.agent import cpu_plan
+
+    return cpu_plan.picture(here(), roles or ())
+
+
 def tune(
     context: Context,
     values: Dict[str, str],

@@ -8,8 +8,8 @@ import errno
 import time
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from benchctl.agent import forms, places, profiles
-from benchctl.agent.knob import Knob
+from benchctl.agent import forms, kinds, places, profiles
+from benchctl.agent.knob import Knob, UnknownError
 from benchctl.agent.knobs import KNOBS
 from benchctl.agent.machine import Machine
 from benchctl.agent.process import boot_id
@@ -162,7 +162,7 @@ def host_name(machine: Machine) -> str:
 def read_text(machine: Machine, kind: str, path: str) -> Optional[str]:
     """Return the whole text of a place; None when it is not there or may not be read."""
     try:
-        return _read(machine, kind, path)
+        return kinds.of(kind).read(machine, path)
     except OSError:
         return None
 
@@ -173,32 +173,23 @@ def read_plain(machine: Machine, kind: str, form: str, path: str) -> Optional[st
     return None if text is None else _plain(form, text)
 
 
-def write_text(machine: Machine, kind: str, path: str, text: str) -> None:
-    """Set one place. Raises OSError."""
-    if kind == "unit":
-        machine.set_units([path], text)
-    elif kind == "held":
-        machine.hold(text)
-    else:
-        machine.write(path, text)
-
-
 def write_all(machine: Machine, wanted: Sequence[Tuple[str, str, str]]) -> Dict[str, OSError]:
-    """Set places in their order, units with one state together; return the errors by path."""
+    """Set places in their order, those that take one text together at once; return the errors by path."""
     errors: Dict[str, OSError] = {}
-    together: Dict[str, bool] = {}  # state of units -> whether all that want it were brought there at once
+    done: Dict[Tuple[str, str], bool] = {}  # kind and text -> whether all that want it were brought there
     for kind, path, text in wanted:
-        if kind == "unit" and text not in together:
-            alike = [other for its, other, state in wanted if its == kind and state == text]
+        found, key = kinds.of(kind), (kind, text)
+        if found.together is not None and key not in done:
+            alike = [other for its, other, their in wanted if (its, their) == key]
             try:
-                machine.set_units(alike, text)
-                together[text] = True
+                found.together(machine, alike, text)
+                done[key] = True
             except OSError:  # one of them may be the reason: each by itself tells
-                together[text] = False
-        if kind == "unit" and together[text]:
+                done[key] = False
+        if done.get(key):
             continue
         try:
-            write_text(machine, kind, path, text)
+            found.write(machine, path, text)
         except OSError as error:
             errors[path] = error
     return errors
@@ -217,7 +208,7 @@ def _gather(machine: Machine, values: Mapping[str, str]) -> Tuple[List[Item], Di
         for spot in spots:
             try:
                 item = Item(knob, spot.path, words.kernel_text(knob, spot, values[name]))
-            except places.UnknownError as error:
+            except UnknownError as error:
                 item = Item(knob, spot.path, "")
                 item.end(UNSUPPORTED, str(error))
             for path in spot.beside:
@@ -232,7 +223,7 @@ def _look(machine: Machine, item: Item, *, closed: bool) -> None:
     """Read what is there; end an item that cannot be set at all."""
     knob = item.knob
     try:
-        item.old = _read(machine, knob.kind, item.path)
+        item.old = kinds.of(knob.kind).read(machine, item.path)
     except OSError as error:
         item.end(*_refused(item.path, error))
         return
@@ -273,8 +264,9 @@ def _judge(machine: Machine, item: Item) -> None:
     if now is None:
         item.written = True  # if it comes back, then as the kernel likes
         item.end(UNSUPPORTED, "it went away")
-    elif item.is_set_by(now):
-        item.written = item.written or not forms.same(form, now, old)  # by what was written beside it
+        return
+    item.written = item.written or not forms.same(form, now, old)  # by what was beside it, or half
+    if item.is_set_by(now):
         item.end(APPLIED if item.written else ALREADY)
     elif item.error is not None:
         item.end(*_refused(item.path, item.error))
@@ -311,14 +303,6 @@ def _summary(name: str, value: str, items: Sequence[Item], missing: Mapping[str,
 
 def _was(items: Sequence[Item]) -> Dict[str, int]:
     return places.distinct([_plain(item.knob.form, item.old) for item in items if item.old is not None])
-
-
-def _read(machine: Machine, kind: str, path: str) -> str:
-    if kind == "unit":
-        return machine.unit_state(path)
-    if kind == "held":
-        return machine.held()
-    return machine.read(path)
 
 
 def _plain(form: str, text: str) -> str:

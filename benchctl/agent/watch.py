@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from pathlib import Path
-from typing import Iterator, NamedTuple, Optional, Tuple
+from typing import Callable, Iterator, NamedTuple, Optional, Tuple
 
 from benchctl.agent import layout
 from benchctl.agent.context import Context, Handle
@@ -55,13 +55,15 @@ class Watch:
         task: Optional[Task],
         server: Optional[Handle],
         sources: Sources,
+        placed: Callable[[str], Optional[str]],
     ) -> None:
-        """Describe a watch; nothing is opened before `begin`."""
+        """Describe a watch; nothing is opened before `begin`. `placed`: see Sampler."""
         self.path = path
         self._span = span
         self._task = task
         self._server = server
         self._sources = sources
+        self._placed = placed
         self._stopped = threading.Event()
         self._wake = threading.Event()
         self._sampler: Optional[Sampler] = None
@@ -71,7 +73,9 @@ class Watch:
         """Open all that is to be sampled, and go on in a thread. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         server = self._server.pid if self._server else None
-        sampler = self._sampler = Sampler(self.path, server, self._sources, expected=self._span.most())
+        sampler = self._sampler = Sampler(
+            self.path, server, self._sources, expected=self._span.most(), placed=self._placed
+        )
         if self._task is not None:
             self._task.watch(self._wake)
         name = f"watch-{self.path.parent.name}"
@@ -172,7 +176,12 @@ def watch(  # noqa: PLR0913, PLR0917 - the protocol's own arguments
         span = Span(start, warmup, duration, hz)
         if context.sources is None:
             context.sources = Sources()
-        begun = context.watches[watch] = Watch(folder / SAMPLES, span, found, server, context.sources)
+        owners = {"task": task, "service": service}
+
+        def placed(name: str) -> Optional[str]:
+            return context.reaper.placed.get(owners[name] or "")
+
+        begun = context.watches[watch] = Watch(folder / SAMPLES, span, found, server, context.sources, placed)
     try:
         begun.begin()  # not under the lock: a `go` must not wait for it
     except OSError as error:

@@ -169,9 +169,31 @@ def loader_cpu(evidence: Evidence) -> Measurement | None:
     if first is None or last is None:
         raise UnjudgedError("the load generator's CPU time is not in the samples")
     count = len(proc.cpus(_texts(evidence, "stat")[0])) - 1
+    placed = evidence.first["task"].get("cpus")
+    if placed is not None:
+        count = len(proc.listed(placed["wanted"]))
     usable = min(count, evidence.result.threads or count)
     used = max(0.0, last - first) / evidence.seconds
     return Measurement(used / usable, f"{used:.2f} CPUs of {usable}")
+
+
+def placement(evidence: Evidence) -> Measurement | None:
+    """Threads of load generator and DBMS that may run on other CPUs than those they were started on."""
+    seen = [
+        (what, sample[name]["cpus"])
+        for sample in (_both(evidence).first, evidence.last)
+        for name, what in (("service", "the DBMS"), ("task", "the load generator"))
+        if sample[name].get("cpus")
+    ]
+    if not seen:
+        return None
+    elsewhere = {
+        f"{what}: {count} may run on {found}, not only on {cpus['wanted']}": count
+        for what, cpus in seen
+        for found, count in cpus["threads"].items()
+        if not proc.listed(found) <= proc.listed(cpus["wanted"])
+    }
+    return Measurement(float(sum(elsewhere.values())), "; ".join(elsewhere))
 
 
 def loader_capacity(evidence: Evidence) -> Measurement | None:

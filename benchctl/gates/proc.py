@@ -48,3 +48,12 @@ def table(text: str, kind: str) -> dict[str, int]:
     """The counters of one protocol in /proc/net/snmp or netstat: a line of names, then one of numbers."""
     names, numbers = (line.split()[1:] for line in text.splitlines() if line.startswith(f"{kind}: "))
     return dict(zip(names, map(int, numbers), strict=True))
+
+
+def listed(text: str) -> frozenset[int]:
+    """Return the CPUs of a list such as 0-3,8."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)

@@ -78,6 +78,7 @@ ON_HOSTS = (
     Gate("steal", "the hypervisor gave CPU time to others", "ratio", 0.01, "noise", measures.steal),
     Gate("thermal", "the CPU was throttled for its heat", "1", 0, "noise", measures.thermal),
     Gate("quota", "the cgroup's CPU quota ran out", "1", 0, "noise", measures.quota),
+    Gate("placement", "threads may run on CPUs that others have", "threads", 0, "noise", measures.placement),
     Gate(
         "loader_cpu",
         "the load generator is saturated: more threads or another host may raise the numbers",

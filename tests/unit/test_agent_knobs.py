@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from benchctl.agent.kinds import KINDS
 from benchctl.agent.knob import allowed, refusal
 from benchctl.agent.knobs import AREAS, CONFLICTS, KNOBS
 from benchctl.agent.profiles import PROFILES, compose, problems
@@ -28,11 +29,11 @@ def test_a_row_is_complete(name: str) -> None:
     assert re.fullmatch(r"[LMSTV]{1,2}", knob.effect)
     assert knob.doc.endswith(".")
     assert knob.source
-    assert knob.kind in {"file", "unit", "held", "recorded"}
+    assert knob.kind in KINDS
     assert knob.form in {"number", "word", "bracket", "cpus", "mask", "words", "unit", "text"}
     assert knob.places or not knob.acts
     for place in knob.places:
-        assert place.path.startswith("/") or knob.kind == "unit"
+        assert place.path.startswith("/") or KINDS[knob.kind].find is not None
         assert all(word in knob.choices for word, _ in place.words)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchctl.agent.forms import cpu_list, cpu_mask, cpus
-from benchctl.agent.topology import Core, PlanError, network_node, plan, read_cores
+from benchctl.agent.topology import Core, PlanError, housekeeping, network_node, plan, read_cores
 from tests.kernel import CPU
 from tests.machines import MACHINES, arm_cppc, cloud_vm, intel_active, two_sockets
 
@@ -73,8 +73,11 @@ def test_small_hosts_are_planned_or_refused_with_the_reason() -> None:
     assert plan(read_cores(cloud_vm()), ("dbms",)).parts == {"dbms": {1}}
     with pytest.raises(PlanError, match="2 cores for housekeeping and dbms, loader: every part wants one"):
         plan(read_cores(cloud_vm()), BOTH)
-    with pytest.raises(PlanError, match="1 cores"):
+    with pytest.raises(PlanError, match="1 core for housekeeping and dbms"):
         plan(cores(1, threads=2), ("dbms",))
+    with pytest.raises(PlanError, match="1 core: housekeeping would leave nothing"):
+        housekeeping(cores(1, threads=2))
+    assert housekeeping(read_cores(cloud_vm())) == {0}
     assert plan(cores(3), BOTH).parts == {"dbms": {1}, "loader": {2}}
     assert len(plan(read_cores(arm_cppc()), ("loader",)).housekeeping) == 2
 

@@ -109,6 +109,13 @@ def busy_loader(entries: Entries) -> None:
     entries[-1]["task"]["cpu"] = entries[1]["task"]["cpu"] + 2.4
 
 
+def elsewhere(entries: Entries) -> None:
+    """The DBMS stays, three threads of the load generator may run anywhere."""
+    for entry in (entries[1], entries[-1]):
+        entry["service"]["cpus"] = {"wanted": "1-2", "threads": {"1-2": 5, "2": 1}}
+        entry["task"]["cpus"] = {"wanted": "3", "threads": {"3": 1, "0-3": 3}}
+
+
 def test_a_sound_trial_on_a_shared_host_is_ok(tmp_path: Path) -> None:
     found = judge(tmp_path, recorded())
     assert objections(found) == set()
@@ -137,6 +144,7 @@ def test_the_same_figures_are_limited_where_hosts_are_apart(tmp_path: Path) -> N
         (memory_pressure, "pressure_memory", 0.0333),
         (foreign, "foreign", 0.503),
         (busy_loader, "loader_cpu", 0.8),
+        (elsewhere, "placement", 3),
     ],
 )
 def test_noise_is_suspect_on_a_shared_host_and_invalid_elsewhere(
@@ -149,6 +157,15 @@ def test_noise_is_suspect_on_a_shared_host_and_invalid_elsewhere(
     assert found[gate].validity == "suspect"
     assert found[gate].value == pytest.approx(value, rel=0.02)
     assert judge(tmp_path, entries, context=APART)[gate].validity == "invalid"
+
+
+def test_threads_elsewhere_are_named(tmp_path: Path) -> None:
+    entries = recorded()
+    elsewhere(entries)
+    reason = judge(tmp_path, entries)["placement"].reason
+    assert "the load generator: 3 may run on 0-3, not only on 3" in reason
+    assert "DBMS" not in reason
+    assert "placement" not in judge(tmp_path, recorded())
 
 
 @pytest.mark.parametrize(

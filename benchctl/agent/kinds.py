@@ -1,0 +1,70 @@
+"""The kinds of knobs as one table: how each is found, read and set.
+
+Owns the table, and the kinds that Machine has a method for. Must not know any knob.
+"""
+
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+
+from benchctl.agent import mounts, swap
+from benchctl.agent.knob import Place, Spot
+from benchctl.agent.machine import Machine
+
+
+class Kind(NamedTuple):
+    """How the knobs of one kind are reached. All functions raise OSError with the kernel's number."""
+
+    read: Callable[[Machine, str], str]  # the setting that a path shows
+    write: Callable[[Machine, str, str], None]
+    find: Optional[Callable[[Machine, Place], List[Spot]]] = None  # None: the files that its path matches
+    wanted: Optional[Callable[[Machine, Spot, str], Optional[str]]] = None
+    """Return what a value is in a place; None for what means the same everywhere. Raises UnknownError."""
+    between: Optional[Callable[[str, str, str], bool]] = None
+    """Say whether a text can be what a crash leaves between two others, where one takes several writes."""
+    together: Optional[Callable[[Machine, Sequence[str], str], None]] = None  # writes one text to many paths
+
+
+def of(name: str) -> Kind:
+    """Return the kind of that name."""
+    return KINDS[name]
+
+
+def _read(machine: Machine, path: str) -> str:
+    return machine.read(path)
+
+
+def _write(machine: Machine, path: str, text: str) -> None:
+    machine.write(path, text)
+
+
+def _find_unit(machine: Machine, place: Place) -> List[Spot]:
+    return [Spot(place.path, "", place)] if machine.unit_folder(place.path) else []
+
+
+def _read_unit(machine: Machine, name: str) -> str:
+    return machine.unit_state(name)
+
+
+def _write_unit(machine: Machine, name: str, state: str) -> None:
+    machine.set_units([name], state)
+
+
+def _write_units(machine: Machine, names: Sequence[str], state: str) -> None:
+    machine.set_units(names, state)
+
+
+def _read_held(machine: Machine, _: str) -> str:
+    return machine.held()
+
+
+def _hold(machine: Machine, _: str, text: str) -> None:
+    machine.hold(text)
+
+
+KINDS: Dict[str, Kind] = {
+    "file": Kind(_read, _write),
+    "recorded": Kind(_read, _write),
+    "unit": Kind(_read_unit, _write_unit, find=_find_unit, together=_write_units),
+    "held": Kind(_read_held, _hold),  # a request that lasts as long as a process holds it
+    "swap": Kind(swap.read, swap.write, between=swap.between),
+    "mount": Kind(mounts.read, mounts.write, find=mounts.find),
+}
