@@ -49,7 +49,9 @@ def words(snapshot: list[dict[str, Any]], rows: list[dict[str, Any]]) -> dict[st
 
 def only_real(found: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Return the knobs that are acted on and that the VM does not have: generated machines stand for them."""
-    return [name for name, knob in KNOBS.items() if knob.acts and found["vm"].get(name) in {"", "unsupported"}]
+    return [
+        name for name, knob in KNOBS.items() if knob.acts and found["vm"].get(name) in {"", "unsupported"}
+    ]
 
 
 def _outcome(row: Mapping[str, Any]) -> str:

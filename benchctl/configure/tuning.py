@@ -51,8 +51,13 @@ def wanted(plan: Plan, inventory: Inventory) -> dict[str, Wanted]:
     return found
 
 
-def tune(chosen: Mapping[str, Wanted], fleet: FleetLike, journal: Journal) -> dict[str, HostTuning]:
-    """Set all knobs; what undoes it is the end of each agent. Raises UnfitError where nothing can be set."""
+def tune(
+    chosen: Mapping[str, Wanted], fleet: FleetLike, journal: Journal, *, password: str | None = None
+) -> dict[str, HostTuning]:
+    """Set all knobs; what undoes it is the end of each agent. Raises UnfitError where nothing can be set.
+
+    `password` is sudo's, for agents that are not root; it goes to them and nowhere else.
+    """
 
     def arguments(host: str) -> dict[str, Any]:
         plan, roles = chosen[host]
@@ -61,6 +66,7 @@ def tune(chosen: Mapping[str, Wanted], fleet: FleetLike, journal: Journal) -> di
             "profile": plan.profile,
             "shared": plan.shared,
             "roles": list(roles),
+            **({"password": password} if password else {}),
         }
 
     with ExitStack() as stack:
@@ -72,7 +78,8 @@ def tune(chosen: Mapping[str, Wanted], fleet: FleetLike, journal: Journal) -> di
             replies = fleet.each("tune", arguments, hosts=chosen, timeout=TUNE_LIMIT)
         except UnfitError as error:
             raise UnfitError(
-                error.detail, remedy="log in as root there, or leave the hosts alone: tuning.profile=none"
+                error.detail,
+                remedy="log in there as root, or as a user with sudo; or set nothing: tuning.profile=none",
             ) from error
         found = {host: _tuning(chosen[host].plan, reply) for host, reply in replies.items()}
         for host, act in acts.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchctl.configure.converge import sudo_password
 from benchctl.configure.tuning import changed, given_back, told, tune, wanted
 from benchctl.errors import RunStateError
 from benchctl.model.event import Message
@@ -27,7 +28,8 @@ def tune_hosts(session: Session) -> None:
         return
     session.tuned = True
     chosen = wanted(session.plan, session.inventory())
-    found = tune(chosen, session.fleet(), session.journal)
+    password = sudo_password(session.plan, session.become_password)
+    found = tune(chosen, session.fleet(), session.journal, password=password)
     before = session.store.tunings() if session.store.trials() else {}
     for host, tuning in found.items():
         _require_same(host, before.get(host), tuning)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 VALUES = {"swappiness": "1", "aslr": "2", "ksm": "0"}
 TUNING = GroupPlan(profile="mine.yml", values=VALUES, reboot=False, shared=False)
+SUDO = "what sudo wants to hear"
 GIVEN_BACK = {"restored": 0, "left": [], "failed": [], "gone": [], "problems": []}
 
 
@@ -108,7 +109,7 @@ def test_a_host_that_cannot_be_tuned_ends_the_run_with_what_to_do(world: World) 
     world.prepare = lambda agent: agent.script("tune", refusal)
     with pytest.raises(UnfitError, match="Permission denied") as caught:
         world.execute()
-    assert "log in as root there" in caught.value.remedy
+    assert "log in there as root" in caught.value.remedy
     assert "image" not in world.ops()
 
 
@@ -180,10 +181,12 @@ def test_groups_are_tuned_each_in_its_way_and_told_what_runs_there(tmp_path: Pat
     made = msgspec.structs.replace(plan(), tuning={"dbms": TUNING, "loader": peak})
     chosen = wanted(made, inventory(dbms=("db",), loader=("l1", "l2"), spare=("x",)))
     fleet, journal = Hosts(), Journal(tmp_path / "journal.jsonl")
-    tune(chosen, fleet, journal)  # type: ignore[arg-type]
+    tune(chosen, fleet, journal, password=SUDO)  # type: ignore[arg-type]
     journal.close()
     assert list(fleet.asked) == ["db", "l1", "l2"]
     assert (fleet.asked["db"]["profile"], fleet.asked["db"]["roles"]) == ("mine.yml", ["dbms"])
+    assert fleet.asked["l1"]["password"] == SUDO
+    assert SUDO not in (tmp_path / "journal.jsonl").read_text()
     asked = fleet.asked["l2"]
     assert (asked["profile"], asked["shared"], asked["roles"]) == ("peak", True, ["loader"])
 
