@@ -74,7 +74,7 @@ def _nic(
 def _limit(name: str, number: int, doc: str, file: str, form: str, words: Tuple[str, ...]) -> Knob:
     place = Place(f"/sys/fs/cgroup/bench.slice/{file}", (("max", "max 100000"),) if form == "words" else ())
     rest: Any = {"form": form, "choices": words, "own": True}
-    return Knob(name, number, "state", doc, "L", f"{ADMIN}/cgroup-v2.rst", (place,), **rest)
+    return Knob(name, number, "isolation", doc, "L", f"{ADMIN}/cgroup-v2.rst", (place,), **rest)
 
 
 def _units(name: str, number: int, doc: str, effect: str, units: str, order: int, cost: str) -> Knob:
