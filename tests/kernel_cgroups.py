@@ -31,6 +31,8 @@ class CgroupTree:
     def __init__(self, tree: KernelTree) -> None:
         self._tree = tree
         self.reloads = 0
+        self.delegated = False  # a unit has got the controller cpuset for its own
+        self._told: dict[str, str] = {}
         self.stale = False  # systemd's files differ from what it has read
 
     def begin(self, everyone: str) -> None:
@@ -76,6 +78,8 @@ class CgroupTree:
                 wanted = cpus(text)
             except ValueError as error:
                 raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from error
+            if not wanted and self._tree.text(path) and self._is_populated(folder):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._tree.put({path: cpu_list(wanted) + "\n"})
         elif name == "cpuset.cpus.partition":
             self._part(folder, text)
@@ -118,6 +122,13 @@ class CgroupTree:
             text = f"{text} invalid (Cpu list in cpuset.cpus not exclusive)"
         self._tree.put({path: text})
 
+    def _is_populated(self, folder: str) -> bool:
+        return any(
+            text.strip()
+            for path, text in self._tree.files.items()
+            if path.startswith(f"{folder}/") and path.endswith("/cgroup.procs")
+        )
+
     def _children(self, folder: str) -> list[str]:
         return [one.rpartition("/")[0] for one in self._tree.find(f"{folder}/*/cgroup.procs")]
 
@@ -156,13 +167,14 @@ class CgroupTree:
             self._let(ROOT, "+cpuset")
             self.write(f"{folder}/cpuset.cpus", value)
         elif self._tree.has(f"{folder}/cpuset.cpus"):
-            self.write(f"{folder}/cpuset.cpus", "")
-            self._forget()
+            with contextlib.suppress(OSError):  # it logs the kernel's refusal and goes on
+                self.write(f"{folder}/cpuset.cpus", "")
+        self._told = {**self._told, unit: value}
+        self._forget()
         return ""
 
     def _forget(self) -> None:
         """systemd takes the controller away with the last unit of its own that wants it."""
-        own = [one for one in self._children(ROOT) if one.endswith((".slice", ".scope"))]
-        if not any(self._tree.text(f"{one}/cpuset.cpus") for one in own):
+        if not self.delegated and not any(self._told.values()):
             with contextlib.suppress(OSError):  # it goes on where the kernel refuses
                 self._let(ROOT, "-cpuset")

@@ -18,13 +18,14 @@ from benchctl.agent.machine import Machine
 
 ROOT = str(MEASURED.parent)
 PARTITION = f"{MEASURED}/cpuset.cpus.partition"
-ALL = "all"  # of a slice: it is not told which CPUs
+ALL = "all"  # of a slice: it has those of the host
 NONE = "none"  # of the measured cgroup: it is not there
 MEMBER = "member"
 _HERE = " here"  # systemd was told at run time
 _CONTROL = "/run/systemd/system.control"
 _FOLDERS = (_CONTROL, "/run/systemd/transient")  # the second for init.scope, which is no unit of a file
 _NAME = "50-AllowedCPUs.conf"
+_ONLINE = "/sys/devices/system/cpu/online"
 _CONTROLLERS = ("cpuset", "memory", "io")
 
 
@@ -77,10 +78,12 @@ def write_all(machine: Machine, paths: Sequence[str], text: str) -> None:
     if not units:
         return
     cpus, here, _ = text.partition(_HERE)
+    # The kernel takes no CPUs back from a cgroup with processes, but lets it have all.
+    steps = [_text(machine, _ONLINE), ""] if cpus == ALL else [cpus]
     for unit in units:
         if here or machine.has(f"{ROOT}/{unit}"):  # telling one that is not in use would start it
-            allowed = "" if cpus == ALL else cpus
-            machine.systemctl(["set-property", "--runtime", unit, f"AllowedCPUs={allowed}"])
+            for allowed in steps:
+                machine.systemctl(["set-property", "--runtime", unit, f"AllowedCPUs={allowed}"])
     if not here:
         for path in [path for unit in units for path in _drop_ins(machine, unit)]:
             machine.delete(path)
@@ -141,9 +144,9 @@ def _remove(machine: Machine, path: str) -> None:
 
 
 def _given(machine: Machine, folder: str) -> str:
-    """Return the CPUs that a cgroup has, where it was told which."""
+    """Return the CPUs that a cgroup has, where it was told which and not just of all."""
     told = _text(machine, f"{folder}/cpuset.cpus")
-    return _text(machine, f"{folder}/cpuset.cpus.effective") if told else ALL
+    return ALL if told in {"", _text(machine, _ONLINE)} else _text(machine, f"{folder}/cpuset.cpus.effective")
 
 
 def _drop_ins(machine: Machine, unit: str) -> List[str]:

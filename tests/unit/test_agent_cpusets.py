@@ -94,7 +94,24 @@ def test_what_a_person_had_told_systemd_comes_back(journal: Journal) -> None:
     tune(machine, journal)
     assert sitting(machine, f"{ROOT}/user.slice") == {0, 4}
     assert restore(machine, journal)["restored"] == 4
-    assert machine.image() == before
+    now = machine.image()
+    told = [path for path in before if "user.slice" in path]
+    assert [now[path] for path in told] == [before[path] for path in told]
+
+
+def test_where_others_need_cpusets_too_slices_get_all_cpus_back(journal: Journal) -> None:
+    """The kernel does not take the CPUs of a cgroup with processes back, so it has all of them by name."""
+    machine = made("intel_active", "dbms")
+    machine.cgroups.delegated = True
+    machine.write(f"{ROOT}/cgroup.subtree_control", "+cpuset")
+    before = machine.image()
+    tune(machine, journal)
+    undone = restore(machine, journal)
+    assert (undone["restored"], undone["failed"]) == (4, [])
+    now = machine.image()
+    differs = {path for path in now if now[path] != before.get(path)}
+    assert differs == {f"{ROOT}/{unit}/cpuset.cpus" for unit in SLICES}
+    assert {sitting(machine, f"{ROOT}/{unit}") for unit in SLICES} == {frozenset(range(8))}
 
 
 def test_a_slice_that_went_out_of_use_is_not_started_by_restore(journal: Journal) -> None:
