@@ -33,7 +33,6 @@ class CgroupTree:
         self.reloads = 0
         self.delegated = False  # a unit has got the controller cpuset for its own
         self._told: dict[str, str] = {}
-        self.stale = False  # systemd's files differ from what it has read
 
     def begin(self, everyone: str) -> None:
         self._tree.put({f"{ROOT}/cgroup.controllers": "cpuset cpu io memory pids"})
@@ -85,8 +84,10 @@ class CgroupTree:
             self._part(folder, text)
         elif name == "cgroup.procs":
             self._tree.put({path: text})
-        else:
+        elif name.startswith(("cpuset", "cgroup")):
             raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        else:
+            self._tree.put({path: text})
         self._spread()
 
     def _let(self, folder: str, text: str) -> None:
@@ -149,13 +150,12 @@ class CgroupTree:
     # --- systemd
 
     def systemctl(self, words: Sequence[str]) -> str:
-        if list(words) == ["daemon-reload"]:
-            self.reloads += 1
-            self.stale = False
+        self.reloads += words[0] == "daemon-reload"
+        if words[0] != "set-property":
             return ""
-        verb, runtime, unit, setting = words
-        if (verb, runtime) != ("set-property", "--runtime"):
-            raise OSError(errno.EIO, f"unknown verb {verb}")
+        _, runtime, unit, setting = words
+        if runtime != "--runtime":
+            raise OSError(errno.EIO, f"{unit} would keep {setting} over a reboot")
         name, _, value = setting.partition("=")
         kind = "Scope" if unit.endswith(".scope") else "Slice"
         control = _TRANSIENT if kind == "Scope" else CONTROL

@@ -13,6 +13,9 @@ _REPEATABLE = {
     "other_tuners": "masked",
     "timers": "masked",
     "services": "masked",
+    "loggers": "masked",
+    "journald": "volatile",
+    "audit": "0",
     "epp": "performance",
     "epb": "0",
     "governor": "performance",
@@ -45,6 +48,13 @@ _REPEATABLE = {
     "io_scheduler": "device",
     "read_ahead": "128",
     "atime": "noatime",
+    "nic_adaptive_rx": "off",
+    "nic_adaptive_tx": "off",
+    "nic_rx_usecs": "32",
+    "nic_tx_usecs": "32",
+    "nic_gro": "on",
+    "nic_lro": "off",
+    "rps_cpus": "none",
     "somaxconn": "4096",
     "syn_backlog": "4096",
     "slow_start_after_idle": "0",
@@ -73,6 +83,7 @@ class Problem(NamedTuple):
 
     knob: str
     text: str
+    other: str = ""  # the knob that it cannot stand beside
 
 
 def compose(base: Mapping[str, str], own: Mapping[str, Optional[str]]) -> Dict[str, str]:
@@ -97,7 +108,9 @@ def problems(values: Mapping[str, str]) -> List[Problem]:
         why = refusal(knob, value)
         if why:
             found.append(Problem(name, f"{value!r}: {why}"))
-    return found + [Problem(one.one, _told(one, values)) for one in CONFLICTS if _holds(one, values)]
+    return found + [
+        Problem(one.one, _told(one, values), one.other) for one in CONFLICTS if _holds(one, values)
+    ]
 
 
 def _holds(conflict: Conflict, values: Mapping[str, str]) -> bool:

@@ -47,8 +47,8 @@ def tune(
     profile: str = "",
     kept: bool = False,
     shared: bool = False,
-    password: str = "",
     roles: Optional[List[str]] = None,
+    password: str = "",
 ) -> Json:
     """Set knobs; they are given back with the end of the run, or when it is gone, unless `kept`.
 
@@ -62,7 +62,7 @@ def tune(
         args = {"values": values, "profile": profile, "kept": kept, "shared": shared, "roles": roles}
         return privileged.ask(context, "tune", args)
     machine, journal = here(roles or ()), journal_here()
-    head = {"run": context.run, "profile": profile, "kept": kept, "program": program()}
+    head = {"run": context.run, "profile": profile, "kept": kept, "roles": roles or [], "program": program()}
     if not kept and context.supervised and values:
         _guarded(context.run, journal)
     reply = tuning.tune(machine, journal, values, head, shared=shared)
