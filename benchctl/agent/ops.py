@@ -178,11 +178,11 @@ OPS: Dict[str, Op] = {
     "fingerprint": Op(fingerprint.fingerprint),
     "snapshot": Op(tuned.snapshot, {}, {"knobs": list}),
     "plan": Op(tuned.plan, {}, {"roles": list}),
-    "preview": Op(tuned.preview, {"values": dict}),
+    "preview": Op(tuned.preview, {"values": dict}, {"roles": list}),
     "tune": Op(
         tuned.tune,
         {"values": dict},
-        {"profile": str, "kept": bool, "shared": bool, "roles": list, "password": str},
+        {"profile": str, "kept": bool, "shared": bool, "roles": (list, _NONE), "password": str},
         leased=True,
     ),
     "drift": Op(tuned.drift),

@@ -8,10 +8,11 @@ import errno
 import time
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from benchctl.agent import forms, kinds, places, profiles
+from benchctl.agent import cpu_plan, forms, kinds, places, profiles
 from benchctl.agent.knob import Knob, UnknownError
 from benchctl.agent.knobs import KNOBS
 from benchctl.agent.machine import Machine
+from benchctl.agent.pinning import KNOB
 from benchctl.agent.process import boot_id
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.tuning_journal import Batch, Entry, Journal
@@ -140,7 +141,9 @@ def _tune(machine: Machine, journal: Journal, values: Mapping[str, str], head: J
     for item in items:
         _look(machine, item, closed=closed)
     pending = sorted((item for item in items if not item.outcome), key=lambda item: item.knob.order)
-    news = _news(before, pending)
+    if KNOB in values:
+        head = {**head, "cpus": cpu_plan.head(machine)}
+    news = _news(before, pending, head)
     if news:
         whose = {**head, "boot_id": boot_id(), "host": host_name(machine), "time": time.time()}
         journal.append(whose, [item.entry for item in pending])
@@ -278,8 +281,11 @@ def _tried_in_vain(journal: Journal) -> Dict[str, Tuple[str, str]]:
     }
 
 
-def _news(before: Sequence[Batch], pending: Sequence[Item]) -> bool:
+def _news(before: Sequence[Batch], pending: Sequence[Item], head: Json) -> bool:
     """Say whether the journal must grow: something differs, or is to be watched that was not before."""
+    plans = [batch.head["cpus"] for batch in before if batch.here and batch.head.get("cpus")]
+    if pending and head.get("cpus") not in (None, *plans[-1:]):
+        return True
     known = {entry.path: entry.new for batch in before if batch.here for entry in batch.wanted}
     return any(not item.is_set_by(item.old) or known.get(item.path) != item.want for item in pending)
 
