@@ -135,14 +135,11 @@ def _tune(machine: Machine, journal: Journal, values: Mapping[str, str], head: J
 def drift(machine: Machine, journal: Journal) -> Json:
     """Compare what was set with what is there now, in one pass; `drifted` names the first that differ."""
     batches, unreadable = journal.read()
-    wanted = {entry.path: entry for batch in batches if batch.here for entry in batch.wanted}
-    found = []
-    machine.look_again()
-    for path, entry in wanted.items():
-        now = read_text(machine, entry.kind, path)
-        if now is None or not forms.same(entry.form, now, entry.new):
-            shown = None if now is None else _plain(entry.form, now)
-            found.append({"knob": entry.knob, "path": path, "wanted": entry.new, "found": shown})
+    wanted = _wanted(batches)
+    found = [
+        {"knob": entry.knob, "path": entry.path, "wanted": entry.new, "found": now}
+        for entry, now in _differing(machine, wanted)
+    ]
     last = batches[-1] if batches else None
     return {
         "run": last.run if last else None,
@@ -152,6 +149,22 @@ def drift(machine: Machine, journal: Journal) -> Json:
         "drifted": found[:SHOWN],
         "problems": unreadable,
     }
+
+
+def mend(machine: Machine, journal: Journal) -> int:
+    """Set again what differs from what was set; return how many places still differ.
+
+    The journal has what was there before any of it, so nothing is added. Raises RefusalError.
+    """
+    try:
+        with journal.locked():
+            wanted = _wanted(journal.read()[0])
+            for _ in range(_ROUNDS):
+                differ = [entry for entry, _ in _differing(machine, wanted)]
+                write_all(machine, [(entry.kind, entry.path, entry.new) for entry in differ])
+            return len(_differing(machine, wanted))
+    except OSError as error:
+        raise RefusalError(f"{journal.path}: {error.strerror}", "unfit") from error
 
 
 def host_name(machine: Machine) -> str:
@@ -193,6 +206,22 @@ def write_all(machine: Machine, wanted: Sequence[Tuple[str, str, str]]) -> Dict[
         except OSError as error:
             errors[path] = error
     return errors
+
+
+def _wanted(batches: Sequence[Batch]) -> Dict[str, Entry]:
+    """Return by path what is to be found as it was set, in the order of writing."""
+    return {entry.path: entry for batch in batches if batch.here for entry in batch.wanted}
+
+
+def _differing(machine: Machine, wanted: Mapping[str, Entry]) -> List[Tuple[Entry, Optional[str]]]:
+    """Return the entries whose places show something else, each with what; None for one that is gone."""
+    found = []
+    machine.look_again()
+    for path, entry in wanted.items():
+        now = read_text(machine, entry.kind, path)
+        if now is None or not forms.same(entry.form, now, entry.new):
+            found.append((entry, None if now is None else _plain(entry.form, now)))
+    return found
 
 
 def _gather(machine: Machine, values: Mapping[str, str]) -> Tuple[List[Item], Dict[str, str]]:

@@ -170,3 +170,35 @@ def test_a_resume_tunes_again(bed: Bed) -> None:
     assert code == 143
     assert output.count("tuned: 30 applied, 8 unsupported, 6 already") == 1
     bed.is_given_back()
+
+
+PLANTED = """
+if [ -e planted ]; then :; else
+  touch planted
+  echo 33 > {root}/proc/sys/vm/swappiness
+  echo powersave > {root}/sys/devices/system/cpu/cpufreq/policy3/scaling_governor
+  echo 0-7 > {root}/proc/irq/25/smp_affinity_list
+fi
+printf '{{"throughput": 12.5}}\\n'
+"""
+
+
+def test_a_planted_drift_is_caught_in_its_trial_and_made_up_for(bed: Bed) -> None:
+    script = bed.shell.workspace / "load.sh"
+    script.write_text(f"cd {bed.shell.workspace}\n{PLANTED.format(root=bed.root)}")
+    done = bed.shell.run("run", "mine.yml", f"--set=workload.run=sh {script}", "--set=design.blocks=2")
+    assert "trial 1 does not count: one make-up block follows" in done.stderr
+    assert "localhost: 73 places restored" in done.stderr
+    bed.is_given_back()
+    trials = [
+        json.loads(path.read_text()) for path in sorted(only_run(bed.shell).glob("trials/*/trial.json"))
+    ]
+    assert [trial["validity"] == "invalid" for trial in trials] == [True, *[False] * 5]
+    (finding,) = (one for one in trials[0]["findings"] if one["gate"] == "knobs")
+    assert finding["value"] == 3
+    for words in (
+        "swappiness (/proc/sys/vm/swappiness: set to 7, found 33)",
+        "policy3/scaling_governor: set to performance, found powersave",
+        "irq_affinity (/proc/irq/25/smp_affinity_list: set to 0,4, found 0-7)",
+    ):
+        assert words in finding["reason"]
