@@ -115,7 +115,8 @@ def knobs_page() -> str:
 def _knob(knob: Knob) -> tuple[str, ...]:
     named = [PROFILES[name].get(knob.name) for name in _PROFILES]
     values = ["" if value is None else f"`{value}`" for value in named]
-    return (f"`{knob.name}`", str(knob.number), knob.effect, knob.doc, allowed(knob), *values, knob.cost)
+    may = allowed(knob) + (f": {knob.why}" if knob.why else "")
+    return (f"`{knob.name}`", str(knob.number), knob.effect, knob.doc, may, *values, knob.cost)
 
 
 def _places(knob: Knob) -> str:

@@ -36,6 +36,8 @@ _RULES = {
     f"{KERNEL}/perf_event_max_sample_rate": "_sample_rate",
     rf"{KERNEL}/(nmi_|soft_)?watchdog": "_watchdog",
     ".*/cpumask": "_mask",
+    ".*/(rps|xps)_cpus": "_mask",
+    ".*/cpuidle/state[0-9]+/disable": "_switch",
 }
 
 
@@ -76,7 +78,14 @@ class KernelTree(Machine):
 
     def image(self) -> dict[str, str]:
         """Everything that the tree shows, byte for byte."""
-        return {**self.files, **self.links, "held": self._held, "timers": " ".join(sorted(self._waiting))}
+        calls = {"cards": str(self.calls.cards), "audit": str(self.calls.audited)}
+        return {
+            **self.files,
+            **self.links,
+            **calls,
+            "held": self._held,
+            "timers": " ".join(sorted(self._waiting)),
+        }
 
     def text(self, path: str) -> str:
         return self.files[path].strip()
@@ -134,6 +143,9 @@ class KernelTree(Machine):
         self._number(path, text, 0, 1)
         for folder in self.find(f"{CPUFREQ}/policy[0-9]*"):
             self._limit(folder)
+
+    def _switch(self, path: str, text: str) -> None:
+        self._number(path, text, 0, 1)
 
     def _sample_rate(self, path: str, text: str) -> None:
         if self.text(f"{KERNEL}/perf_cpu_time_max_percent") in {"0", "100"}:
@@ -338,11 +350,18 @@ class KernelTree(Machine):
             elif "active" in state.split():
                 self.links[running] = "0" * 32
 
+    def systemctl(self, words: Sequence[str]) -> str:
+        self._count("systemctl", " ".join(words))
+        if words[-1] in self.forbidden:
+            raise OSError(errno.EIO, f"Job for {words[-1]} failed.")
+        return ""
+
     def timers(self) -> frozenset[str]:
         return frozenset(self._waiting)
 
     def call(self, name: str, *arguments: Any) -> Any:
-        self._count(name, " ".join(map(str, arguments)))
+        if not self.calls.is_question(name, arguments):
+            self._count(name, " ".join(map(str, arguments)))
         if name in self.forbidden:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         return getattr(self.calls, name)(*arguments)

@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PREFERENCES = "default performance balance_performance balance_power power"
-_UNITS = ("apt-daily.timer", "logrotate.timer", "irqbalance.service", "cron.service", "fstrim.timer")
-_RUNNING = ("apt-daily.timer", "irqbalance.service", "cron.service")
+_UNITS = (
+    "apt-daily.timer",
+    "logrotate.timer",
+    "irqbalance.service",
+    "cron.service",
+    "fstrim.timer",
+    "rsyslog.service",
+    "systemd-journald.service",
+)
+_RUNNING = ("apt-daily.timer", "irqbalance.service", "cron.service", "rsyslog.service")
 
 
 def intel_active() -> KernelTree:
@@ -158,6 +166,7 @@ def _intel(machine: KernelTree, numbers: range, mode: str) -> None:
     driver = "intel_pstate" if mode == "active" else "intel_cpufreq"
     governors = "performance powersave" + ("" if mode == "active" else " schedutil ondemand")
     for cpu in numbers:
+        _idle_states(machine, cpu)
         governor = "powersave" if mode == "active" else "schedutil"
         _policy(machine, cpu, driver, governors, governor, 800_000, 3_800_000)
         machine.put(
@@ -167,6 +176,12 @@ def _intel(machine: KernelTree, numbers: range, mode: str) -> None:
                 f"{CPUFREQ}/policy{cpu}/energy_performance_available_preferences": _PREFERENCES,
             }
         )
+
+
+def _idle_states(machine: KernelTree, cpu: int) -> None:
+    for number, (name, latency) in enumerate((("POLL", 0), ("C1", 2), ("C1E", 10), ("C6", 133))):
+        folder = f"{CPU}/cpu{cpu}/cpuidle/state{number}"
+        machine.put({f"{folder}/name": name, f"{folder}/latency": str(latency), f"{folder}/disable": "0"})
 
 
 def _policy(
@@ -287,7 +302,9 @@ def _disks(machine: KernelTree) -> None:
         machine.put({f"/sys/block/{disk}/device/model": "generated"})
     machine.put({"/sys/block/loop0/queue/scheduler": "[none]", "/sys/block/loop0/queue/read_ahead_kb": "128"})
     machine.put({"/sys/class/net/lo/mtu": "65536", "/sys/class/net/eth0/mtu": "1500"})
-    machine.put({"/sys/class/net/eth0/device/numa_node": "-1"})
+    machine.put({"/sys/class/net/eth0/device/numa_node": "-1", "/sys/class/net/eth0/carrier": "1"})
+    machine.put({f"/sys/class/net/eth0/queues/rx-{queue}/rps_cpus": "3" for queue in (0, 1)})
+    machine.calls.add_card("eth0")
     machine.put({"/sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc"})
 
 
@@ -313,6 +330,7 @@ def _mounts(machine: KernelTree) -> None:
 
 def _units(machine: KernelTree) -> None:
     machine.put({f"/usr/lib/systemd/system/{name}": "[Unit]\n" for name in _UNITS})
+    machine.put({"/proc/self/loginuid": "4294967295"})
     machine.put({"/run/systemd/system/.here": "", "/run/systemd/units/.here": ""})
     machine.set_units(_RUNNING, "active")
     machine.writes.clear()

@@ -5,8 +5,8 @@ Owns the table, and the kinds that Machine has a method for. Must not know any k
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from benchctl.agent import mounts, swap
-from benchctl.agent.knob import Place, Spot
+from benchctl.agent import logs, mounts, nic, swap
+from benchctl.agent.knob import Place, Spot, UnknownError
 from benchctl.agent.machine import Machine
 
 
@@ -36,8 +36,20 @@ def _write(machine: Machine, path: str, text: str) -> None:
     machine.write(path, text)
 
 
+def _is_too_deep(machine: Machine, spot: Spot, microseconds: str) -> str:
+    """Return what the file `disable` of an idle state wants for the longest wake-up that shall remain."""
+    try:
+        latency = int(machine.read(f"{spot.path.rpartition('/')[0]}/latency"))
+    except (OSError, ValueError) as error:
+        raise UnknownError("the driver does not tell how long it takes to wake up") from error
+    return str(int(latency > int(microseconds)))
+
+
 def _find_unit(machine: Machine, place: Place) -> List[Spot]:
-    return [Spot(place.path, "", place)] if machine.unit_folder(place.path) else []
+    folder = machine.unit_folder(place.path)
+    link = machine.link(f"{folder}/{place.path}").rpartition("/")[2] if folder else ""
+    is_alias = link not in {"", "null", place.path}  # the unit that it stands for has a row as well
+    return [] if not folder or is_alias else [Spot(place.path, "", place)]
 
 
 def _read_unit(machine: Machine, name: str) -> str:
@@ -67,4 +79,8 @@ KINDS: Dict[str, Kind] = {
     "held": Kind(_read_held, _hold),  # a request that lasts as long as a process holds it
     "swap": Kind(swap.read, swap.write, between=swap.between),
     "mount": Kind(mounts.read, mounts.write, find=mounts.find),
+    "nic": Kind(nic.read, nic.write, find=nic.find, wanted=nic.wanted),
+    "idle": Kind(_read, _write, wanted=_is_too_deep),
+    "journald": Kind(logs.read_journald, logs.write_journald, find=logs.find_journald, between=logs.between),
+    "audit": Kind(logs.read_audit, logs.write_audit, find=logs.find_audit),
 }

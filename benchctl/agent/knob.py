@@ -60,6 +60,7 @@ class Knob(NamedTuple):
     own: bool = False  # a container has one of its own; the others are the machine's
     reboot: bool = False
     cost: str = ""
+    why: str = ""  # it is only recorded
 
     @property
     def acts(self) -> bool:

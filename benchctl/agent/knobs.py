@@ -53,11 +53,28 @@ def _recorded(  # noqa: PLR0913 - same
     effect: str,
     source: str,
     *paths: str,
+    why: str,
     reboot: bool = False,
     cost: str = "",
 ) -> Knob:
     places = tuple(Place(path) for path in paths)
-    return Knob(name, number, area, doc, effect, source, places, "recorded", "text", reboot=reboot, cost=cost)
+    rest: Any = {"reboot": reboot, "cost": cost, "why": why}
+    return Knob(name, number, area, doc, effect, source, places, "recorded", "text", **rest)
+
+
+def _nic(
+    name: str, doc: str, what: str, choices: Tuple[str, ...], low: Optional[int], order: int, cost: str
+) -> Knob:
+    rest: Any = {"choices": choices, "low": low, "order": order, "own": True, "cost": cost}
+    form = "number" if low is not None else "word"
+    places = (Place(f"ethtool:{{nic}}/{what}"),)
+    return Knob(name, 42, "network", doc, "MT", "ethtool(8)", places, "nic", form, **rest)
+
+
+def _limit(name: str, number: int, doc: str, file: str, form: str, words: Tuple[str, ...]) -> Knob:
+    place = Place(f"/sys/fs/cgroup/bench.slice/{file}", (("max", "max 100000"),) if form == "words" else ())
+    rest: Any = {"form": form, "choices": words, "own": True}
+    return Knob(name, number, "state", doc, "L", f"{ADMIN}/cgroup-v2.rst", (place,), **rest)
 
 
 def _units(name: str, number: int, doc: str, effect: str, units: str, order: int, cost: str) -> Knob:
@@ -82,6 +99,7 @@ _CPU = (
     Knob("min_perf_pct", 2, "cpu", "intel_pstate's own lower limit, in percent of the highest frequency.", "L", f"{PM}/intel_pstate.rst", (Place(f"{CPU}/intel_pstate/min_perf_pct"),), low=0, high=100, order=41),
     Knob("uncore_max_freq", 7, "cpu", "The highest frequency of caches and memory controller, in kHz.", "M", f"{PM}/intel_uncore_frequency_scaling.rst", (Place(f"{UNCORE}/max_freq_khz"),), choices=("max",), low=1, order=42, cost="power"),
     Knob("uncore_min_freq", 7, "cpu", "The lowest frequency of caches and memory controller, in kHz.", "M", f"{PM}/intel_uncore_frequency_scaling.rst", (Place(f"{UNCORE}/min_freq_khz"),), choices=("max",), low=1, order=42, cost="power"),
+    Knob("idle_states", 6, "cpu", "The longest that an idle state may take to wake up, in µs; deeper ones are off.", "MT", f"{PM}/cpuidle.rst", (Place(f"{CPU}/{{cpu}}/cpuidle/state*/disable"),), kind="idle", low=0, order=44, cost="power; at 0 an idle thread takes from its sibling"),
     Knob("wakeup_latency", 6, "cpu", "The longest that an idle CPU may take to wake up, in µs: a held request.", "MT", "Documentation/power/pm_qos_interface.rst", (Place("/dev/cpu_dma_latency"),), kind="held", low=0, high=2000000000, order=45, cost="power; at 0 an idle thread takes from its sibling"),
 )
 
@@ -96,11 +114,11 @@ _ISOLATION = (
     _sysctl("kernel/sched_autogroup_enabled", "autogroup", 17, "isolation", "Whether sessions share CPUs as groups.", "SM", "sched(7)", 0, 1),
     Knob("rcu_normal", 49, "isolation", "Whether RCU never hurries other CPUs with interrupts.", "S", "Documentation/ABI/testing/sysfs-kernel-rcu", (Place("/sys/kernel/rcu_normal"),), low=0, high=1),
     Knob("rcu_expedited", 49, "isolation", "Whether RCU always hurries other CPUs with interrupts.", "S", "Documentation/ABI/testing/sysfs-kernel-rcu", (Place("/sys/kernel/rcu_expedited"),), low=0, high=1),
-    _recorded("cpu_sets", 9, "isolation", "Which CPUs system, user and measured slices may use.", "L", f"{ADMIN}/cgroup-v2.rst", "/sys/fs/cgroup/cpuset.cpus.effective", "/sys/fs/cgroup/*.slice/cpuset.cpus.effective"),
-    _recorded("isolated_partition", 10, "isolation", "CPUs that a cgroup has for itself alone.", "MT", f"{ADMIN}/cgroup-v2.rst", "/sys/fs/cgroup/cpuset.cpus.isolated"),
-    _recorded("boot_isolation", 11, "isolation", "CPUs that isolcpus and nohz_full keep free.", "MT", f"{ADMIN}/kernel-parameters.txt", "/sys/devices/system/cpu/isolated", "/sys/devices/system/cpu/nohz_full", reboot=True, cost="a reboot"),
-    _recorded("numa_policy", 19, "isolation", "On which nodes a process gets memory: of the process, not of the host.", "L", f"{ADMIN}/mm/numa_memory_policy.rst", "/sys/devices/system/node/online"),
-    _recorded("priority", 52, "isolation", "Nice values and weights: of the process, not of the host.", "S", "sched(7)"),
+    _recorded("cpu_sets", 9, "isolation", "Which CPUs system, user and measured slices may use.", "L", f"{ADMIN}/cgroup-v2.rst", "/sys/fs/cgroup/cpuset.cpus.effective", "/sys/fs/cgroup/*.slice/cpuset.cpus.effective", why="systemd owns them"),
+    _recorded("isolated_partition", 10, "isolation", "CPUs that a cgroup has for itself alone.", "MT", f"{ADMIN}/cgroup-v2.rst", "/sys/fs/cgroup/cpuset.cpus.isolated", why="it needs a cgroup of its own"),
+    _recorded("boot_isolation", 11, "isolation", "CPUs that isolcpus and nohz_full keep free.", "MT", f"{ADMIN}/kernel-parameters.txt", "/sys/devices/system/cpu/isolated", "/sys/devices/system/cpu/nohz_full", why="kernel parameters set it", reboot=True, cost="a reboot"),
+    _recorded("numa_policy", 19, "isolation", "On which nodes a process gets memory.", "L", f"{ADMIN}/mm/numa_memory_policy.rst", "/sys/devices/system/node/online", why="it is of the process, not of the host"),
+    Knob("background_weight", 52, "isolation", "Share of CPU time of system and user slices against the measured one's 100.", "S", f"{ADMIN}/cgroup-v2.rst", (Place("/sys/fs/cgroup/system.slice/cpu.weight"), Place("/sys/fs/cgroup/user.slice/cpu.weight")), low=1, high=10000, own=True, cost="all else waits when CPUs are short; systemd may write it again"),
 )
 
 _MEMORY = (
@@ -138,9 +156,11 @@ _DISK = (
     Knob("io_timeout", 34, "disk", "When a request counts as lost, in ms.", "S", BLOCK, (Place(f"{QUEUE}/io_timeout"),), low=1),
     _sysctl("fs/aio-max-nr", "aio_max_nr", 48, "disk", "Asynchronous requests that all processes may have.", "V", f"{ADMIN}/sysctl/fs.rst", 65536),
     Knob("atime", 35, "disk", "Whether reading a file of a disk writes its time of access.", "SM", "mount(2)", (Place("mount:{mount}"),), kind="mount", form="word", choices=("noatime", "relatime", "strictatime"), own=True, cost="none but for programs that ask when a file was read last"),
-    _recorded("disk_health", 36, "disk", "Wear and temperature of disks.", "L", "nvme-smart-log(1)", "/sys/class/hwmon/*/name", cost="trim, then wait, by hand"),
-    _recorded("page_cache", 37, "disk", "What of the files is in memory; trials decide, not the host.", "L", VM),
+    _recorded("disk_health", 36, "disk", "Wear and temperature of disks.", "L", "nvme-smart-log(1)", "/sys/class/hwmon/*/name", why="trimming and filling a disk cannot be taken back", cost="trim, then wait, by hand"),
+    _recorded("page_cache", 37, "disk", "What of the files is in memory.", "L", VM, why="it is no setting: the reset and restart of each trial decide what is in it"),
 )
+
+_DOWN = "the link may go for seconds, with what is on its way"
 
 _NETWORK = (
     _sysctl("net/core/somaxconn", "somaxconn", 43, "network", "Connections that may wait to be accepted.", "VM", NET_CORE, 1, own=True),
@@ -157,8 +177,21 @@ _NETWORK = (
     _sysctl(f"{NET}/tcp_no_metrics_save", "no_metrics_save", 43, "network", "1: what connections learned is forgotten, not carried into the next trial.", "VM", IP, 0, 1, own=True),
     _sysctl(f"{NET}/tcp_congestion_control", "congestion_control", 43, "network", "How fast TCP sends.", "M", IP, form="word", own=True),
     _sysctl("net/core/default_qdisc", "default_qdisc", 43, "network", "The queue that new interfaces get.", "M", NET_CORE, form="word"),
-    Knob("mtu", 44, "network", "The largest packet of an interface, in bytes.", "S", "Documentation/ABI/testing/sysfs-class-net", (Place("/sys/class/net/{nic}/mtu"),), low=68, high=65535, own=True, cost="both ends and all between must agree"),
-    _recorded("nic_queues", 42, "network", "Queues, rings and coalescing.", "MT", "ethtool(8)", "/sys/class/net/*/queues/*/rps_cpus", cost="ethtool -L, -G, -C, by hand"),
+    Knob("mtu", 44, "network", "The largest packet of an interface, in bytes.", "S", "Documentation/ABI/testing/sysfs-class-net", (Place("/sys/class/net/{nic}/mtu"),), kind="nic", low=68, high=65535, order=56, own=True, cost="both ends and all between must agree; the link may go for seconds"),
+    _nic("nic_channels", "Queues of a network card that receive and send.", "channels/combined", ("max",), 1, 53, f"interrupts begin anew; {_DOWN}"),
+    _nic("nic_rx_channels", "The same, for cards whose queues only receive.", "channels/rx", ("max",), 1, 53, f"interrupts begin anew; {_DOWN}"),
+    _nic("nic_tx_channels", "The same, for cards whose queues only send.", "channels/tx", ("max",), 1, 53, f"interrupts begin anew; {_DOWN}"),
+    _nic("nic_rx_ring", "Packets that may wait in a queue before they are taken.", "ring/rx", ("max",), 1, 54, _DOWN),
+    _nic("nic_tx_ring", "Packets that may wait in a queue before they are sent.", "ring/tx", ("max",), 1, 54, _DOWN),
+    _nic("nic_adaptive_rx", "Whether the card changes by itself how long interrupts of receiving wait.", "coalesce/adaptive-rx", ("on", "off"), None, 57, "more interrupts at full load, or later ones at little"),
+    _nic("nic_adaptive_tx", "The same for sending.", "coalesce/adaptive-tx", ("on", "off"), None, 57, "more interrupts at full load, or later ones at little"),
+    _nic("nic_rx_usecs", "How long an interrupt of receiving waits for more packets, in µs.", "coalesce/rx-usecs", (), 0, 58, "latency, or interrupts"),
+    _nic("nic_tx_usecs", "The same for sending.", "coalesce/tx-usecs", (), 0, 58, "latency, or interrupts"),
+    _nic("nic_gro", "Whether received packets of a connection are joined by the kernel.", "offload/gro", ("on", "off"), None, 59, "CPU time without it"),
+    _nic("nic_lro", "The same by the card, which waits for it.", "offload/lro", ("on", "off"), None, 59, "CPU time without it"),
+    _nic("nic_tso", "Whether the card cuts what is sent into packets.", "offload/tso", ("on", "off"), None, 59, "CPU time without it"),
+    Knob("rps_cpus", 42, "network", "Which CPUs take received packets from the one that was interrupted; none keeps them there.", "MT", "Documentation/networking/scaling.rst", (Place("/sys/class/net/{nic}/queues/rx-*/rps_cpus", (("none", "0"),)),), form="mask", choices=("none", "housekeeping"), own=True),
+    Knob("xps_cpus", 42, "network", "Which CPUs send by which queue.", "MT", "Documentation/networking/scaling.rst", (Place("/sys/class/net/{nic}/queues/tx-*/xps_cpus", (("none", "0"),)),), form="mask", choices=("none", "housekeeping"), own=True),
 )
 
 _TIMERS = "apt-daily.timer apt-daily-upgrade.timer fstrim.timer man-db.timer logrotate.timer e2scrub_all.timer dpkg-db-backup.timer systemd-tmpfiles-clean.timer motd-news.timer fwupd-refresh.timer plocate-updatedb.timer mlocate-updatedb.timer update-notifier-download.timer dnf-makecache.timer sysstat-collect.timer anacron.timer"
@@ -176,17 +209,22 @@ _QUIET = (
     Knob("mce_interval", 31, "quiet", "Seconds between two looks for corrected machine errors; 0 never.", "S", "Documentation/ABI/testing/sysfs-mce", (Place(f"{MCE}/check_interval"),), form="number", low=0),
     Knob("mce_ignore_corrected", 31, "quiet", "Whether corrected machine errors are ignored.", "S", "Documentation/ABI/testing/sysfs-mce", (Place(f"{MCE}/ignore_ce"),), low=0, high=1, cost="failing memory is not noticed"),
     Knob("clocksource", 41, "quiet", "What the time of day is read from.", "L", f"{ADMIN}/kernel-parameters.txt (clocksource)", (Place("/sys/devices/system/clocksource/clocksource0/current_clocksource"),), form="word"),
-    _recorded("logging", 39, "quiet", "What is logged, and where to.", "SM", "journald.conf(5)", "/etc/systemd/journald.conf"),
-    _recorded("time_sync", 40, "quiet", "What keeps the clock right; it must not step during a trial.", "V", "chronyc(1)", "/run/systemd/timesync/synchronized"),
+    _units("loggers", 39, "Programs that write what is logged into files, beside the journal.", "SM", "rsyslog.service syslog-ng.service", 12, "what is logged meanwhile is in the journal only"),
+    Knob("journald", 39, "quiet", "Where the journal is written to: volatile is memory alone.", "SM", "journald.conf(5)", (Place("/run/systemd/journald.conf.d/zz-benchctl.conf", (("volatile", "Storage=volatile"),)),), kind="journald", form="text", choices=("volatile",), order=13, own=True, cost="journald starts anew; a crash takes what was logged since"),
+    Knob("audit", 39, "quiet", "Whether the kernel notes what programs do, for auditd or the journal.", "SM", "auditctl(8)", (Place("audit:enabled"),), kind="audit", low=0, high=1, order=14, cost="a gap in the audit trail"),
+    _units("time_sync", 40, "Programs that keep the clock right, and may step it.", "V", "systemd-timesyncd.service chrony.service chronyd.service ntpsec.service ntp.service ntpd.service openntpd.service", 12, "clocks of hosts drift apart, by up to 50 µs in a second"),
 )
 
 _STATE = (
-    _recorded("mitigations", 45, "state", "What the kernel does against faults of the CPU: bias, not noise.", "L", f"{ADMIN}/hw-vuln/index.rst", "/sys/devices/system/cpu/vulnerabilities/*", reboot=True, cost="a kernel parameter; unsafe where others compute"),
-    _recorded("firmware", 46, "state", "Microcode and BIOS; its power profile is set there.", "V", "dmidecode(8)", "/sys/class/dmi/id/bios_version", "/sys/devices/system/cpu/cpu0/microcode/version", reboot=True, cost="in the BIOS: performance profile, power limits"),
-    _recorded("temperature", 47, "state", "Temperatures, and how often heat has throttled CPUs.", "M", "Documentation/hwmon/sysfs-interface.rst", "/sys/class/thermal/thermal_zone*/temp", "/sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count", cost="better cooling"),
-    _recorded("loader_hosts", 50, "state", "The same knobs, on hosts of load generators as well: tune those too.", "L", f"{PM}/cpufreq.rst"),
-    _recorded("cgroup_limits", 51, "state", "Limits of CPU and memory over the measured processes.", "L", f"{ADMIN}/cgroup-v2.rst", "/sys/fs/cgroup/cpu.stat"),
-    _recorded("uptime", 53, "state", "How long this boot lasts: memory gets fragmented.", "M", "proc(5)", "/proc/uptime", reboot=True, cost="a reboot"),
+    _recorded("mitigations", 45, "state", "What the kernel does against faults of the CPU: bias, not noise.", "L", f"{ADMIN}/hw-vuln/index.rst", "/sys/devices/system/cpu/vulnerabilities/*", why="a kernel parameter sets it, and where others compute it is not ours to weaken", reboot=True, cost="a kernel parameter; unsafe where others compute"),
+    _recorded("firmware", 46, "state", "Microcode and BIOS; its power profile is set there.", "V", "dmidecode(8)", "/sys/class/dmi/id/bios_version", "/sys/devices/system/cpu/cpu0/microcode/version", why="only the BIOS or its vendor sets it", reboot=True, cost="in the BIOS: performance profile, power limits"),
+    _recorded("temperature", 47, "state", "Temperatures, and how often heat has throttled CPUs.", "M", "Documentation/hwmon/sysfs-interface.rst", "/sys/class/thermal/thermal_zone*/temp", "/sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count", why="it is no setting; a gate judges each trial by the throttling that it counts", cost="better cooling"),
+    _recorded("loader_hosts", 50, "state", "The same knobs, on hosts of load generators as well.", "L", f"{PM}/cpufreq.rst", why="it has no file of its own: the rows of 1 to 6 are set on every host that is tuned"),
+    _limit("bench_cpu_max", 51, "Whether the slice of what is measured has a quota of CPU time.", "cpu.max", "words", ("max",)),
+    _limit("bench_memory_high", 51, "The memory from which what is measured is slowed down.", "memory.high", "word", ("max",)),
+    _limit("bench_memory_max", 51, "The memory that what is measured may have.", "memory.max", "word", ("max",)),
+    _limit("bench_swap_max", 23, "The swap that what is measured may have.", "memory.swap.max", "word", ("0", "max")),
+    _recorded("uptime", 53, "state", "How long this boot lasts: memory gets fragmented.", "M", "proc(5)", "/proc/uptime", why="only a reboot begins anew", reboot=True, cost="a reboot"),
 )
 
 CONFLICTS = (
@@ -199,11 +237,17 @@ CONFLICTS = (
     Conflict("dirty_bytes", "*", "dirty_ratio", "*", "they are one limit in two units: writing one sets the other to 0"),
     Conflict("dirty_background_bytes", "*", "dirty_background_ratio", "*", "they are one limit in two units: writing one sets the other to 0"),
     Conflict("rcu_normal", "1", "rcu_expedited", "1", "rcu_normal wins over rcu_expedited: the second would do nothing"),
+    Conflict("nic_rx_usecs", "*", "nic_adaptive_rx", "!off", "an adaptive card changes the time by itself; set it to off"),
+    Conflict("nic_tx_usecs", "*", "nic_adaptive_tx", "!off", "an adaptive card changes the time by itself; set it to off"),
+    Conflict("swap", "off", "bench_swap_max", "max", "without swap there is none to have"),
     Conflict("watchdog", "0", "nmi_watchdog", "1", "watchdog switches both watches off"),
     Conflict("watchdog", "0", "soft_watchdog", "1", "watchdog switches both watches off"),
 )
 
 # fmt: on
+
+ELSEWHERE = {50: ("governor", "min_freq", "max_freq", "boost", "epp", "pstate_mode", "wakeup_latency")}
+"""Numbers of the table that ask for no knob of their own: the rows that do it."""
 
 KNOBS: Dict[str, Knob] = {
     knob.name: knob for knob in (*_CPU, *_ISOLATION, *_MEMORY, *_DISK, *_NETWORK, *_QUIET, *_STATE)

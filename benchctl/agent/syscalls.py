@@ -3,10 +3,17 @@
 Owns numbers and layouts. Each raises OSError with the kernel's number; none knows what it is called for.
 """
 
+import errno
 import os
-from typing import Any
+import struct
+from typing import Any, List, Optional
 
 _SWAP_PREFER = 0x8000  # with a priority in the lower bits; without it the kernel gives the next lower one
+_SIOCETHTOOL = 0x8946
+_NETLINK_AUDIT, _AUDIT_GET, _AUDIT_SET = 9, 1000, 1001
+_NLMSG_ERROR = 2
+_AUDIT_LIMIT = 5.0  # seconds for an answer
+_PAGE = 8192  # bytes; no answer is longer
 
 
 def swapon(path: str, priority: int, flags: int = 0) -> None:
@@ -25,6 +32,48 @@ def mount_flags(point: str, flags: int) -> None:
     import ctypes
 
     _c("mount", point, None, os.fsencode(point), None, ctypes.c_ulong(flags), None)
+
+
+def ethtool(nic: str, words: List[int]) -> List[int]:
+    """Ask or tell the driver of a card something: command and fields in 32 bits each (SIOCETHTOOL)."""
+    import fcntl
+    import socket
+    from array import array
+
+    buffer = array("I", words)
+    request = struct.pack("16sP16x", nic.encode(), buffer.buffer_info()[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        fcntl.ioctl(door, _SIOCETHTOOL, request)
+    return buffer.tolist()
+
+
+def audit(enabled: Optional[int]) -> int:
+    """Return whether the kernel audits (0, 1; 2 locked), after it was set unless None (audit_netlink)."""
+    import socket
+
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_AUDIT) as door:
+        door.settimeout(_AUDIT_LIMIT)
+        if enabled is not None:
+            door.send(_audit_message(_AUDIT_SET, 5, struct.pack("=11I", 1, enabled, *[0] * 9)))
+            _audit_reply(door.recv(_PAGE), _NLMSG_ERROR)
+        door.send(_audit_message(_AUDIT_GET, 1, b""))
+        status = _audit_reply(door.recv(_PAGE), _AUDIT_GET)
+        return int(struct.unpack_from("=2I", status)[1])
+
+
+def _audit_message(kind: int, flags: int, body: bytes) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body
+
+
+def _audit_reply(message: bytes, wanted: int) -> bytes:
+    kind = struct.unpack_from("=IH", message)[1]
+    if kind == _NLMSG_ERROR:
+        number = -struct.unpack_from("=i", message, 16)[0]
+        if number:
+            raise OSError(number, f"audit: {os.strerror(number)}")
+    if kind != wanted:
+        raise OSError(errno.EBADMSG, f"audit: answered with message {kind}")
+    return message[16:]
 
 
 def _c(name: str, about: str, *arguments: Any) -> None:  # noqa: ANN401 - what ctypes takes

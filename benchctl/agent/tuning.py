@@ -23,8 +23,8 @@ OUTCOMES = (FAILED, BLOCKED, APPLIED, ALREADY, UNSUPPORTED)  # of a knob: the fi
 SHOWN = 50  # drifted places that a reply names
 _ROUNDS = 2  # a second one sets what the first refused, or changed along with something else
 _TEXT_LIMIT = 120  # characters of a value that a reply carries
-_BLOCKING = {errno.EACCES, errno.EPERM, errno.EROFS}
-_MISSING = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EOPNOTSUPP}
+_BLOCKING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ECONNREFUSED}
+_MISSING = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT}
 
 
 class Item:

@@ -123,6 +123,7 @@ def as_object(knob: Knob, value: str | None) -> dict[str, Any]:
         "reboot": knob.reboot,
         "order": knob.order,
         "cost": knob.cost,
+        "recorded_because": knob.why,
         "conflicts": conflicts(knob.name),
         "source": knob.source,
         "value": value,
@@ -196,6 +197,8 @@ def _text(knob: Knob) -> Iterator[str]:
     if knob.acts:
         needs = "root" if knob.kind != "held" else "root, and a process that holds the request"
         yield f"Needs: {needs}{'' if knob.own else '; in a container it is the whole machine’s'}"
+    if knob.why:
+        yield f"Only recorded: {knob.why}"
     if knob.cost:
         yield f"Costs: {knob.cost}"
     for conflict in conflicts(knob.name):

@@ -1,4 +1,4 @@
-"""Knobs that no file stands for: swap, mounts; each on generated machines with the kernel's rules."""
+"""Knobs that no file stands for, each on generated machines with the kernel's rules."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchctl.agent import tuning
+from benchctl.agent import nic, tuning
 from benchctl.agent.machine import Machine
 from benchctl.agent.restore import restore
 from benchctl.agent.tuning_journal import Journal
+from tests.kernel import CPU, PowerCut
 from tests.machines import intel_active
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.kernel import KernelTree
 
+DROP_IN = "/run/systemd/journald.conf.d/zz-benchctl.conf"
 HEAD = {"run": "run-1", "profile": "mine", "kept": True, "program": "agent.pyz"}
 
 
@@ -136,3 +138,163 @@ def test_a_mount_that_may_not_be_changed_is_blocked(intel: KernelTree, journal: 
     intel.forbidden.add("mount_flags")
     row = tune(intel, journal, atime="noatime")["atime"]
     assert (row["outcome"], row["why"]) == ("blocked", "EPERM: Operation not permitted")
+
+
+# --- network cards
+
+
+def test_a_card_gets_its_values_and_its_own_back(intel: KernelTree, journal: Journal) -> None:
+    before = intel.image()
+    rows = tune(
+        intel,
+        journal,
+        nic_channels="max",
+        nic_rx_ring="max",
+        nic_tx_ring="1024",
+        nic_adaptive_rx="off",
+        nic_rx_usecs="32",
+        nic_gro="off",
+        nic_lro="off",
+        mtu="9000",
+        rps_cpus="none",
+    )
+    assert {row["outcome"] for row in rows.values()} == {"applied"}
+    assert rows["nic_lro"]["was"] == {"on": 1}
+    card = intel.calls.cards["eth0"]
+    assert (card[0x3C][7], card[0x10][4], card[0x10][7]) == (8, 4096, 1024)
+    assert (card[0x0E][0], card[0x0E][9], card[0x0E][10]) == (32, 0, 1)
+    assert (card[0x2B], card[0x25]) == ([0], [0x80])  # other flags of the card stay
+    assert intel.text("/sys/class/net/eth0/mtu") == "9000"
+    assert [intel.text(path) for path in intel.find("/sys/class/net/eth0/queues/rx-*/rps_cpus")] == ["0", "0"]
+    assert tuning.drift(intel, journal)["drifts"] == 0
+    assert restore(intel, journal)["failed"] == []
+    assert intel.image() == before
+
+
+def test_the_loopback_and_what_is_no_device_are_never_touched(intel: KernelTree, journal: Journal) -> None:
+    intel.put({"/sys/class/net/br0/mtu": "1500", "/sys/class/net/br0/queues/rx-0/rps_cpus": "3"})
+    intel.calls.add_card("lo")
+    intel.calls.add_card("br0")
+    rows = tune(intel, journal, nic_gro="off", mtu="1400", rps_cpus="none")
+    assert rows["nic_gro"]["counts"] == {"applied": 1}
+    assert (intel.calls.cards["lo"][0x2B], intel.calls.cards["br0"][0x2B]) == ([1], [1])
+    assert (intel.text("/sys/class/net/lo/mtu"), intel.text("/sys/class/net/br0/mtu")) == ("65536", "1500")
+    assert intel.text("/sys/class/net/br0/queues/rx-0/rps_cpus") == "3"
+
+
+def test_what_a_driver_does_not_have_is_unsupported(intel: KernelTree, journal: Journal) -> None:
+    intel.calls.add_card("eth0", channels=True, coalesce=True)
+    rows = tune(intel, journal, nic_channels="2", nic_rx_channels="2", nic_adaptive_rx="off", nic_gro="off")
+    for name in ("nic_channels", "nic_rx_channels", "nic_adaptive_rx"):
+        assert (rows[name]["outcome"], rows[name]["why"]) == (
+            "unsupported",
+            "ENOTSUP: Operation not supported",
+        )
+    assert rows["nic_gro"]["outcome"] == "applied"
+    intel.calls.add_card("eth1")
+    intel.put({"/sys/class/net/eth1/device/vendor": "0x8086"})
+    row = tune(intel, journal, nic_rx_channels="2")["nic_rx_channels"]
+    assert row["outcome"] == "unsupported"  # eth1 has combined queues only
+    assert tune(intel, journal, nic_channels="2")["nic_channels"]["counts"] == {
+        "applied": 1,
+        "unsupported": 1,
+    }
+
+
+def test_more_than_a_card_has_is_what_the_kernel_refuses(intel: KernelTree, journal: Journal) -> None:
+    row = tune(intel, journal, nic_rx_ring="8192")["nic_rx_ring"]
+    assert (row["outcome"], row["why"]) == ("failed", "EINVAL: Invalid argument")
+
+
+def test_a_link_that_does_not_come_up_gets_its_old_value_back(
+    intel: KernelTree, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nic, "LINK_LIMIT", 0.0)
+    intel.calls.dead_links.add("eth0")
+    row = tune(intel, journal, nic_rx_ring="max")["nic_rx_ring"]
+    assert row["outcome"] == "failed"
+    assert row["why"] == "ENETDOWN: eth0 had no link for 0 s; its old value 512 was put back"
+    assert intel.text("/sys/class/net/eth0/carrier") == "1"
+    assert intel.calls.cards["eth0"][0x10][4] == 512
+
+
+# --- idle states
+
+
+def test_idle_states_that_wake_up_too_late_are_off(intel: KernelTree, journal: Journal) -> None:
+    before = intel.image()
+    row = tune(intel, journal, idle_states="2")["idle_states"]
+    assert row["counts"] == {"applied": 16, "already": 16}
+    folder = f"{CPU}/cpu3/cpuidle"
+    assert [intel.text(f"{folder}/state{number}/disable") for number in range(4)] == ["0", "0", "1", "1"]
+    restore(intel, journal)
+    assert intel.image() == before
+
+
+def test_a_state_that_does_not_tell_how_deep_it_is_stays(intel: KernelTree, journal: Journal) -> None:
+    intel.remove(f"{CPU}/cpu0/cpuidle/state3/latency")
+    row = tune(intel, journal, idle_states="2")["idle_states"]
+    assert row["why"] == "1 of 32: the driver does not tell how long it takes to wake up"
+    assert intel.text(f"{CPU}/cpu0/cpuidle/state3/disable") == "0"
+
+
+# --- logging
+
+
+def test_the_journal_stays_in_memory_until_it_is_given_back(intel: KernelTree, journal: Journal) -> None:
+    assert tune(intel, journal, journald="volatile")["journald"]["outcome"] == "applied"
+    assert intel.files[DROP_IN] == "[Journal]\nStorage=volatile\n"
+    assert ("systemctl", "restart systemd-journald.service") in intel.writes
+    intel.writes.clear()
+    assert restore(intel, journal)["restored"] == 1
+    assert not intel.has(DROP_IN)
+    assert ("systemctl", "restart systemd-journald.service") in intel.writes
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_crash_around_the_restart_of_journald_leaves_nothing_that_looks_whole(
+    limit: int, intel: KernelTree, journal: Journal
+) -> None:
+    before = intel.image()
+    intel.limit = limit
+    with pytest.raises(PowerCut):
+        tune(intel, journal, journald="volatile")
+    intel.limit = -1
+    assert tuning.drift(intel, journal)["drifts"] == 1
+    assert tune(intel, journal, journald="volatile")["journald"]["outcome"] == "applied"
+    intel.limit = limit
+    with pytest.raises(PowerCut):
+        restore(intel, journal)
+    intel.limit = -1
+    undone = restore(intel, journal)
+    assert (undone["restored"], undone["left"]) == (1, [])
+    assert intel.image() == before
+
+
+def test_a_journald_that_does_not_come_up_has_its_old_settings(intel: KernelTree, journal: Journal) -> None:
+    intel.forbidden.add("systemd-journald.service")
+    row = tune(intel, journal, journald="volatile")["journald"]
+    assert (row["outcome"], row["why"]) == ("failed", "EIO: Job for systemd-journald.service failed.")
+
+
+def test_audit_is_switched_off_and_on_again(intel: KernelTree, journal: Journal) -> None:
+    row = tune(intel, journal, audit="0")["audit"]
+    assert (row["outcome"], row["was"], intel.calls.audited) == ("applied", {"1": 1}, 0)
+    restore(intel, journal)
+    assert intel.calls.audited == 1
+
+
+def test_an_audit_that_is_locked_is_blocked(intel: KernelTree, journal: Journal) -> None:
+    intel.calls.audited = 2
+    assert tune(intel, journal, audit="0")["audit"]["outcome"] == "blocked"
+
+
+# --- units
+
+
+def test_another_name_of_a_unit_is_not_masked_beside_it(intel: KernelTree, journal: Journal) -> None:
+    intel.put({"/usr/lib/systemd/system/chrony.service": "[Unit]"})
+    intel.links["/etc/systemd/system/chronyd.service"] = "/usr/lib/systemd/system/chrony.service"
+    intel.set_units(["chrony.service"], "active")
+    row = tune(intel, journal, time_sync="masked")["time_sync"]
+    assert (row["outcome"], row["counts"]) == ("applied", {"applied": 1})

@@ -8,7 +8,7 @@ import pytest
 
 from benchctl.agent.kinds import KINDS
 from benchctl.agent.knob import allowed, refusal
-from benchctl.agent.knobs import AREAS, CONFLICTS, KNOBS
+from benchctl.agent.knobs import AREAS, CONFLICTS, ELSEWHERE, KNOBS
 from benchctl.agent.profiles import PROFILES, compose, problems
 
 ACTING = [name for name, knob in KNOBS.items() if knob.acts]
@@ -16,8 +16,10 @@ ACTING = [name for name, knob in KNOBS.items() if knob.acts]
 
 def test_the_53_are_there_and_most_are_acted_on() -> None:
     assert {knob.number for knob in KNOBS.values()} == set(range(1, 54))
-    assert len(ACTING) >= 70
-    assert len({knob.number for knob in KNOBS.values() if knob.acts}) >= 36
+    acted = {knob.number for knob in KNOBS.values() if knob.acts} | set(ELSEWHERE)
+    assert len(acted) >= 43
+    assert all(KNOBS[name].acts for names in ELSEWHERE.values() for name in names)
+    assert {knob.number for knob in KNOBS.values() if knob.why} >= set(range(1, 54)) - acted
 
 
 @pytest.mark.parametrize("name", KNOBS)
@@ -32,6 +34,7 @@ def test_a_row_is_complete(name: str) -> None:
     assert knob.kind in KINDS
     assert knob.form in {"number", "word", "bracket", "cpus", "mask", "words", "unit", "text"}
     assert knob.places or not knob.acts
+    assert bool(knob.why) is not knob.acts
     for place in knob.places:
         assert place.path.startswith("/") or KINDS[knob.kind].find is not None
         assert all(word in knob.choices for word, _ in place.words)
