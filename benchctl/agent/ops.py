@@ -185,7 +185,7 @@ OPS: Dict[str, Op] = {
         {"profile": str, "kept": bool, "shared": bool, "roles": (list, _NONE), "password": str},
         leased=True,
     ),
-    "drift": Op(tuned.drift),
+    "drift": Op(tuned.drift, {}, {"mend": bool}),
     "restore": Op(tuned.restore, {}, {"every": bool, "force": bool, "password": str}, leased=True),
     "series": Op(series, {"ops": list}),
     "end": Op(end),

@@ -6,6 +6,7 @@ asked for: most runs start an agent while somebody waits, and tune nothing.
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
 
 from benchctl.agent import layout
@@ -69,11 +70,31 @@ def tune(
     return {**reply, "undo": undo_command()}
 
 
-def drift(_: Context) -> Json:
-    """Compare the knobs that were set with what is there now."""
+def drift(context: Context, *, mend: bool = False) -> Json:
+    """Compare the knobs that were set with what is there now.
+
+    With `mend` what differs is set again, and `unmended` places still differ; `around` tells what began since
+    the last such look.
+    """
+    from benchctl.agent import around, privileged, tuning
+
+    reply, since = tuning.drift(here(), journal_here()), context.looked
+    if mend:
+        context.looked = time.time()
+    if mend and reply["drifts"]:
+        if privileged.needed():
+            reply.update(privileged.ask(context, "mend", {}))
+        else:
+            reply.update(mend_here(context))
+        reply["around"] = around.since(since, {os.getpid()})
+    return reply
+
+
+def mend_here(_: Context) -> Json:
+    """Set again what is not as it was set."""
     from benchctl.agent import tuning
 
-    return tuning.drift(here(), journal_here())
+    return {"unmended": tuning.mend(here(), journal_here())}
 
 
 def restore(context: Context, *, every: bool = False, force: bool = False, password: str = "") -> Json:
@@ -204,6 +225,7 @@ def _guarded(run: str, journal: "Journal") -> None:
 
 ACTS: Dict[str, Callable[..., Optional[Json]]] = {  # what root does for a user who is not
     "tune": tune,
+    "mend": mend_here,
     "restore": restore,
     "give_back": give_back,
     "take_over": take_over,

@@ -163,17 +163,12 @@ def _tune(machine: Machine, journal: Journal, values: Mapping[str, str], head: J
 def drift(machine: Machine, journal: Journal, area: str = "") -> Json:
     """Compare what was set with what is there now, in one pass; `drifted` names the first that differ."""
     batches, unreadable = journal.read()
-    here = [batch for batch in batches if batch.here]
-    entries = [entry for batch in here for entry in batch.wanted]
-    wanted = {entry.path: entry for entry in entries if in_area(entry.knob, area)}
-    found = []
-    machine.look_again()
-    for path, entry in wanted.items():
-        now = read_text(machine, entry.kind, path)
-        if now is None or not forms.same(entry.form, now, entry.new):
-            shown = None if now is None else _plain(entry.form, now)
-            found.append({"knob": entry.knob, "path": path, "wanted": entry.new, "found": shown})
-    last = here[-1] if here else None
+    wanted = _wanted(batches, area)
+    found = [
+        {"knob": entry.knob, "path": entry.path, "wanted": entry.new, "found": now}
+        for entry, now in _differing(machine, wanted)
+    ]
+    last = next((batch for batch in reversed(batches) if batch.here), None)
     return {
         "run": last.run if last else None,
         "profile": last.head.get("profile") if last else None,
@@ -182,6 +177,22 @@ def drift(machine: Machine, journal: Journal, area: str = "") -> Json:
         "drifted": found[:SHOWN],
         "problems": unreadable,
     }
+
+
+def mend(machine: Machine, journal: Journal) -> int:
+    """Set again what differs from what was set; return how many places still differ.
+
+    The journal has what was there before any of it, so nothing is added. Raises RefusalError.
+    """
+    try:
+        with journal.locked():
+            wanted = _wanted(journal.read()[0])
+            for _ in range(_ROUNDS):
+                differ = [entry for entry, _ in _differing(machine, wanted)]
+                write_all(machine, [(entry.kind, entry.path, entry.new) for entry in differ])
+            return len(_differing(machine, wanted))
+    except OSError as error:
+        raise RefusalError(f"{journal.path}: {error.strerror}", "unfit") from error
 
 
 def in_area(knob: str, area: str) -> bool:
@@ -228,6 +239,23 @@ def write_all(machine: Machine, wanted: Sequence[Tuple[str, str, str]]) -> Dict[
         except OSError as error:
             errors[path] = error
     return errors
+
+
+def _wanted(batches: Sequence[Batch], area: str = "") -> Dict[str, Entry]:
+    """Return by path what is to be found as it was set, in the order of writing."""
+    entries = [entry for batch in batches if batch.here for entry in batch.wanted]
+    return {entry.path: entry for entry in entries if in_area(entry.knob, area)}
+
+
+def _differing(machine: Machine, wanted: Mapping[str, Entry]) -> List[Tuple[Entry, Optional[str]]]:
+    """Return the entries whose places show something else, each with what; None for one that is gone."""
+    found = []
+    machine.look_again()
+    for path, entry in wanted.items():
+        now = read_text(machine, entry.kind, path)
+        if now is None or not forms.same(entry.form, now, entry.new):
+            found.append((entry, None if now is None else _plain(entry.form, now)))
+    return found
 
 
 def _gather(machine: Machine, values: Mapping[str, str]) -> Tuple[List[Item], Dict[str, str]]:
