@@ -12,6 +12,7 @@ from tests.kernel import CPU, CPUFREQ, KERNEL, VM, KernelTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 _PREFERENCES = "default performance balance_performance balance_power power"
 _UNITS = (
@@ -105,6 +106,18 @@ MACHINES: dict[str, Callable[[], KernelTree]] = {
     one.__name__: one
     for one in (intel_active, intel_passive, amd_pstate, acpi_cpufreq, arm_cppc, two_sockets, cloud_vm)
 }
+
+
+def lay(machine: KernelTree, folder: Path) -> None:
+    """Make a machine's files in a folder, for programs; it takes writes as a disk does, by no rules.
+
+    Files that mark one of their words are left out: only a kernel moves the mark.
+    """
+    for path, text in machine.files.items():
+        if "[" not in text:
+            target = folder / path.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
 
 
 def _base(*, cores: int, threads: int, sockets: int = 1) -> KernelTree:

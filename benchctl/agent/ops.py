@@ -182,7 +182,7 @@ OPS: Dict[str, Op] = {
     "tune": Op(
         tuned.tune,
         {"values": dict},
-        {"profile": str, "kept": bool, "shared": bool, "password": str},
+        {"profile": str, "kept": bool, "shared": bool, "roles": list, "password": str},
         leased=True,
     ),
     "drift": Op(tuned.drift),

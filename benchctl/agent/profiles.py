@@ -83,6 +83,7 @@ class Problem(NamedTuple):
 
     knob: str
     text: str
+    other: str = ""  # the knob that it cannot stand beside
 
 
 def compose(base: Mapping[str, str], own: Mapping[str, Optional[str]]) -> Dict[str, str]:
@@ -107,7 +108,9 @@ def problems(values: Mapping[str, str]) -> List[Problem]:
         why = refusal(knob, value)
         if why:
             found.append(Problem(name, f"{value!r}: {why}"))
-    return found + [Problem(one.one, _told(one, values)) for one in CONFLICTS if _holds(one, values)]
+    return found + [
+        Problem(one.one, _told(one, values), one.other) for one in CONFLICTS if _holds(one, values)
+    ]
 
 
 def _holds(conflict: Conflict, values: Mapping[str, str]) -> bool:

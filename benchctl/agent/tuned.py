@@ -47,19 +47,21 @@ def tune(
     profile: str = "",
     kept: bool = False,
     shared: bool = False,
+    roles: Optional[List[str]] = None,
     password: str = "",
 ) -> Json:
     """Set knobs; they are given back with the end of the run, or when it is gone, unless `kept`.
 
-    `password` is sudo's, for a user who is not root; it stays in memory until the run ends.
+    `roles` are what runs on this host: dbms, loader. `password` is sudo's, for a user who is not root; it
+    stays in memory until the run ends.
     """
     from benchctl.agent import privileged, tuning
 
     context.password = password or context.password
     if privileged.needed():
-        args = {"values": values, "profile": profile, "kept": kept, "shared": shared}
+        args = {"values": values, "profile": profile, "kept": kept, "shared": shared, "roles": roles}
         return privileged.ask(context, "tune", args)
-    head = {"run": context.run, "profile": profile, "kept": kept, "program": program()}
+    head = {"run": context.run, "profile": profile, "kept": kept, "roles": roles or [], "program": program()}
     journal = journal_here()
     if not kept and context.supervised and values:
         _guarded(context.run, journal)

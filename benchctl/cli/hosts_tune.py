@@ -246,13 +246,7 @@ def _print_drift(host: str, reply: Mapping[str, Any]) -> None:
 
 
 def _print_restored(host: str, reply: Mapping[str, Any]) -> None:
-    restored = reply["restored"]
-    click.echo(f"{host}: {restored} place{'' if restored == 1 else 's'} restored")
-    for row in reply["left"]:
-        click.echo(f"{host}: left alone: {row['path']}: was {row['was']}, somebody set it to {row['found']}")
-    for row in reply["failed"]:
-        click.echo(f"{host}: failed: {row['path']}: {row['error']}")
-    for row in reply["gone"]:
-        click.echo(f"{host}: gone: {row['path']}")
-    for problem in reply["problems"]:
-        click.echo(f"{host}: {problem}", err=True)
+    from benchctl.configure.tuning import given_back
+
+    for _, line in given_back(host, reply):
+        click.echo(line)

@@ -84,6 +84,7 @@ def _text(state: RunState) -> str:
     lines.append(f"  trials     {state.trials_done} of {state.trials_planned} done")
     if state.doing:
         lines.append(f"  now        {'; '.join(state.doing)}")
+    lines += [f"  tuned      {text}" for text in _tuned(state)]
     lines += [f"  trial {ordinal} failed: {_gist(reason)}" for ordinal, reason in state.trials_failed.items()]
     if state.state == "failed" and state.reason.startswith(SpecError("").headline):
         lines.append(state.reason.splitlines()[-1])  # what to do; the same plan would be refused again
@@ -97,6 +98,14 @@ def _text(state: RunState) -> str:
         if left and steps:
             lines.append(f"Not executed yet: {', '.join(left)}; `benchctl {left[0]} {state.run}` is next.")
     return "\n".join(lines)
+
+
+def _tuned(state: RunState) -> list[str]:
+    """The hosts that are tuned and, where nobody works on them any more, what gives them back."""
+    until = (
+        "" if state.state == "running" else f" until `benchctl destroy {state.run}`, or its lease runs out"
+    )
+    return [f"{host} ({profile}){until}" for host, profile in state.tuned.items()]
 
 
 def _gist(reason: str) -> str:

@@ -56,6 +56,9 @@ def experiment_lines(wish: Wish, folders: Sequence[Path]) -> Iterator[str]:
     yield f"  role: {loader.name}"
     yield from _options(loader, "workload", varied)
     yield from _window(loader)
+    yield "\n# What is set on each host while the run lasts, and given back at its end; needs root there."
+    yield "# `benchctl knobs explain` tells what it would change: none, repeatable, peak, or a file of yours."
+    yield "# tuning: {profile: repeatable}"
     yield "\n# What varies. The first level is the baseline, the others are compared with it."
     yield "factors:"
     yield from _factors(wish, {"dbms": dbms, "workload": loader})

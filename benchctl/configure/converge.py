@@ -82,8 +82,14 @@ def _access(plan: Plan, become_password: str | None) -> Access:
     hosts = plan.experiment.hosts
     if not isinstance(hosts, InventoryHosts):
         return Access()
-    secret = hosts.become.password
-    return Access(Path(hosts.path), become_password if secret is None else resolve(secret))
+    return Access(Path(hosts.path), sudo_password(plan, become_password))
+
+
+def sudo_password(plan: Plan, asked: str | None) -> str | None:
+    """Return sudo's password: the experiment's own secret, else what was asked for on a terminal."""
+    hosts = plan.experiment.hosts
+    secret = hosts.become.password if isinstance(hosts, InventoryHosts) else None
+    return asked if secret is None else resolve(secret)
 
 
 def _with_folders(shape: dict[str, Any], caches: dict[str, str]) -> dict[str, Any]:

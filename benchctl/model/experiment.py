@@ -14,6 +14,7 @@ from benchctl.model.azure import AzureHosts
 from benchctl.model.group import Group
 from benchctl.model.lab import LabHosts
 from benchctl.model.record import Record, Scalar
+from benchctl.model.tuning import Tuning
 
 Value = Scalar | tuple[Scalar, ...] | dict[str, Scalar]
 Seconds = Annotated[float, Meta(ge=0, extra={"unit": "duration"})]
@@ -98,10 +99,6 @@ class InventoryHosts(Record, frozen=True, kw_only=True, tag_field="provider", ta
 
 
 Hosts = LocalHosts | InventoryHosts | LabHosts | AwsHosts | AzureHosts
-
-
-class Tuning(Record, frozen=True, kw_only=True):
-    profile: Annotated[Literal["none"], Meta(description="which knobs are set before the run")] = "none"
 
 
 class Dbms(Record, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from msgspec import field
 from benchctl.model.experiment import Dbms, Experiment, StageSpec, Value, Workload
 from benchctl.model.record import Record
 from benchctl.model.role import Scope
+from benchctl.model.tuning import GroupPlan
 
 StageScope = Literal["once", "level", "trial"]
 
@@ -92,7 +93,7 @@ class Detectable(Record, frozen=True, kw_only=True):
 class Plan(Record, frozen=True, kw_only=True):
     """Everything that `execute` does, worked out before anything happens."""
 
-    schema: int = 1
+    schema: int = 2
     experiment: Experiment
     origins: dict[str, str]  # dotted path -> "file:line:column", "--set" or "default"
     factors: tuple[FactorPlan, ...]
@@ -109,6 +110,7 @@ class Plan(Record, frozen=True, kw_only=True):
 
     role_folders: tuple[str, ...] = ()  # of the user's own roles: absolute, in the order of the look-up
     pilot: PilotOf | None = None
+    tuning: dict[str, GroupPlan] = field(default_factory=dict)  # by group; none is there: nothing is set
 
     def treatment(self, treatment_id: str) -> Treatment:
         return next(t for t in self.treatments if t.id == treatment_id)

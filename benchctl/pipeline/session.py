@@ -48,6 +48,7 @@ class Session:
     connect: Callable[[Sequence[Host], str, str, float], Mapping[str, Agent]]  # hosts, run, owner, ttl
     force: bool = False
     become_password: str | None = field(default=None, repr=False)  # typed for this execution, never stored
+    tuned: bool = field(default=False, init=False)  # in this execution
     _fleet: Fleet | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # of _fleet on the way back
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import field
+
 from benchctl.journal import is_open, read
 from benchctl.model.comparison import State
 from benchctl.model.record import Record
+from benchctl.pipeline.tuning import still_tuned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +35,7 @@ class RunState(Record, frozen=True, kw_only=True):
     pid: int | None = None
     destroyed: bool = False  # nothing was done on the hosts after their last destroy
     doing: tuple[str, ...] = ()  # what is under way, the widest first; of a run that goes on
+    tuned: dict[str, str] = field(default_factory=dict)  # hosts that were not given back yet -> profile
 
 
 def read_state(store: RunStore) -> RunState:
@@ -55,6 +59,7 @@ def read_state(store: RunStore) -> RunState:
         pid=pid,
         destroyed=_is_destroyed(entries),
         doing=_under_way(entries) if state == "running" else (),
+        tuned=still_tuned(entries),
     )
 
 

@@ -20,6 +20,7 @@ from benchctl.model.event import Message
 from benchctl.model.units import format_duration
 from benchctl.pipeline.hosts import attended, ensure_time, hosts_made, make_hosts, take_away
 from benchctl.pipeline.recovery import check_identity, ever_reached
+from benchctl.pipeline.tuning import tune_hosts
 from benchctl.pipeline.undo import AT_ONCE, undo
 from benchctl.plan import make_up_block
 from benchctl.provision import to_ansible
@@ -60,11 +61,13 @@ def configure(session: Session) -> str:
         session.cancel.check()  # a play that was cut short by a signal has not failed
         raise
     session.store.save_descriptors(converged.descriptors)
+    tune_hosts(session)
     return "converged by Ansible" if converged.ansible else "nothing to change; Ansible was not started"
 
 
 def benchmark(session: Session) -> str:
     ensure_time(session)
+    tune_hosts(session)
     bench = _bench(session)
     require_settings(bench)
     bench = replace(bench, images=build_images(bench), capacities=calibrate(bench))

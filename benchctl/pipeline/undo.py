@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from benchctl.errors import BenchctlError, ConnectionLostError, RunStateError
 from benchctl.model.event import Message
 from benchctl.pipeline.session import END_LIMIT, REMOVE_LIMIT
+from benchctl.pipeline.tuning import tell_given_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,9 @@ def _undo(session: Session, agent: Agent, *, remove: bool) -> None:
         with session.journal.act("remove", host=agent.host, path=work):
             agent.call("remove", timeout=REMOVE_LIMIT, path=work)
     with session.journal.act("end", host=agent.host) as act:
-        stopped = agent.call("end", timeout=END_LIMIT)["stopped"]
-        act.learned(stopped=stopped)
-    if stopped:
+        ended = agent.call("end", timeout=END_LIMIT)
+        act.learned(**ended)
+    if "tuning" in ended:
+        tell_given_back(session, agent.host, ended["tuning"])
+    if stopped := ended["stopped"]:
         session.listener(Message(level="warning", text=f"stopped on {agent.host}: {', '.join(stopped)}"))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from benchctl.model.experiment import Experiment
     from benchctl.model.plan import PlannedTrial, Treatment
+    from benchctl.model.tuning import GroupPlan
     from benchctl.spec import Spec
 
 DEFAULT_CVS = (0.01, 0.03, 0.05)  # trials of a quiet host, an ordinary one, a shared one
@@ -52,7 +53,8 @@ def make(spec: Spec, *, cvs: Sequence[float] = ()) -> Plan:
         trials=order,
         expected_seconds=expected_seconds(placement, order, staged=bool(experiment.stages)),
         detectable=_detectable(experiment, tuple(cvs) or DEFAULT_CVS),
-        design_hash=design_hash(experiment, spec.files),
+        design_hash=design_hash(experiment, spec.files, spec.tuning),
+        tuning=dict(spec.tuning),
         sets=spec.sets,
         files=dict(spec.files),
         role_folders=tuple(map(str, spec.role_folders)),
@@ -77,14 +79,14 @@ def trial_seconds(treatment: Treatment) -> float:
     return workload.warmup + workload.duration + server + FETCH_SECONDS
 
 
-def design_hash(experiment: Experiment, files: Mapping[str, str]) -> str:
+def design_hash(experiment: Experiment, files: Mapping[str, str], tuning: Mapping[str, GroupPlan]) -> str:
     """Return the SHA-256 of what shapes the trials; files count by content, wherever they lie."""
     design = experiment.design
     shape: dict[str, object] = {
         "dbms": experiment.dbms,
         "workload": experiment.workload,
         "factors": experiment.factors,
-        "tuning": experiment.tuning,
+        "tuning": {group: [plan.values, plan.shared, plan.reboot] for group, plan in tuning.items()},
         "design": [design.blocks, design.order, design.seed],
     }
     if experiment.stages:

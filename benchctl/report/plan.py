@@ -53,7 +53,8 @@ def _terminal(plan: Plan, width: int | None, *, color: bool) -> str:
     names = FactorNames(factor.name for factor in plan.factors)
     target.print(Text(clean(plan.experiment.name), style="bold"))
     target.print(Text(_gist(plan), style="dim"))
-    for table in (_factors(plan), _levels(plan), _treatments(plan, names), _stages(plan, names), _made(plan)):
+    tables = (_factors(plan), _levels(plan), _treatments(plan, names), _stages(plan, names), _made(plan))
+    for table in (*tables, _tuning(plan)):
         if table.rows:
             target.print(Padding(grid(table, target.width), (1, 0, 0, 0)))
     target.print(_order(plan))
@@ -164,6 +165,26 @@ def _made(plan: Plan) -> Table:
     ]
     return Table(
         "Made before the first trial, found again by later runs", columns("what", "id", "from"), tuple(rows)
+    )
+
+
+def _tuning(plan: Plan) -> Table:
+    """What is set on the hosts of each group; groups that are alike share a row."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for group, tuning in plan.tuning.items():
+        values = ", ".join(f"{name}={value}" for name, value in tuning.values.items()) or NOTHING
+        allowed = [
+            text
+            for given, text in (
+                (tuning.shared, "in a container also what it shares with its machine"),
+                (tuning.reboot, "with a reboot where one is needed"),
+            )
+            if given
+        ]
+        alike.setdefault((clean("; ".join([tuning.profile, *allowed])), clean(values)), []).append(group)
+    rows = tuple((", ".join(map(clean, groups)), *about) for about, groups in alike.items())
+    return Table(
+        "Tuning, while the run lasts (needs root on the hosts)", columns("on", "profile", "sets"), rows
     )
 
 

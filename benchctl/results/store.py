@@ -17,6 +17,7 @@ from benchctl.model.comparison import Summary
 from benchctl.model.measurement import Trial
 from benchctl.model.plan import Plan
 from benchctl.model.record import Record, to_json
+from benchctl.model.tuning import HostTuning
 from benchctl.provision import from_ansible
 from benchctl.results.files import manifest, write_atomically
 
@@ -134,6 +135,16 @@ class RunStore:
         return {
             path.parent.name: self._read(path.relative_to(self.path).as_posix(), dict[str, Any])
             for path in found
+        }
+
+    def save_tuning(self, host: str, tuning: HostTuning) -> None:
+        write_atomically(self.host_folder(host) / "knobs.json", to_json(tuning))
+
+    def tunings(self) -> dict[str, HostTuning]:
+        """What was set on each host that was tuned."""
+        found = sorted(self.path.glob("hosts/*/knobs.json"))
+        return {
+            path.parent.name: self._read(path.relative_to(self.path).as_posix(), HostTuning) for path in found
         }
 
     def save_capacities(self, host: str, capacities: Mapping[str, Capacity]) -> None:

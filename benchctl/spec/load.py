@@ -22,6 +22,7 @@ from benchctl.spec.roles import read_role
 from benchctl.spec.shapes import experiment_shape
 from benchctl.spec.share import find_experiment, find_role, role_folders, roles_in
 from benchctl.spec.stages import StageChecks
+from benchctl.spec.tuning import TuningReader
 from benchctl.spec.walk import Walker, join
 
 if TYPE_CHECKING:
@@ -29,13 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchctl.model.role import Kind, RoleMeta
+    from benchctl.model.tuning import GroupPlan
     from benchctl.spec.levels import Part
 
-LATER = {
-    "hosts.groups.*": frozenset({"tuning"}),
-    "tuning.profile": frozenset({"repeatable", "peak", "/"}),
-    "dbms": frozenset({"address"}),
-}
+LATER = {"dbms": frozenset({"address"})}
 _DEFAULT_DELTA = 0.02
 _ROLES = ("dbms", "workload")  # the sections that a role stands behind
 
@@ -51,6 +49,7 @@ class Spec(NamedTuple):
     sets: tuple[str, ...] = ()  # what --set was given, in order
     files: Mapping[str, str] = MappingProxyType({})  # what options name: absolute path -> SHA-256
     role_folders: tuple[Path, ...] = ()  # where roles were looked for before the shipped ones, in that order
+    tuning: Mapping[str, GroupPlan] = MappingProxyType({})  # by group, of those that are tuned
 
 
 def load(source: Path | str, *, sets: Sequence[str] = (), roles_paths: Sequence[Path] = ()) -> Spec:
@@ -93,11 +92,12 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
     if experiment.stages or (staged and not problems.any()):
         StageChecks(experiment, walker.places, problems).run()
     Checks(experiment, roles, walker.places, problems).run()
+    tuning = TuningReader(experiment, walker.places, problems).read()
     problems.raise_if_any()
     by_name = {meta.name: meta for meta in roles.values()}
     origins = _origins(experiment, walker.places, path)
     own = tuple(folder.absolute() for folder in folders[:-1])
-    return Spec(experiment, origins, text, path, by_name, tuple(sets), walker.files, own)
+    return Spec(experiment, origins, text, path, by_name, tuple(sets), walker.files, own, tuning)
 
 
 def _read(path: Path) -> bytes:

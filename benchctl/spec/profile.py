@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from benchctl.spec.nodes import Node
 
-    Check = Callable[[Mapping[str, str]], Iterable[tuple[str, str]]]
-    """What is wrong with values, as (knob, words)."""
+    Check = Callable[[Mapping[str, str]], Iterable[tuple[str, str, str]]]
+    """What is wrong with values, as (knob, words, the knob that it cannot stand beside)."""
 
 _KEYS = ("extends", "knobs")
 
@@ -46,6 +46,15 @@ def read_profile(source: str, shipped: Mapping[str, Mapping[str, str]], check: C
 def parse_profile(text: str, source: str, shipped: Mapping[str, Mapping[str, str]], check: Check) -> Profile:
     """Return the profile of a file's text. Raises SpecError with all problems, each with its place."""
     problems = Problems()
+    values = read_values(text, source, shipped, check, problems)
+    problems.raise_if_any()
+    return Profile(source, values)
+
+
+def read_values(
+    text: str, source: str, shipped: Mapping[str, Mapping[str, str]], check: Check, problems: Problems
+) -> dict[str, str]:
+    """Return the knobs and values of a profile's text; what is wrong with them goes to `problems`."""
     node = compose_mapping(text, source, problems)
     parts = {key.text: (key.place, child) for key, child in node.entries}
     for key, (place, _) in parts.items():
@@ -55,10 +64,10 @@ def parse_profile(text: str, source: str, shipped: Mapping[str, Mapping[str, str
     own, places = _own(parts.get("knobs"), problems)
     values = {**base, **own}
     kept = {name: value for name, value in values.items() if value is not None}
-    for knob, words in check(kept):
-        problems.add(places.get(knob, node.place), f"knobs.{knob}", words)
-    problems.raise_if_any()
-    return Profile(source, kept)
+    for knob, words, other in check(kept):
+        place = places.get(knob) or places.get(other) or node.place
+        problems.add(place, f"knobs.{knob}", words)
+    return kept
 
 
 def _base(

@@ -195,6 +195,7 @@ def _of(kind: inspect.Type, doc: str = "", unit: str = "") -> Shape:
             extra = kind.extra or {}
             shape = _of(kind.type, doc, extra.get("unit", unit))
             shape = shape._replace(words=extra.get("words", shape.words))
+            shape = shape._replace(choices=extra.get("choices", shape.choices))
         case _ if unit in {"words", "secret"} and not isinstance(kind, inspect.UnionType):
             shape = Shape("words" if unit == "words" else "secret", doc)
         case inspect.StructType():

@@ -50,7 +50,7 @@ class Walker:
         factors: Callable[[Node], Any] | None = None,
         beside: Path | None = None,
     ) -> None:
-        """Take where problems go, what is not supported yet (path -> words), and what reads factors.
+        """Take where problems go, what is not supported yet (path -> keys), and what reads factors.
 
         `beside` is the folder that paths in the file start from; without it files are not looked at.
         """
@@ -114,7 +114,7 @@ class Walker:
         return found
 
     def _unknown(self, key: Text, path: str, shape: Shape) -> None:
-        if key.text in self._not_yet(path):
+        if key.text in self._later.get(path, ()):
             self.problems.add(key.place, join(path, key.text), _LATER, "", "remove this key")
         elif key.text in shape.others:
             found = f"found {shape.others[key.text]}"
@@ -132,10 +132,6 @@ class Walker:
         for name in [close] if close else shape.fields:
             if node.get(name) is None:
                 self.problems.doubt(join(path, name))
-
-    def _not_yet(self, path: str) -> frozenset[str]:
-        """Return the words that later versions know at a path; `*` in the table stands for a last part."""
-        return self._later.get(path) or self._later.get(f"{path.rpartition('.')[0]}.*", frozenset())
 
     def _missing(self, node: Entries, shape: Shape, path: str) -> None:
         given = {key.text for key, _ in node.entries}
@@ -252,9 +248,6 @@ class Walker:
     def _choice(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401
         if node.text in shape.choices:
             return node.text
-        later = self._not_yet(path)
-        if node.text in later or ("/" in later and "/" in node.text):
-            return self.wrong(node, path, allowed(shape), f"{node.text!r} is {_LATER}")
         return self.wrong(node, path, f"{allowed(shape)}{did_you_mean(node.text, shape.choices)}")
 
     def _file(self, node: Text, shape: Shape, path: str) -> Any:  # noqa: ANN401

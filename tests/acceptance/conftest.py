@@ -59,9 +59,9 @@ class Shell:
         self.lease = folder / "lease"
 
     def run(
-        self, *words: str, code: int = 0, limit: float = 300, **environment: str
+        self, *words: str, code: int | set[int] = 0, limit: float = 300, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run to the end; the exit code has to be the expected one."""
+        """Run to the end; the exit code has to be the expected one, or one of several."""
         done = subprocess.run(
             [PROGRAM, *words],
             cwd=self.workspace,
@@ -71,7 +71,8 @@ class Shell:
             check=False,
             timeout=limit,
         )
-        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        expected = {code} if isinstance(code, int) else code
+        assert done.returncode in expected, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.postgres, pytest.mark.ansible, pytest.mark.slow]
 ONE_BLOCK = (*QUICK, "--set=design.blocks=1", "--set=design.min_blocks=1")
-PATIENCE = 120.0
+PATIENCE = 300.0
 NOBODY = 65534
 
 T = TypeVar("T")

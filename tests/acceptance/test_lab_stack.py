@@ -86,10 +86,11 @@ def test_pg_lab_leaves_nothing_behind(lab_shell: Shell) -> None:
         "run",
         str(shared("experiments") / "pg-lab.yml"),
         *("--set=design.blocks=1", "--set=design.min_blocks=1", "--set=workload.scale=1"),
-        *("--set=workload.warmup=0s", "--set=workload.duration=1s", "--set=design.on_failure=stop"),
+        *("--set=workload.warmup=0s", "--set=workload.duration=3s", "--set=design.on_failure=stop"),
         limit=900,
-        code=0,
+        code={0, 4},  # a busy machine may leave no valid block
     )
+    assert "benchmark done" in done.stderr
     assert "the hosts of provider lab are gone" in done.stderr
     assert_nothing_left(lab_shell)
     assert lab_shell.run("destroy", "latest").returncode == 0  # safe to repeat

@@ -517,7 +517,7 @@ def test_the_end_of_a_run_gives_its_knobs_back(bed: Bed) -> None:
 
 
 def test_kept_knobs_stay_beyond_the_run(bed: Bed) -> None:
-    bed.agent.call("tune", timeout=LIMIT, values={"swappiness": "1"}, kept=True)
+    bed.agent.call("tune", timeout=LIMIT, values={"swappiness": "1"}, kept=True, roles=["dbms"])
     bed.agent.call("end", timeout=LIMIT)
     assert bed.knob("swappiness") == "1"
 

@@ -203,6 +203,8 @@ def test_detectable_effects_grow_with_noise_and_shrink_with_blocks(path: Path) -
         ("workload.clients=5", False),
         ("dbms.settings.work_mem=2MB", False),
         ("factors.workload.clients=[1, 2]", False),
+        ("tuning.profile=peak", False),
+        ("tuning.reboot=true", True),
     ],
 )
 def test_design_hash_covers_what_shapes_the_trials(path: Path, option: str, *, same: bool) -> None:

@@ -18,7 +18,7 @@ CASES = ROOT / "tests" / "cases" / "spec"
 EXPERIMENTS = sorted(shared("experiments").glob("*.yml"))
 BY_FORM_ALONE = (  # wrong in a way that a schema can see
     "unknown-keys", "missing-keys", "bare-version", "bare-duration", "bare-percent", "quoted-number",
-    "number-as-name", "nothing-as-value", "yes-is-text", "later-keys", "unknown-provider",
+    "number-as-name", "nothing-as-value", "yes-is-text", "tuning-wrong-form", "unknown-provider",
     "factors-not-a-mapping", "factor-no-levels", "many-at-once",
 )  # fmt: skip
 
