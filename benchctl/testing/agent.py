@@ -421,17 +421,19 @@ class FakeAgent:
         return self._give_back(list(self._tuned), force=bool(args.get("force")))
 
     def _give_back(self, names: Sequence[str], *, force: bool = False) -> Reply:
-        restored, left = 0, []
+        knobs, left = [], []
         for name in names:
             old, new, _ = self._tuned[name]
             found = self.knobs[name]
             if found not in {old, new} and not force:
                 left.append({"knob": name, "path": _knob_path(name), "was": old, "found": found})
                 continue
-            restored += found != old
+            if found != old:
+                knobs.append({"knob": name, "found": {found: 1}, "was": {old: 1}})
             self.knobs[name] = old
             del self._tuned[name]
-        return {"restored": restored, "left": left, "failed": [], "gone": [], "problems": []}
+        told: Reply = {"restored": len(knobs), "knobs": knobs, "left": left}
+        return {**told, "failed": [], "gone": [], "problems": []}
 
     def _check_values(self, values: dict[str, str]) -> None:
         wrong = problems(values)
