@@ -12,7 +12,9 @@ from benchctl.configure.tuning import given_back, told, tune, wanted
 from benchctl.errors import ConnectionLostError, RunStateError, ServiceError, UnfitError
 from benchctl.journal import Journal
 from benchctl.model.event import Message
+from benchctl.model.experiment import StageSpec, TaskSpec
 from benchctl.model.host import Host, Inventory
+from benchctl.model.plan import Stage
 from benchctl.model.record import to_json
 from benchctl.model.tuning import GroupPlan, HostTuning, KnobOutcome
 from benchctl.pipeline.state import read_state
@@ -189,6 +191,23 @@ def test_groups_are_tuned_each_in_its_way_and_told_what_runs_there(tmp_path: Pat
     assert SUDO not in (tmp_path / "journal.jsonl").read_text()
     asked = fleet.asked["l2"]
     assert (asked["profile"], asked["shared"], asked["roles"]) == ("peak", True, ["loader"])
+
+
+def test_of_stages_services_are_the_dbms_and_the_measured_one_is_the_load() -> None:
+    spec = StageSpec(name="any", group="any", tasks=(TaskSpec(run=("true",)),))
+    stages = (
+        Stage(name="up", group="servers", kind="service", scope="once", spec=spec),
+        Stage(name="fill", group="loaders", kind="finish", scope="once", spec=spec),
+        Stage(name="load", group="drivers", kind="finish", scope="trial", measured=True, spec=spec),
+    )
+    groups = ("servers", "loaders", "drivers")
+    made = msgspec.structs.replace(plan(), stages=stages, tuning=dict.fromkeys(groups, TUNING))
+    chosen = wanted(made, inventory(servers=("s",), loaders=("l",), drivers=("d", "s")))
+    assert {host: one.roles for host, one in chosen.items()} == {
+        "s": ("dbms", "loader"),
+        "l": (),
+        "d": ("loader",),
+    }
 
 
 @pytest.mark.parametrize("other", [None, msgspec.structs.replace(TUNING, values={})])
