@@ -60,6 +60,7 @@ def test_a_run_tunes_before_its_first_trial_and_gives_back_at_its_end(world: Wor
     assert "tuned: 1 applied, 1 already, 1 unsupported" in texts(world, "info")
     assert "localhost: ksm unsupported: this host has none" in texts(world, "detail")
     assert "localhost: 1 place restored" in texts(world, "info")
+    assert read_state(world.store).tuned == {}
 
 
 def test_the_outcomes_are_kept_in_the_run_directory(world: World) -> None:
@@ -274,7 +275,10 @@ def test_a_knob_that_drifts_between_trials_is_set_again_and_spoils_none(world: W
     told = "changed before trial 2, and set again: swappiness (/proc/sys/vm/swappiness: set to 1, found 33)"
     assert f"localhost: {told}" in texts(world, "warning")
     assert f"localhost: {told}" in world.store.summary().notes
-    notes = [e for e in world.store.journal().entries() if e.act == "knobs.drift"]
+    entries = world.store.journal().entries()
+    starts = [e.seq for e in entries if (e.act, e.phase) == ("service.start", "meant")]
+    notes = [e for e in entries if e.act == "knobs.drift"]
+    assert starts[0] < notes[0].seq < starts[1]  # known before the server of its trial starts
     assert [(e.data["host"], e.data["ordinal"], e.data["drifts"]) for e in notes] == [("localhost", 2, 1)]
 
 
