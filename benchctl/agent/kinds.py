@@ -64,6 +64,11 @@ def _write_units(machine: Machine, names: Sequence[str], state: str) -> None:
     machine.set_units(names, state)
 
 
+def _is_between(text: str, one: str, other: str) -> bool:
+    """Say whether a unit was stopped, or masked, and the other not yet."""
+    return {one, other} == {"active", "masked"} and text in {"inactive", "active masked"}
+
+
 def _read_held(machine: Machine, _: str) -> str:
     return machine.held()
 
@@ -75,7 +80,7 @@ def _hold(machine: Machine, _: str, text: str) -> None:
 KINDS: Dict[str, Kind] = {
     "file": Kind(_read, _write),
     "recorded": Kind(_read, _write),
-    "unit": Kind(_read_unit, _write_unit, find=_find_unit, together=_write_units),
+    "unit": Kind(_read_unit, _write_unit, find=_find_unit, between=_is_between, together=_write_units),
     "held": Kind(_read_held, _hold),  # a request that lasts as long as a process holds it
     "cpuset": Kind(
         cpusets.read,

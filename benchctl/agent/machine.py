@@ -29,7 +29,6 @@ _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/run/host", "/run/syst
 _COMMANDS = {
     "active": (("unmask", "--runtime"), ("start",)),
     "inactive": (("unmask", "--runtime"), ("stop",)),
-    "masked": (("stop",), ("mask", "--runtime")),  # a timer that is masked while it waits ends as failed
     "active masked": (("unmask", "--runtime"), ("start",), ("mask", "--runtime")),
 }
 _UNIT_LIMIT = 90.0  # seconds for systemctl: a service may take its time to stop
@@ -153,8 +152,17 @@ class Machine:
         if os.getuid() and not self.root:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         self.look_again()
-        for verb in _COMMANDS[state]:
-            self.systemctl([*verb, *names])
+        if state == "masked":
+            # A timer that is masked while it waits ends as failed. A service that is stopped before may be
+            # started again by its socket.
+            timers = [name for name in names if name.endswith(".timer")]
+            services = [name for name in names if name not in timers]
+            steps = [(("stop",), timers), (("mask", "--runtime"), [*names]), (("stop",), services)]
+        else:
+            steps = [(verb, [*names]) for verb in _COMMANDS[state]]
+        for verb, chosen in steps:
+            if chosen:
+                self.systemctl([*verb, *chosen])
 
     def systemctl(self, words: Sequence[str]) -> str:
         """Tell systemd something; return what it says. The one of this host has nothing to do with a tree."""

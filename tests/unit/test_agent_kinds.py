@@ -292,6 +292,26 @@ def test_an_audit_that_is_locked_is_blocked(intel: KernelTree, journal: Journal)
 # --- units
 
 
+@pytest.mark.parametrize("half", ["inactive", "active masked"])
+def test_a_unit_that_a_crash_left_half_masked_comes_back(
+    half: str, intel: KernelTree, journal: Journal
+) -> None:
+    before = intel.image()
+    tune(intel, journal, irqbalance="masked")
+    intel.set_units(["irqbalance.service"], half)
+    assert tuning.drift(intel, journal)["drifts"] == 1
+    assert restore(intel, journal)["left"] == []
+    assert intel.image() == before
+
+
+def test_a_service_is_masked_before_it_is_stopped_and_a_timer_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Machine, "systemctl", lambda _, words: said.append(" ".join(words)))
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    Machine().set_units(["cron.service", "fstrim.timer"], "masked")
+    assert said == ["stop fstrim.timer", "mask --runtime cron.service fstrim.timer", "stop cron.service"]
+
+
 def test_another_name_of_a_unit_is_not_masked_beside_it(intel: KernelTree, journal: Journal) -> None:
     intel.put({"/usr/lib/systemd/system/chrony.service": "[Unit]"})
     intel.links["/etc/systemd/system/chronyd.service"] = "/usr/lib/systemd/system/chrony.service"
