@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchctl.agent import nic, tuning
+from benchctl.agent import nic, nodes, tuning
 from benchctl.agent.machine import Machine
 from benchctl.agent.restore import restore
 from benchctl.agent.tuning_journal import Journal
 from tests.kernel import CPU, PowerCut
-from tests.machines import intel_active
+from tests.machines import intel_active, two_sockets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -318,3 +318,40 @@ def test_another_name_of_a_unit_is_not_masked_beside_it(intel: KernelTree, journ
     intel.set_units(["chrony.service"], "active")
     row = tune(intel, journal, time_sync="masked")["time_sync"]
     assert (row["outcome"], row["counts"]) == ("applied", {"applied": 1})
+
+
+# --- nodes
+
+
+def test_what_is_measured_gets_memory_from_the_nodes_of_its_cpus(journal: Journal) -> None:
+    machine = two_sockets()
+    machine.roles = ("loader", "dbms")
+    before = machine.image()
+    rows = tune(machine, journal, cpu_sets="plan", numa_nodes="plan")
+    assert rows["numa_nodes"]["outcome"] == "applied"
+    assert machine.text(nodes.FILE) == "0-1"  # with the loader it has cores of both
+    assert tuning.drift(machine, journal)["drifts"] == 0
+    assert tune(machine, journal, cpu_sets="plan", numa_nodes="plan")["numa_nodes"]["outcome"] == "already"
+    assert restore(machine, journal)["failed"] == []
+    assert machine.image() == before
+
+
+def test_one_node_is_enough_where_the_cpus_are_of_one(intel: KernelTree, journal: Journal) -> None:
+    intel.roles = ("dbms",)
+    tune(intel, journal, cpu_sets="plan", numa_nodes="plan")
+    assert intel.text(nodes.FILE) == "0"
+    intel.put({"/sys/fs/cgroup/benchctl/run.dbms/cgroup.procs": "77"})
+    undone = restore(intel, journal)
+    assert {row["knob"] for row in undone["failed"]} >= {"cpu_sets"}  # what is measured still runs
+    intel.remove("/sys/fs/cgroup/benchctl/run.dbms/cgroup.procs")
+    intel.folders.discard("/sys/fs/cgroup/benchctl/run.dbms")
+    assert restore(intel, journal)["failed"] == []
+
+
+def test_nodes_without_a_plan_are_unsupported(intel: KernelTree, journal: Journal) -> None:
+    intel.put({"/sys/fs/cgroup/cgroup.controllers": "cpu memory"})
+    row = tune(intel, journal, cpu_sets="plan", numa_nodes="plan")["numa_nodes"]
+    assert (row["outcome"], row["why"]) == (
+        "unsupported",
+        "there is no version 2 of cgroups with cpusets",
+    )
