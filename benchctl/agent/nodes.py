@@ -16,9 +16,9 @@ FILE = f"{MEASURED}/cpuset.mems"
 ALL = "all"
 
 
-def find(_: Machine, place: Place) -> List[Spot]:
-    """Return its file, which is there once the measured cgroup is."""
-    return [Spot(place.path, "", place)]
+def find(machine: Machine, place: Place) -> List[Spot]:
+    """Return its file on a host with version 2 of cgroups: it is there once the measured cgroup is."""
+    return [Spot(place.path, "", place)] if machine.has(f"{cpusets.ROOT}/cgroup.controllers") else []
 
 
 def wanted(machine: Machine, spot: Spot, value: str) -> Optional[str]:
