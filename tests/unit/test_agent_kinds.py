@@ -336,6 +336,15 @@ def test_what_is_measured_gets_memory_from_the_nodes_of_its_cpus(journal: Journa
     assert machine.image() == before
 
 
+def test_a_node_of_housekeeping_alone_is_left_out(journal: Journal) -> None:
+    machine = two_sockets()
+    machine.roles = ("dbms",)
+    node = "/sys/devices/system/node/node"
+    machine.put({f"{node}0/cpulist": "0-1,32-33", f"{node}1/cpulist": "2-31,34-63"})
+    tune(machine, journal, cpu_sets="plan", numa_nodes="plan")
+    assert machine.text(nodes.FILE) == "1"
+
+
 def test_one_node_is_enough_where_the_cpus_are_of_one(intel: KernelTree, journal: Journal) -> None:
     intel.roles = ("dbms",)
     tune(intel, journal, cpu_sets="plan", numa_nodes="plan")
