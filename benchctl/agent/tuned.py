@@ -6,7 +6,8 @@ asked for: most runs start an agent while somebody waits, and tune nothing.
 
 import os
 import sys
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional
+import time
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
 
 from benchctl.agent import layout
 from benchctl.agent.context import Context
@@ -26,18 +27,18 @@ def snapshot(_: Context, knobs: Optional[List[str]] = None) -> Json:
     return tuning.snapshot(here(), knobs or ())
 
 
-def preview(_: Context, values: Dict[str, str]) -> Json:
-    """Compare what the knobs are with what they would be set to."""
+def preview(_: Context, values: Dict[str, str], roles: Optional[List[str]] = None) -> Json:
+    """Compare what the knobs are with what they would be set to where these roles run."""
     from benchctl.agent import tuning
 
-    return tuning.preview(here(), values)
+    return tuning.preview(here(roles or ()), values)
 
 
 def plan(_: Context, roles: Optional[List[str]] = None) -> Json:
     """Say who gets which CPUs of this host, when these roles run here."""
     from benchctl.agent import cpu_plan
 
-    return cpu_plan.picture(here(), roles or ())
+    return cpu_plan.picture(here(roles or ()))
 
 
 def tune(
@@ -52,8 +53,8 @@ def tune(
 ) -> Json:
     """Set knobs; they are given back with the end of the run, or when it is gone, unless `kept`.
 
-    `roles` are what runs on this host: dbms, loader. `password` is sudo's, for a user who is not root; it
-    stays in memory until the run ends.
+    `roles` is what will run here (dbms, loader): the CPU plan is made for them. `password` is sudo's, for a
+    user who is not root; it stays in memory until the run ends.
     """
     from benchctl.agent import privileged, tuning
 
@@ -61,19 +62,39 @@ def tune(
     if privileged.needed():
         args = {"values": values, "profile": profile, "kept": kept, "shared": shared, "roles": roles}
         return privileged.ask(context, "tune", args)
+    machine, journal = here(roles or ()), journal_here()
     head = {"run": context.run, "profile": profile, "kept": kept, "roles": roles or [], "program": program()}
-    journal = journal_here()
     if not kept and context.supervised and values:
         _guarded(context.run, journal)
-    reply = tuning.tune(here(), journal, values, head, shared=shared)
+    reply = tuning.tune(machine, journal, values, head, shared=shared)
     return {**reply, "undo": undo_command()}
 
 
-def drift(_: Context) -> Json:
-    """Compare the knobs that were set with what is there now."""
+def drift(context: Context, *, mend: bool = False) -> Json:
+    """Compare the knobs that were set with what is there now.
+
+    With `mend` what differs is set again, and `unmended` places still differ; `around` tells what began since
+    the last such look.
+    """
+    from benchctl.agent import around, privileged, tuning
+
+    reply, since = tuning.drift(here(), journal_here()), context.looked
+    if mend:
+        context.looked = time.time()
+    if mend and reply["drifts"]:
+        if privileged.needed():
+            reply.update(privileged.ask(context, "mend", {}))
+        else:
+            reply.update(mend_here(context))
+        reply["around"] = around.since(since, {os.getpid()})
+    return reply
+
+
+def mend_here(_: Context) -> Json:
+    """Set again what is not as it was set."""
     from benchctl.agent import tuning
 
-    return tuning.drift(here(), journal_here())
+    return {"unmended": tuning.mend(here(), journal_here())}
 
 
 def restore(context: Context, *, every: bool = False, force: bool = False, password: str = "") -> Json:
@@ -113,14 +134,23 @@ def take_over(context: Context) -> None:
         _undo(chosen)
 
 
-def by_hand(*, force: bool) -> Json:
-    """Give everything back, for a person on the host; while a run is at work only with `force`."""
-    from benchctl.agent import lease
+def by_hand(*, area: str = "", force: bool, preview: bool = False) -> Json:
+    """Give all back, or an area, for a person on the host; while a run is at work only with `force`."""
+    if not force:
+        _refuse_under_a_run("; --force restores under it")
+    return _undo(lambda _: True, area=area, force=force, preview=preview)
 
-    record = lease.holder(layout.lease_folder())
-    if record is not None and not force:
-        raise RefusalError(f"{lease.refusal(record)}; --force restores under it", "lease")
-    return _undo(lambda _: True, force=force)
+
+def tune_by_hand(
+    values: Dict[str, str], *, profile: str, run: str, area: str = "", shared: bool = False
+) -> Json:
+    """Set knobs until they are restored, for a person on the host; never while a run is at work."""
+    from benchctl.agent import tuning
+
+    _refuse_under_a_run()
+    head = {"run": run, "profile": profile, "kept": True, "program": program()}
+    reply = tuning.tune(here(), journal_here(), values, head, area=area, shared=shared)
+    return {**reply, "undo": undo_command()}
 
 
 def undo_command() -> str:
@@ -134,12 +164,12 @@ def program() -> str:
     return os.path.abspath(sys.argv[0])  # noqa: PTH100 - text
 
 
-def here() -> "Machine":
-    """Return this host, or the tree that stands for it."""
+def here(roles: Sequence[str] = ()) -> "Machine":
+    """Return this host, or the tree that stands for it; `roles` is what will run here."""
     from benchctl.agent.holder import Holder
     from benchctl.agent.machine import Machine
 
-    return Machine(layout.machine_root(), Holder(layout.state_folder()))
+    return Machine(layout.machine_root(), Holder(layout.state_folder()), roles)
 
 
 def journal_here() -> "Journal":
@@ -149,14 +179,22 @@ def journal_here() -> "Journal":
     return Journal(layout.state_folder())
 
 
-def _undo(chosen: "Chosen", *, force: bool = False) -> Json:
+def _refuse_under_a_run(remedy: str = "") -> None:
+    from benchctl.agent import lease
+
+    record = lease.holder(layout.lease_folder())
+    if record is not None:
+        raise RefusalError(f"{lease.refusal(record)}{remedy}", "lease")
+
+
+def _undo(chosen: "Chosen", *, area: str = "", force: bool = False, preview: bool = False) -> Json:
     """Restore, and dismiss the guard when nothing is left that it could give back."""
     from benchctl.agent import guard
     from benchctl.agent import restore as undo
 
     journal = journal_here()
-    reply = undo.restore(here(), journal, chosen, force=force)
-    if not any(_is_for_a_time(batch) for batch in journal.read()[0]):
+    reply = undo.restore(here(), journal, chosen, area=area, force=force, preview=preview)
+    if not preview and not any(_is_for_a_time(batch) for batch in journal.read()[0]):
         guard.dismiss()
     return reply
 
@@ -187,6 +225,7 @@ def _guarded(run: str, journal: "Journal") -> None:
 
 ACTS: Dict[str, Callable[..., Optional[Json]]] = {  # what root does for a user who is not
     "tune": tune,
+    "mend": mend_here,
     "restore": restore,
     "give_back": give_back,
     "take_over": take_over,
