@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchctl.agent import unit_states
 from benchctl.agent.machine import Machine
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(unit_states, "SOCKET", str(tmp_path / "no systemd"))
     return log
 
 
