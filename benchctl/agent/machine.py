@@ -199,6 +199,17 @@ class Machine:
         return any(self.has(mark) for mark in _CONTAINER_MARKS)
 
 
+def half_way(state: str, end: str) -> "set[str]":
+    """Return what a unit may be where a crash ends the commands that bring it from one state to another."""
+    active, masked = state.startswith("active"), state.endswith("masked")
+    found = set()
+    for verb, *_ in _COMMANDS[end]:
+        active = verb == "start" or (active and verb != "stop")
+        masked = verb == "mask" or (masked and verb != "unmask")
+        found.add(" ".join(["active"] * active + ["masked"] * masked) or "inactive")
+    return found
+
+
 def by_number(path: str) -> List[Union[int, str]]:
     """Let cpu10 follow cpu9."""
     return [int(part) if odd % 2 else part for odd, part in enumerate(re.split(r"(\d+)", path))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.agent import unit_states
-from benchctl.agent.machine import Machine
+from benchctl.agent.machine import Machine, half_way
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,3 +162,18 @@ def test_a_tree_of_files_leaves_the_systemd_of_this_host_alone(systemctl: Path, 
         with pytest.raises(OSError, match="units cannot be changed in"):
             act()
     assert not systemctl.exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "end", "found"),
+    [
+        ("active", "masked", {"inactive", "masked"}),
+        ("masked", "active", {"inactive", "active"}),
+        ("inactive", "masked", {"inactive", "masked"}),
+        ("masked", "inactive", {"inactive"}),
+        ("active masked", "masked", {"masked"}),
+        ("masked", "active masked", {"inactive", "active", "active masked"}),
+    ],
+)
+def test_what_a_unit_may_be_half_way(state: str, end: str, found: set[str]) -> None:
+    assert half_way(state, end) == found
