@@ -7,7 +7,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from benchctl.agent import cpusets, logs, mounts, nic, nodes, swap
 from benchctl.agent.knob import Place, Spot, UnknownError
-from benchctl.agent.machine import Machine
+from benchctl.agent.machine import Machine, half_way
 
 
 class Kind(NamedTuple):
@@ -64,9 +64,8 @@ def _write_units(machine: Machine, names: Sequence[str], state: str) -> None:
     machine.set_units(names, state)
 
 
-def _is_between(text: str, one: str, other: str) -> bool:
-    """Say whether a unit was stopped, or masked, and the other not yet."""
-    return {one, other} == {"active", "masked"} and text in {"inactive", "active masked"}
+def _between_units(text: str, one: str, other: str) -> bool:
+    return text in half_way(one, other) | half_way(other, one)
 
 
 def _read_held(machine: Machine, _: str) -> str:
@@ -80,7 +79,7 @@ def _hold(machine: Machine, _: str, text: str) -> None:
 KINDS: Dict[str, Kind] = {
     "file": Kind(_read, _write),
     "recorded": Kind(_read, _write),
-    "unit": Kind(_read_unit, _write_unit, find=_find_unit, between=_is_between, together=_write_units),
+    "unit": Kind(_read_unit, _write_unit, find=_find_unit, between=_between_units, together=_write_units),
     "held": Kind(_read_held, _hold),  # a request that lasts as long as a process holds it
     "cpuset": Kind(
         cpusets.read,

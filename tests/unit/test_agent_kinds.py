@@ -320,6 +320,28 @@ def test_another_name_of_a_unit_is_not_masked_beside_it(intel: KernelTree, journ
     assert (row["outcome"], row["counts"]) == ("applied", {"applied": 1})
 
 
+@pytest.mark.parametrize("was", ["active", "inactive"])
+def test_a_unit_that_a_crash_left_half_way_is_given_back(
+    intel: KernelTree, journal: Journal, was: str
+) -> None:
+    intel.set_units(["irqbalance.service"], was)
+    before = intel.image()
+    tune(intel, journal, irqbalance="masked")
+    intel.set_units(
+        ["irqbalance.service"], "inactive"
+    )  # stopped and not masked yet, or not started again yet
+    undone = restore(intel, journal)
+    assert (undone["left"], undone["failed"]) == ([], [])
+    assert intel.image() == before
+
+
+def test_a_unit_that_somebody_else_started_is_left_alone(intel: KernelTree, journal: Journal) -> None:
+    intel.set_units(["irqbalance.service"], "inactive")
+    tune(intel, journal, irqbalance="masked")
+    intel.set_units(["irqbalance.service"], "active")
+    assert [row["found"] for row in restore(intel, journal)["left"]] == ["active"]
+
+
 # --- nodes
 
 
