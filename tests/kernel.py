@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchctl.agent.forms import cpu_list, cpus, meaning
 from benchctl.agent.machine import Machine, by_number
 from tests.kernel_calls import Calls
+from tests.kernel_cgroups import ROOT, CgroupTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ _RULES = {
     f"{KERNEL}/perf_event_max_sample_rate": "_sample_rate",
     rf"{KERNEL}/(nmi_|soft_)?watchdog": "_watchdog",
     ".*/cpumask": "_mask",
+    f"{ROOT}/.*": "_cgroup",
     ".*/(rps|xps)_cpus": "_mask",
     ".*/cpuidle/state[0-9]+/disable": "_switch",
 }
@@ -63,6 +65,7 @@ class KernelTree(Machine):
         self._waiting: set[str] = set()  # timers; no file tells of them
         self._held = "free"
         self.calls = Calls(self)
+        self.cgroups = CgroupTree(self)
 
     # --- the tree itself
 
@@ -155,11 +158,11 @@ class KernelTree(Machine):
     def _policy(self, path: str, text: str) -> None:
         folder, _, name = path.rpartition("/")
         if name == "scaling_governor":
-            self._one_of(text, self.text(f"{folder}/scaling_available_governors"))
+            self.one_of(text, self.text(f"{folder}/scaling_available_governors"))
             self.put({path: text})
             self._fix_epp(folder, text)
         elif name == "energy_performance_preference":
-            self._one_of(text, self.text(f"{folder}/energy_performance_available_preferences"))
+            self.one_of(text, self.text(f"{folder}/energy_performance_available_preferences"))
             if self._is_fixed(folder) and text != "performance":
                 raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
             self.put({path: text})
@@ -213,7 +216,7 @@ class KernelTree(Machine):
 
     def _mode(self, _: str, text: str) -> None:
         """Another mode is another driver: its policies begin anew."""
-        self._one_of(text, "active passive off")
+        self.one_of(text, "active passive off")
         self.put({f"{CPU}/intel_pstate/status": text})
         active = text == "active"
         for folder in self.find(f"{CPUFREQ}/policy[0-9]*"):
@@ -236,7 +239,7 @@ class KernelTree(Machine):
     def _smt(self, path: str, text: str) -> None:
         if self.text(path) not in {"on", "off"}:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        self._one_of(text, "on off")
+        self.one_of(text, "on off")
         if text == self.text(path):
             return
         siblings = {max(cpus(self.text(p))) for p in self.find(f"{CPU}/cpu[0-9]*/topology/core_cpus_list")}
@@ -296,7 +299,7 @@ class KernelTree(Machine):
 
     def _bracket(self, path: str, text: str) -> None:
         words = self.text(path).replace("[", "").replace("]", "").split()
-        self._one_of(text, " ".join(words))
+        self.one_of(text, " ".join(words))
         if meaning("bracket", self.text(path)) == text:
             return
         self.put({path: " ".join(f"[{word}]" if word == text else word for word in words)})
@@ -313,6 +316,9 @@ class KernelTree(Machine):
         chunks = [digits[:first], *(digits[at : at + 8] for at in range(first, len(digits), 8))]
         self.put({path: ",".join(chunks)})
 
+    def _cgroup(self, path: str, text: str) -> None:
+        self.cgroups.write(path, text)
+
     def _plain(self, path: str, text: str) -> None:
         old = self.text(path)
         if old.lstrip("-").isdigit():
@@ -328,7 +334,7 @@ class KernelTree(Machine):
         self.put({path: str(int(text))})
 
     @staticmethod
-    def _one_of(text: str, words: str) -> None:
+    def one_of(text: str, words: str) -> None:
         if text not in words.split():
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
@@ -354,7 +360,7 @@ class KernelTree(Machine):
         self._count("systemctl", " ".join(words))
         if words[-1] in self.forbidden:
             raise OSError(errno.EIO, f"Job for {words[-1]} failed.")
-        return ""
+        return self.cgroups.systemctl(words)
 
     def timers(self) -> frozenset[str]:
         return frozenset(self._waiting)
@@ -373,6 +379,22 @@ class KernelTree(Machine):
     def delete(self, path: str) -> None:
         self._count(path, "")
         self.remove(path)
+        parent = path.rpartition("/")[0]
+        if not any(one.startswith(f"{parent}/") for one in (*self.files, *self.folders)):
+            self.folders.discard(parent)
+
+    def make_folder(self, path: str) -> None:
+        self._count(path, "")
+        self.cgroups.make(path)
+
+    def remove_folder(self, path: str) -> None:
+        self._count(path, "")
+        if path.startswith(ROOT):
+            self.cgroups.remove(path)
+        elif not any(one.startswith(f"{path}/") for one in (*self.files, *self.folders)):
+            self.folders.discard(path)
+        else:
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
 
     def held(self) -> str:
         super().held()

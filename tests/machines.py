@@ -332,5 +332,6 @@ def _units(machine: KernelTree) -> None:
     machine.put({f"/usr/lib/systemd/system/{name}": "[Unit]\n" for name in _UNITS})
     machine.put({"/proc/self/loginuid": "4294967295"})
     machine.put({"/run/systemd/system/.here": "", "/run/systemd/units/.here": ""})
+    machine.cgroups.begin(machine.text(f"{CPU}/online"))
     machine.set_units(_RUNNING, "active")
     machine.writes.clear()

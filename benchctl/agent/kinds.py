@@ -5,7 +5,7 @@ Owns the table, and the kinds that Machine has a method for. Must not know any k
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from benchctl.agent import logs, mounts, nic, swap
+from benchctl.agent import cpusets, logs, mounts, nic, swap
 from benchctl.agent.knob import Place, Spot, UnknownError
 from benchctl.agent.machine import Machine
 
@@ -77,6 +77,15 @@ KINDS: Dict[str, Kind] = {
     "recorded": Kind(_read, _write),
     "unit": Kind(_read_unit, _write_unit, find=_find_unit, together=_write_units),
     "held": Kind(_read_held, _hold),  # a request that lasts as long as a process holds it
+    "cpuset": Kind(
+        cpusets.read,
+        cpusets.write,
+        find=cpusets.find,
+        wanted=cpusets.wanted,
+        between=cpusets.between,
+        together=cpusets.write_all,
+    ),
+    "partition": Kind(cpusets.read_partition, cpusets.write_partition, find=cpusets.find_partition),
     "swap": Kind(swap.read, swap.write, between=swap.between),
     "mount": Kind(mounts.read, mounts.write, find=mounts.find),
     "nic": Kind(nic.read, nic.write, find=nic.find, wanted=nic.wanted),

@@ -18,6 +18,9 @@ HUGE = "/sys/kernel/mm/transparent_hugepage"
 MCE = "/sys/devices/system/machinecheck/machinecheck0"
 NET = "net/ipv4"
 
+SLICES = ("system.slice", "user.slice", "machine.slice", "init.scope", "bench.slice")
+MEASURED = "/sys/fs/cgroup/benchctl"
+
 ADMIN = "Documentation/admin-guide"
 PM = f"{ADMIN}/pm"
 VM = f"{ADMIN}/sysctl/vm.rst"
@@ -114,8 +117,8 @@ _ISOLATION = (
     _sysctl("kernel/sched_autogroup_enabled", "autogroup", 17, "isolation", "Whether sessions share CPUs as groups.", "SM", "sched(7)", 0, 1),
     Knob("rcu_normal", 49, "isolation", "Whether RCU never hurries other CPUs with interrupts.", "S", "Documentation/ABI/testing/sysfs-kernel-rcu", (Place("/sys/kernel/rcu_normal"),), low=0, high=1),
     Knob("rcu_expedited", 49, "isolation", "Whether RCU always hurries other CPUs with interrupts.", "S", "Documentation/ABI/testing/sysfs-kernel-rcu", (Place("/sys/kernel/rcu_expedited"),), low=0, high=1),
-    _recorded("cpu_sets", 9, "isolation", "Which CPUs system, user and measured slices may use.", "L", f"{ADMIN}/cgroup-v2.rst", "/sys/fs/cgroup/cpuset.cpus.effective", "/sys/fs/cgroup/*.slice/cpuset.cpus.effective", why="systemd owns them"),
-    _recorded("isolated_partition", 10, "isolation", "CPUs that a cgroup has for itself alone.", "MT", f"{ADMIN}/cgroup-v2.rst", "/sys/fs/cgroup/cpuset.cpus.isolated", why="it needs a cgroup of its own"),
+    Knob("cpu_sets", 9, "isolation", "Whether what is measured has CPUs for itself, by the plan, and all other processes keep to housekeeping.", "L", f"{ADMIN}/cgroup-v2.rst, systemd.resource-control(5)", tuple(Place(unit) for unit in (*SLICES, MEASURED)), kind="cpuset", form="text", choices=("plan",), order=62, cost="the CPUs of housekeeping"),
+    Knob("isolated_partition", 10, "isolation", "What the scheduler makes of those CPUs: root balances load among them alone, isolated not at all.", "MT", f"{ADMIN}/cgroup-v2.rst", (Place(f"{MEASURED}/cpuset.cpus.partition"),), kind="partition", form="word", choices=("isolated", "root"), order=63, cost="isolated: threads stay where they began, so only for servers of one thread"),
     _recorded("boot_isolation", 11, "isolation", "CPUs that isolcpus and nohz_full keep free.", "MT", f"{ADMIN}/kernel-parameters.txt", "/sys/devices/system/cpu/isolated", "/sys/devices/system/cpu/nohz_full", why="kernel parameters set it", reboot=True, cost="a reboot"),
     _recorded("numa_policy", 19, "isolation", "On which nodes a process gets memory.", "L", f"{ADMIN}/mm/numa_memory_policy.rst", "/sys/devices/system/node/online", why="it is of the process, not of the host"),
     Knob("background_weight", 52, "isolation", "Share of CPU time of system and user slices against the measured one's 100.", "S", f"{ADMIN}/cgroup-v2.rst", (Place("/sys/fs/cgroup/system.slice/cpu.weight"), Place("/sys/fs/cgroup/user.slice/cpu.weight")), low=1, high=10000, own=True, cost="all else waits when CPUs are short; systemd may write it again"),
@@ -189,7 +192,6 @@ _NETWORK = (
     _nic("nic_tx_usecs", "The same for sending.", "coalesce/tx-usecs", (), 0, 58, "latency, or interrupts"),
     _nic("nic_gro", "Whether received packets of a connection are joined by the kernel.", "offload/gro", ("on", "off"), None, 59, "CPU time without it"),
     _nic("nic_lro", "The same by the card, which waits for it.", "offload/lro", ("on", "off"), None, 59, "CPU time without it"),
-    _nic("nic_tso", "Whether the card cuts what is sent into packets.", "offload/tso", ("on", "off"), None, 59, "CPU time without it"),
     Knob("rps_cpus", 42, "network", "Which CPUs take received packets from the one that was interrupted; none keeps them there.", "MT", "Documentation/networking/scaling.rst", (Place("/sys/class/net/{nic}/queues/rx-*/rps_cpus", (("none", "0"),)),), form="mask", choices=("none", "housekeeping"), own=True),
     Knob("xps_cpus", 42, "network", "Which CPUs send by which queue.", "MT", "Documentation/networking/scaling.rst", (Place("/sys/class/net/{nic}/queues/tx-*/xps_cpus", (("none", "0"),)),), form="mask", choices=("none", "housekeeping"), own=True),
 )
@@ -198,7 +200,7 @@ _TIMERS = "apt-daily.timer apt-daily-upgrade.timer fstrim.timer man-db.timer log
 
 _QUIET = (
     _units("other_tuners", 13, "Programs that set the same knobs as they like.", "V", "tuned.service power-profiles-daemon.service tlp.service auto-cpufreq.service ksmtuned.service", 10, "what they set is given back to them at the end"),
-    _units("timers", 38, "Work that begins by itself.", "L", _TIMERS, 11, "that work waits"),
+    _units("timers", 38, "Work that begins by itself.", "L", _TIMERS, 12, "that work waits"),
     _units("services", 38, "Services that work in the background.", "L", "unattended-upgrades.service packagekit.service snapd.service cron.service crond.service anacron.service", 12, "updates and cron jobs wait"),
     _sysctl("kernel/nmi_watchdog", "nmi_watchdog", 29, "quiet", "A watch for CPUs that hang, by a hardware counter.", "S", KERNEL, 0, 1, cost="a CPU that hangs is not noticed"),
     _sysctl("kernel/soft_watchdog", "soft_watchdog", 29, "quiet", "A watch for CPUs that hang, by a thread on each.", "S", KERNEL, 0, 1, cost="a CPU that hangs is not noticed"),
@@ -228,6 +230,7 @@ _STATE = (
 )
 
 CONFLICTS = (
+    Conflict("isolated_partition", "*", "cpu_sets", "", "the partition is made of the CPUs that cpu_sets takes from all others"),
     Conflict("irq_affinity", "*", "irqbalance", "", "irqbalance would move the interrupts again; set it to masked"),
     Conflict("min_freq", "*", "boost", "on", "a fixed frequency and boost exclude each other: boost leaves the fixed one whenever heat and power allow"),
     Conflict("max_freq", "base", "boost", "on", "a fixed frequency and boost exclude each other: boost leaves the fixed one whenever heat and power allow"),

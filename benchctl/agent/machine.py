@@ -38,9 +38,10 @@ _UNIT_LIMIT = 90.0  # seconds for systemctl: a service may take its time to stop
 class Machine:
     """A host, or a tree of files in its place. All methods raise OSError with the kernel's number."""
 
-    def __init__(self, root: str = "/", holder: Optional[Holder] = None) -> None:
-        """Take the folder in which /proc, /sys and the rest lie."""
+    def __init__(self, root: str = "/", holder: Optional[Holder] = None, roles: Sequence[str] = ()) -> None:
+        """Take the folder in which /proc, /sys and the rest lie; `roles` is what will run here."""
         self.root = root.rstrip("/")
+        self.roles = tuple(roles)
         self._holder = holder
         self._timers: Optional[FrozenSet[str]] = None
 
@@ -80,6 +81,14 @@ class Machine:
         os.unlink(whole)  # noqa: PTH108 - same
         with contextlib.suppress(OSError):
             os.rmdir(os.path.dirname(whole))  # noqa: PTH106, PTH120 - same
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder, unless it is there."""
+        os.makedirs(self.root + path, exist_ok=True)  # noqa: PTH103 - same
+
+    def remove_folder(self, path: str) -> None:
+        """Remove an empty folder, or a cgroup without processes."""
+        os.rmdir(self.root + path)  # noqa: PTH106 - same
 
     def call(self, name: str, *arguments: Any) -> Any:  # noqa: ANN401 - each call has its own
         """Make a call of the kernel that no file stands for; a tree takes none."""

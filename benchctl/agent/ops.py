@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from benchctl.agent import files, fingerprint, image, memory, process, service, task, tuned, watch
 from benchctl.agent.context import Context
@@ -96,6 +96,13 @@ def end(context: Context) -> Json:
     return {"stopped": stopped, **({} if restored is None else {"tuning": restored})}
 
 
+def measure_noise(context: Context, seconds: float, cpus: Optional[str] = None) -> Json:
+    """Measure what disturbs programs on this host."""
+    from benchctl.agent import noise  # most runs never ask
+
+    return noise.noise(context, seconds, cpus)
+
+
 def _is_busy(context: Context) -> bool:
     running = any(not handle.wait(0) for handle in list(context.services.values()))
     return running or any(not found.done.is_set() for found in list(context.tasks.values()))
@@ -176,16 +183,17 @@ OPS: Dict[str, Op] = {
     "recall": Op(memory.recall, {"name": str}),
     "remember": Op(memory.remember, {"name": str, "value": dict}, leased=True),
     "fingerprint": Op(fingerprint.fingerprint),
+    "noise": Op(measure_noise, {"seconds": _NUMBER}, {"cpus": _TEXT}, leased=True),
     "snapshot": Op(tuned.snapshot, {}, {"knobs": list}),
     "plan": Op(tuned.plan, {}, {"roles": list}),
-    "preview": Op(tuned.preview, {"values": dict}),
+    "preview": Op(tuned.preview, {"values": dict}, {"roles": list}),
     "tune": Op(
         tuned.tune,
         {"values": dict},
-        {"profile": str, "kept": bool, "shared": bool, "roles": list, "password": str},
+        {"profile": str, "kept": bool, "shared": bool, "roles": (list, _NONE), "password": str},
         leased=True,
     ),
-    "drift": Op(tuned.drift),
+    "drift": Op(tuned.drift, {}, {"mend": bool}),
     "restore": Op(tuned.restore, {}, {"every": bool, "force": bool, "password": str}, leased=True),
     "series": Op(series, {"ops": list}),
     "end": Op(end),

@@ -9,13 +9,14 @@ import os
 from typing import TYPE_CHECKING, Dict, Iterable, Optional, Tuple
 
 from benchctl.agent import layout
+from benchctl.agent.cgroup import MEASURED as PLACE
 
 if TYPE_CHECKING:
     from benchctl.agent.process import Setting
 
 KNOB = "cpu_sets"  # with it the plan comes into force
 DBMS, LOADER = "dbms", "loader"
-MEASURED = ""  # what a role has that the plan does not name: all CPUs but those of housekeeping
+REST = ""  # what a role has that the plan does not name: all CPUs but those of housekeeping
 
 _State = Tuple[int, int]
 _last: Tuple[Optional[_State], Dict[str, str]] = (None, {})  # the journal's state, and the plan in it
@@ -37,7 +38,7 @@ def in_force(role: str) -> Optional[str]:
     if _last[0] != state:
         _last = (state, _planned())
     plan = _last[1]
-    return plan.get(role, plan.get(MEASURED))
+    return plan.get(role, plan.get(REST))
 
 
 def sitting(pids: Iterable[int]) -> Dict[str, int]:
@@ -63,6 +64,6 @@ def _planned() -> Dict[str, str]:
     from benchctl.agent.tuning_journal import Journal
 
     for batch in reversed(Journal(layout.state_folder()).read()[0]):
-        if batch.here and batch.head.get("cpus") and any(one.knob == KNOB for one in batch.wanted):
+        if batch.here and batch.head.get("cpus") and any(one.path == str(PLACE) for one in batch.wanted):
             return dict(batch.head["cpus"])
     return {}

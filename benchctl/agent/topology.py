@@ -28,6 +28,7 @@ class CpuPlan(NamedTuple):
 
     housekeeping: FrozenSet[int]
     parts: Dict[str, FrozenSet[int]]  # role -> its CPUs
+    measured: FrozenSet[int]  # all but those of housekeeping
 
 
 class PlanError(ValueError):
@@ -79,8 +80,8 @@ def plan(cores: Sequence[Core], roles: Sequence[str], prefer: Optional[int] = No
         )
     kept, others = _keep(cores)
     free = sorted(others, key=lambda core: (core.node != prefer, core.node, min(core.cpus)))
-    parts = _divide(free, wanted)
-    return CpuPlan(_joined(kept), {role: _joined(part) for role, part in parts})
+    parts = {role: _joined(part) for role, part in _divide(free, wanted)}
+    return CpuPlan(_joined(kept), parts, _joined(others))
 
 
 def housekeeping(cores: Sequence[Core]) -> FrozenSet[int]:

@@ -6,7 +6,8 @@ asked for: most runs start an agent while somebody waits, and tune nothing.
 
 import os
 import sys
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional
+import time
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
 
 from benchctl.agent import layout
 from benchctl.agent.context import Context
@@ -26,18 +27,18 @@ def snapshot(_: Context, knobs: Optional[List[str]] = None) -> Json:
     return tuning.snapshot(here(), knobs or ())
 
 
-def preview(_: Context, values: Dict[str, str]) -> Json:
-    """Compare what the knobs are with what they would be set to."""
+def preview(_: Context, values: Dict[str, str], roles: Optional[List[str]] = None) -> Json:
+    """Compare what the knobs are with what they would be set to where these roles run."""
     from benchctl.agent import tuning
 
-    return tuning.preview(here(), values)
+    return tuning.preview(here(roles or ()), values)
 
 
 def plan(_: Context, roles: Optional[List[str]] = None) -> Json:
     """Say who gets which CPUs of this host, when these roles run here."""
     from benchctl.agent import cpu_plan
 
-    return cpu_plan.picture(here(), roles or ())
+    return cpu_plan.picture(here(roles or ()))
 
 
 def tune(
@@ -52,8 +53,8 @@ def tune(
 ) -> Json:
     """Set knobs; they are given back with the end of the run, or when it is gone, unless `kept`.
 
-    `roles` are what runs on this host: dbms, loader. `password` is sudo's, for a user who is not root; it
-    stays in memory until the run ends.
+    `roles` is what will run here (dbms, loader): the CPU plan is made for them. `password` is sudo's, for a
+    user who is not root; it stays in memory until the run ends.
     """
     from benchctl.agent import privileged, tuning
 
@@ -61,19 +62,41 @@ def tune(
     if privileged.needed():
         args = {"values": values, "profile": profile, "kept": kept, "shared": shared, "roles": roles}
         return privileged.ask(context, "tune", args)
+    machine, journal = here(roles or ()), journal_here()
     head = {"run": context.run, "profile": profile, "kept": kept, "roles": roles or [], "program": program()}
-    journal = journal_here()
     if not kept and context.supervised and values:
         _guarded(context.run, journal)
-    reply = tuning.tune(here(), journal, values, head, shared=shared)
+    reply = tuning.tune(machine, journal, values, head, shared=shared)
     return {**reply, "undo": undo_command()}
 
 
-def drift(_: Context) -> Json:
-    """Compare the knobs that were set with what is there now."""
+def drift(context: Context, *, mend: bool = False) -> Json:
+    """Compare the knobs that were set with what is there now.
+
+    With `mend` what differs is set again, and `unmended` places still differ; `around` tells what began since
+    the last such look.
+    """
+    from benchctl.agent import around, privileged, tuning
+
+    reply = tuning.drift(here(), journal_here())
+    if not mend:
+        return reply
+    since, context.looked = context.looked, time.time()
+    if reply["drifts"]:  # for a user who is not root, also what only root may read
+        reply = privileged.ask(context, "look", {}) if privileged.needed() else look(context)
+    if reply["drifts"]:
+        reply["around"] = around.since(since, {os.getpid()})
+    return reply
+
+
+def look(_: Context) -> Json:
+    """Compare the knobs that were set with what is there now, and set again what differs."""
     from benchctl.agent import tuning
 
-    return tuning.drift(here(), journal_here())
+    reply = tuning.drift(here(), journal_here())
+    if reply["drifts"]:
+        reply["unmended"] = tuning.mend(here(), journal_here())
+    return reply
 
 
 def restore(context: Context, *, every: bool = False, force: bool = False, password: str = "") -> Json:
@@ -143,12 +166,12 @@ def program() -> str:
     return os.path.abspath(sys.argv[0])  # noqa: PTH100 - text
 
 
-def here() -> "Machine":
-    """Return this host, or the tree that stands for it."""
+def here(roles: Sequence[str] = ()) -> "Machine":
+    """Return this host, or the tree that stands for it; `roles` is what will run here."""
     from benchctl.agent.holder import Holder
     from benchctl.agent.machine import Machine
 
-    return Machine(layout.machine_root(), Holder(layout.state_folder()))
+    return Machine(layout.machine_root(), Holder(layout.state_folder()), roles)
 
 
 def journal_here() -> "Journal":
@@ -204,6 +227,7 @@ def _guarded(run: str, journal: "Journal") -> None:
 
 ACTS: Dict[str, Callable[..., Optional[Json]]] = {  # what root does for a user who is not
     "tune": tune,
+    "look": look,
     "restore": restore,
     "give_back": give_back,
     "take_over": take_over,

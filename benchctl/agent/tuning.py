@@ -8,10 +8,11 @@ import errno
 import time
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from benchctl.agent import forms, kinds, places, profiles
+from benchctl.agent import cpu_plan, forms, kinds, places, profiles
 from benchctl.agent.knob import Knob, UnknownError
 from benchctl.agent.knobs import KNOBS
 from benchctl.agent.machine import Machine
+from benchctl.agent.pinning import KNOB
 from benchctl.agent.process import boot_id
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.tuning_journal import Batch, Entry, Journal
@@ -140,7 +141,9 @@ def _tune(machine: Machine, journal: Journal, values: Mapping[str, str], head: J
     for item in items:
         _look(machine, item, closed=closed)
     pending = sorted((item for item in items if not item.outcome), key=lambda item: item.knob.order)
-    news = _news(before, pending)
+    if KNOB in values:
+        head = {**head, "cpus": cpu_plan.head(machine)}
+    news = _news(before, pending, head)
     if news:
         whose = {**head, "boot_id": boot_id(), "host": host_name(machine), "time": time.time()}
         journal.append(whose, [item.entry for item in pending])
@@ -160,17 +163,12 @@ def _tune(machine: Machine, journal: Journal, values: Mapping[str, str], head: J
 def drift(machine: Machine, journal: Journal, area: str = "") -> Json:
     """Compare what was set with what is there now, in one pass; `drifted` names the first that differ."""
     batches, unreadable = journal.read()
-    here = [batch for batch in batches if batch.here]
-    entries = [entry for batch in here for entry in batch.wanted]
-    wanted = {entry.path: entry for entry in entries if in_area(entry.knob, area)}
-    found = []
-    machine.look_again()
-    for path, entry in wanted.items():
-        now = read_text(machine, entry.kind, path)
-        if now is None or not forms.same(entry.form, now, entry.new):
-            shown = None if now is None else _plain(entry.form, now)
-            found.append({"knob": entry.knob, "path": path, "wanted": entry.new, "found": shown})
-    last = here[-1] if here else None
+    wanted = _wanted(batches, area)
+    found = [
+        {"knob": entry.knob, "path": entry.path, "wanted": entry.new, "found": now}
+        for entry, now in _differing(machine, wanted)
+    ]
+    last = next((batch for batch in reversed(batches) if batch.here), None)
     return {
         "run": last.run if last else None,
         "profile": last.head.get("profile") if last else None,
@@ -179,6 +177,22 @@ def drift(machine: Machine, journal: Journal, area: str = "") -> Json:
         "drifted": found[:SHOWN],
         "problems": unreadable,
     }
+
+
+def mend(machine: Machine, journal: Journal) -> int:
+    """Set again what differs from what was set; return how many places still differ.
+
+    The journal has what was there before any of it, so nothing is added. Raises RefusalError.
+    """
+    try:
+        with journal.locked():
+            wanted = _wanted(journal.read()[0])
+            for _ in range(_ROUNDS):
+                differ = [entry for entry, _ in _differing(machine, wanted)]
+                write_all(machine, [(entry.kind, entry.path, entry.new) for entry in differ])
+            return len(_differing(machine, wanted))
+    except OSError as error:
+        raise RefusalError(f"{journal.path}: {error.strerror}", "unfit") from error
 
 
 def in_area(knob: str, area: str) -> bool:
@@ -225,6 +239,23 @@ def write_all(machine: Machine, wanted: Sequence[Tuple[str, str, str]]) -> Dict[
         except OSError as error:
             errors[path] = error
     return errors
+
+
+def _wanted(batches: Sequence[Batch], area: str = "") -> Dict[str, Entry]:
+    """Return by path what is to be found as it was set, in the order of writing."""
+    entries = [entry for batch in batches if batch.here for entry in batch.wanted]
+    return {entry.path: entry for entry in entries if in_area(entry.knob, area)}
+
+
+def _differing(machine: Machine, wanted: Mapping[str, Entry]) -> List[Tuple[Entry, Optional[str]]]:
+    """Return the entries whose places show something else, each with what; None for one that is gone."""
+    found = []
+    machine.look_again()
+    for path, entry in wanted.items():
+        now = read_text(machine, entry.kind, path)
+        if now is None or not forms.same(entry.form, now, entry.new):
+            found.append((entry, None if now is None else _plain(entry.form, now)))
+    return found
 
 
 def _gather(machine: Machine, values: Mapping[str, str]) -> Tuple[List[Item], Dict[str, str]]:
@@ -278,8 +309,11 @@ def _tried_in_vain(journal: Journal) -> Dict[str, Tuple[str, str]]:
     }
 
 
-def _news(before: Sequence[Batch], pending: Sequence[Item]) -> bool:
+def _news(before: Sequence[Batch], pending: Sequence[Item], head: Json) -> bool:
     """Say whether the journal must grow: something differs, or is to be watched that was not before."""
+    plans = [batch.head["cpus"] for batch in before if batch.here and batch.head.get("cpus")]
+    if pending and head.get("cpus") not in (None, *plans[-1:]):
+        return True
     known = {entry.path: entry.new for batch in before if batch.here for entry in batch.wanted}
     return any(not item.is_set_by(item.old) or known.get(item.path) != item.want for item in pending)
 

@@ -173,11 +173,13 @@ def ask(
     args: Mapping[str, Any],
     *,
     leased: bool = False,
+    as_root: bool = True,
     ask_password: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Let the agents of the chosen hosts execute one operation; return the replies by host.
 
-    What only reads needs no lock on this machine when no host is named. What is leased may need sudo.
+    What only reads needs no lock on this machine when no host is named. What is leased may need sudo, unless
+    it is not `as_root`.
     """
     if inventory is None and not targets and not leased:
         from benchctl.agent.context import Context
@@ -188,7 +190,7 @@ def ask(
     from benchctl.benchmark.fleet import Fleet
 
     chosen, experiment = hosts_select.select(inventory, targets)
-    if leased and (password := hosts_select.become_password(experiment, ask=ask_password)):
+    if leased and as_root and (password := hosts_select.become_password(experiment, ask=ask_password)):
         args = {**args, "password": password}
     run = f"knobs-{secrets.token_hex(4)}"
     fleet = Fleet(connect_all(chosen, run, owner=f"benchctl hosts {op}", ttl=_TTL))

@@ -8,6 +8,7 @@ import msgspec
 
 from benchctl import __version__, analysis, gates
 from benchctl.benchmark.evaluation import evaluate, measured
+from benchctl.benchmark.knobs import DRIFT
 from benchctl.journal import read
 from benchctl.pipeline.recovery import reboots
 from benchctl.pipeline.state import read_state
@@ -29,7 +30,7 @@ def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
     if recompute:
         plan = store.plan()
         trials = tuple(_derive_again(store, plan, trial) for trial in trials)
-    state = read_state(store)
+    state, context = read_state(store), _context(store)
     summary = analysis.summarise(
         store.plan(),
         trials,
@@ -37,7 +38,11 @@ def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
         state=state.state,
         failed=len(state.trials_failed),
         planned=state.trials_planned,
-        grade=_context(store).grade,
+        grade=context.grade,
+        tuning=[
+            analysis.tuned_host(host, tuning, context.on(host).grade)
+            for host, tuning in store.tunings().items()
+        ],
         events=[e for trial in trials for e in analysis.trial_events(trial, server_logs(store, trial))],
     )
     return msgspec.structs.replace(summary, notes=(*summary.notes, *_notes(store)))
@@ -63,6 +68,7 @@ def load_view(store: RunStore, summary: Summary | None = None, *, near: bool = F
         reason=state.reason,
         groups=_groups(store),
         details=details(store, analysis.typical(plan, trials)) if near else (),
+        tunings=store.tunings(),
     )
 
 
@@ -93,11 +99,16 @@ def _notes(store: RunStore) -> list[str]:
     return [
         f"{', '.join(hosts) if several else 'the host'} was rebooted before trial {ordinal}"
         for ordinal, hosts in reboots(entries)
+    ] + [
+        f"{entry.data['host']}: changed before trial {entry.data['ordinal']}, and set again:"
+        f" {gates.places(entry.data['drifted'])}"
+        for entry in entries
+        if entry.act == DRIFT
     ]
 
 
 def _context(store: RunStore) -> gates.Context:
-    return gates.context(store.inventory(), store.fingerprints(), store.plan())
+    return gates.context(store.inventory(), store.fingerprints(), store.plan(), store.tunings())
 
 
 def _groups(store: RunStore) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -397,7 +397,7 @@ class FakeAgent:
             rows.append(_knob_row(name, value, outcome, "", {old: 1}))
         return {"knobs": rows, "undo": "python3 agent.pyz restore"}
 
-    def _op_drift(self, _: Reply) -> Reply:
+    def _op_drift(self, args: Reply) -> Reply:
         drifted = [
             {"knob": name, "path": _knob_path(name), "wanted": new, "found": self.knobs[name]}
             for name, (_, new, _) in self._tuned.items()
@@ -406,6 +406,9 @@ class FakeAgent:
         told: Reply = {"run": self._work.name if self._tuned else None, "profile": ""}
         if not self._tuned:
             told["profile"] = None
+        if drifted and args.get("mend"):
+            self.knobs.update({row["knob"]: row["wanted"] for row in drifted})
+            told |= {"unmended": 0, "around": {"processes": [], "units": [], "logins": 0}}
         return {
             **told,
             "places": len(self._tuned),

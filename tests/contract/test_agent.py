@@ -503,6 +503,19 @@ def test_knobs_are_set_watched_and_given_back(bed: Bed) -> None:
     assert bed.agent.call("restore", timeout=LIMIT)["restored"] == 0
 
 
+def test_what_has_drifted_is_told_and_set_again(bed: Bed) -> None:
+    bed.agent.call("tune", timeout=LIMIT, values={"swappiness": "1", "aslr": "2"})
+    assert "around" not in bed.agent.call("drift", timeout=LIMIT, mend=True)
+    bed.set_knob("swappiness", "33")
+    told = bed.agent.call("drift", timeout=LIMIT, mend=True)
+    assert (told["drifts"], told["unmended"], told["drifted"][0]["found"]) == (1, 0, "33")
+    assert sorted(told["around"]) == ["logins", "processes", "units"]
+    assert bed.knob("swappiness") == "1"
+    assert bed.agent.call("drift", timeout=LIMIT)["drifts"] == 0
+    assert bed.agent.call("restore", timeout=LIMIT)["restored"] == 1
+    assert bed.knob("swappiness") == "60"
+
+
 def test_what_somebody_else_set_is_given_back_only_by_force(bed: Bed) -> None:
     bed.agent.call("tune", timeout=LIMIT, values={"swappiness": "1"})
     bed.set_knob("swappiness", "33")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchctl.agent import pinning, process
-from benchctl.agent.cgroup import Cgroups
+from benchctl.agent.cgroup import MEASURED, Cgroups
 from benchctl.agent.process import Reaper, Setting
 from benchctl.agent.sampler import Sampler
 from benchctl.agent.tuning_journal import Entry, Journal
@@ -39,7 +39,7 @@ def reaper(tmp_path: Path) -> Iterator[Reaper]:
 
 
 def plan(journal: Journal, *, knob: str = "cpu_sets", **cpus: str) -> None:
-    entry = Entry(knob, "cpuset", "text", "system.slice", "all", "0 here", {})
+    entry = Entry(knob, "cpuset", "text", str(MEASURED), "none", "1-3", {})
     journal.append({"run": "r", "boot_id": process.boot_id(), "cpus": {"": "1-3", **cpus}}, [entry])
 
 
@@ -57,7 +57,7 @@ def test_the_last_plan_in_the_journal_is_in_force(journal: Journal) -> None:
 
 def test_a_plan_that_did_not_come_into_force_pins_nothing(journal: Journal) -> None:
     plan(journal, dbms="1-2")
-    journal.conclude([], {"system.slice": "all"})
+    journal.conclude([], {str(MEASURED): "none"})
     assert pinning.in_force("dbms") is None
 
 
