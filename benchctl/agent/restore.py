@@ -5,11 +5,11 @@ Owns what is left alone: a value that somebody else set meanwhile, and settings 
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from benchctl.agent import forms, kinds
+from benchctl.agent import boot_loader, forms, kinds
 from benchctl.agent.machine import Machine
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.tuning import SHOWN, host_name, read_plain, read_text, write_all
-from benchctl.agent.tuning_journal import Batch, Entry, Journal
+from benchctl.agent.tuning_journal import Batch, Entry, Journal, standing
 from benchctl.agent.wire import Json
 
 Chosen = Callable[[Batch], bool]
@@ -33,11 +33,12 @@ def restore(
 ) -> Json:
     """Bring back what the chosen acts of tuning changed; what somebody else changed since only with `force`.
 
-    Returns how many places were `restored`, which were `left` alone, `failed` or are `gone`, and the
-    `problems` of the journal. Raises RefusalError when it cannot be read or is of another host.
+    Returns how many places were `restored`, which were `left` alone, `failed` or are `gone`, the `problems`
+    of the journal, and whether a `reboot` is to end what the kernel was told at its boot.
+    Raises RefusalError when the journal cannot be read or is of another host.
     """
     if not journal.path.exists():
-        return _told(0, [], [], [], [])
+        return _told(0, [], [], [], [], reboot=False)
     try:
         with journal.locked():
             return _restore(machine, journal, chosen, force=force)
@@ -47,7 +48,7 @@ def restore(
 
 def _restore(machine: Machine, journal: Journal, chosen: Chosen, *, force: bool) -> Json:
     batches, problems = journal.read()
-    here = [batch for batch in batches if batch.here]
+    here = standing(batches)
     _refuse_strangers(machine, journal, here)
     mine = [batch for batch in here if chosen(batch)]
     machine.look_again()
@@ -76,6 +77,7 @@ def _restore(machine: Machine, journal: Journal, chosen: Chosen, *, force: bool)
         [{**_row(machine, one), "error": _words(errors.get(one.path))} for one in failed],
         [_row(machine, one) for one in gone],
         problems,
+        reboot=any(one.kind == "boot" and boot_loader.lingers(machine, one.last or "") for one in todo),
     )
 
 
@@ -144,11 +146,20 @@ def _words(error: Optional[OSError]) -> str:
     return "it reads back otherwise" if error is None else str(error.strerror)
 
 
-def _told(restored: int, left: List[Json], failed: List[Json], gone: List[Json], problems: List[str]) -> Json:
+def _told(
+    restored: int,
+    left: List[Json],
+    failed: List[Json],
+    gone: List[Json],
+    problems: List[str],
+    *,
+    reboot: bool,
+) -> Json:
     return {
         "restored": restored,
         "left": left[:SHOWN],
         "failed": failed[:SHOWN],
         "gone": gone[:SHOWN],
         "problems": problems,
+        "reboot": reboot,
     }

@@ -495,7 +495,7 @@ def test_knobs_are_set_watched_and_given_back(bed: Bed) -> None:
     assert drift["drifted"] == [{"knob": "aslr", "path": path, "wanted": "2", "found": "0"}]
     bed.set_knob("aslr", "2")
     undone = bed.agent.call("restore", timeout=LIMIT)
-    assert undone == {"restored": 1, "left": [], "failed": [], "gone": [], "problems": []}
+    assert undone == {"restored": 1, "left": [], "failed": [], "gone": [], "problems": [], "reboot": False}
     assert bed.knob("swappiness") == "60"
     assert bed.agent.call("drift", timeout=LIMIT)["places"] == 0
     assert bed.agent.call("restore", timeout=LIMIT)["restored"] == 0

@@ -149,6 +149,6 @@ def test_a_knob_that_could_not_be_set_ends_with_1_and_says_why(cli: Cli) -> None
 def test_the_knobs_of_this_machine_are_printed(cli: Cli) -> None:
     code, out, _ = cli.run("hosts", "knobs")
     assert code == 0
-    assert "swappiness  60" in out
+    assert ["swappiness", "60"] in [line.split() for line in out.splitlines()]
     found = cli.json("hosts", "knobs")["hosts"]["localhost"]
     assert {row["knob"]: row["values"] for row in found["knobs"]}["thp"] == {"always": 1}
