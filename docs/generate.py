@@ -63,7 +63,8 @@ def roles_page() -> str:
     """The shipped roles: what an experiment may set, and what a playbook may call."""
     about = (
         "What an experiment may say to a role under `dbms:` or `workload:`, and the entry points and"
-        " variables that it has for people who use it from a playbook of their own."
+        " variables that it has for people who use it from a playbook of their own. Roles that tune hosts are"
+        " for playbooks alone."
     )
     scope = (
         "Scope tells what a changed value costs: `install` makes another instance, `prepare` another data"
@@ -159,6 +160,9 @@ def _role(meta: RoleMeta) -> Iterator[str]:
     if meta.options:
         options = [(f"`{name}`", *_option_cells(option)) for name, option in meta.options.items()]
         yield "In an experiment:\n\n" + _table(("key", "type", "scope", "default", "meaning"), options)
+    if meta.area:
+        names = [f"`{knob.name}`" for knob in KNOBS.values() if knob.area == meta.area and knob.acts]
+        yield f"[Knobs](knobs.md): {', '.join(names)}."
     if meta.settings:
         yield f"`settings` takes any name; scope `{meta.settings}`."
     if meta.metrics:

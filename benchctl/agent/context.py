@@ -4,6 +4,7 @@ Owns the state of a run on this host in memory: the supervisor's for its life, a
 """
 
 import threading
+import time
 from typing import TYPE_CHECKING, Dict, List, Optional, Union
 
 from benchctl.agent import layout, process
@@ -39,6 +40,8 @@ class Context:
         self.watches: Dict[str, "Watch"] = {}
         self.sources: Optional["Sources"] = None  # of samples, opened with the first watch
         self.lease: Optional["Lease"] = None
+        self.looked = time.time()  # when the knobs were last looked at in order to mend them
+        self.rebooting = False  # what outlives a boot is not given back at its end
         self.password = ""  # sudo's, for tuning by a user who is not root: never written anywhere
 
     def stragglers(self, owner: str) -> List[int]:

@@ -77,7 +77,7 @@ def _nic(
 def _limit(name: str, number: int, doc: str, file: str, form: str, words: Tuple[str, ...]) -> Knob:
     place = Place(f"/sys/fs/cgroup/bench.slice/{file}", (("max", "max 100000"),) if form == "words" else ())
     rest: Any = {"form": form, "choices": words, "own": True}
-    return Knob(name, number, "state", doc, "L", f"{ADMIN}/cgroup-v2.rst", (place,), **rest)
+    return Knob(name, number, "isolation", doc, "L", f"{ADMIN}/cgroup-v2.rst", (place,), **rest)
 
 
 def _units(name: str, number: int, doc: str, effect: str, units: str, order: int, cost: str) -> Knob:
@@ -192,7 +192,6 @@ _NETWORK = (
     _nic("nic_tx_usecs", "The same for sending.", "coalesce/tx-usecs", (), 0, 58, "latency, or interrupts"),
     _nic("nic_gro", "Whether received packets of a connection are joined by the kernel.", "offload/gro", ("on", "off"), None, 59, "CPU time without it"),
     _nic("nic_lro", "The same by the card, which waits for it.", "offload/lro", ("on", "off"), None, 59, "CPU time without it"),
-    _nic("nic_tso", "Whether the card cuts what is sent into packets.", "offload/tso", ("on", "off"), None, 59, "CPU time without it"),
     Knob("rps_cpus", 42, "network", "Which CPUs take received packets from the one that was interrupted; none keeps them there.", "MT", "Documentation/networking/scaling.rst", (Place("/sys/class/net/{nic}/queues/rx-*/rps_cpus", (("none", "0"),)),), form="mask", choices=("none", "housekeeping"), own=True),
     Knob("xps_cpus", 42, "network", "Which CPUs send by which queue.", "MT", "Documentation/networking/scaling.rst", (Place("/sys/class/net/{nic}/queues/tx-*/xps_cpus", (("none", "0"),)),), form="mask", choices=("none", "housekeeping"), own=True),
 )
@@ -201,7 +200,7 @@ _TIMERS = "apt-daily.timer apt-daily-upgrade.timer fstrim.timer man-db.timer log
 
 _QUIET = (
     _units("other_tuners", 13, "Programs that set the same knobs as they like.", "V", "tuned.service power-profiles-daemon.service tlp.service auto-cpufreq.service ksmtuned.service", 10, "what they set is given back to them at the end"),
-    _units("timers", 38, "Work that begins by itself.", "L", _TIMERS, 11, "that work waits"),
+    _units("timers", 38, "Work that begins by itself.", "L", _TIMERS, 12, "that work waits"),
     _units("services", 38, "Services that work in the background.", "L", "unattended-upgrades.service packagekit.service snapd.service cron.service crond.service anacron.service", 12, "updates and cron jobs wait"),
     _sysctl("kernel/nmi_watchdog", "nmi_watchdog", 29, "quiet", "A watch for CPUs that hang, by a hardware counter.", "S", KERNEL, 0, 1, cost="a CPU that hangs is not noticed"),
     _sysctl("kernel/soft_watchdog", "soft_watchdog", 29, "quiet", "A watch for CPUs that hang, by a thread on each.", "S", KERNEL, 0, 1, cost="a CPU that hangs is not noticed"),

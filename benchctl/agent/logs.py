@@ -37,6 +37,8 @@ def write_journald(machine: Machine, path: str, text: str) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             _put(machine, path, old)
+        with contextlib.suppress(OSError):  # also where nobody restarts it
+            _show(machine, path, old)
         raise
 
 
@@ -50,10 +52,14 @@ def _put(machine: Machine, path: str, text: str) -> None:
     settings = "" if text == _NONE else f"{text}\n"
     machine.create(path, f"{_SECTION}{settings}{_WAITING}\n")
     machine.systemctl(["restart", _JOURNALD])
-    if settings:
-        machine.create(path, f"{_SECTION}{settings}")
-    else:
+    _show(machine, path, text)
+
+
+def _show(machine: Machine, path: str, text: str) -> None:
+    if text == _NONE:
         machine.delete(path)
+    else:
+        machine.create(path, f"{_SECTION}{text}\n")
 
 
 def find_audit(machine: Machine, place: Place) -> List[Spot]:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import argparse
 
 VERBS = ("start", "ready", "stop", "reset", "image", "verify", "inspect")
-TUNING = ("snapshot", "tune", "drift", "restore", "hold", "guard")
+TUNING = ("snapshot", "preview", "tune", "drift", "restore", "hold", "guard")
+INSIDE = ("null-target", "jitter", "as-root")
 _TTL = "60"  # seconds, as text: the default of a command line
 
 
@@ -40,21 +41,30 @@ def main(arguments: Optional[List[str]] = None) -> int:
         if "--ready" in given:
             ready = os.open(given["--ready"], os.O_WRONLY | os.O_CLOEXEC)
         return supervise(given["--run"], float(given.get("--ttl", _TTL)), ready)
+    if verb in INSIDE:
+        return _inside(verb, words)
+    if verb in TUNING:
+        from benchctl.agent.tuning_command import command
+
+        return command([verb, *words])
+    return _direct([verb, *words])
+
+
+def _inside(verb: str, words: List[str]) -> int:
+    """Be a program that the agent itself starts."""
     if verb == "null-target":
         import json
 
         from benchctl.agent import null_target
 
         return null_target.run(json.loads(words[0]), words[1:])
-    if verb == "as-root":
-        from benchctl.agent.privileged import serve
+    if verb == "jitter":
+        from benchctl.agent import jitter
 
-        return serve()
-    if verb in TUNING:
-        from benchctl.agent.tuning_command import command
+        return jitter.main(int(words[0]), float(words[1]), float(words[2]))
+    from benchctl.agent.privileged import serve
 
-        return command([verb, *words])
-    return _direct([verb, *words])
+    return serve()
 
 
 def _options(verb: str, words: List[str], known: "tuple[str, ...]") -> Dict[str, str]:
@@ -110,9 +120,9 @@ def _parser() -> "argparse.ArgumentParser":
     parser = argparse.ArgumentParser(
         prog="agent",
         description="What runs on a measured host. Beside these verbs for people there are "
-        "`restore`, `tune`, `drift` and `snapshot` for the knobs of this host, and "
+        "`restore`, `tune`, `preview`, `drift` and `snapshot` for the knobs of this host, and "
         "`attach --run RUN [--ttl S] [--session T] [--files] [--rejoin]`, `supervise --run RUN [--ttl S]`, "
-        "`null-target OPTIONS COMMAND…`, `hold`, `guard` and `as-root` for benchctl itself.",
+        "`null-target OPTIONS COMMAND…`, `jitter`, `hold`, `guard` and `as-root` for benchctl itself.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name in VERBS:

@@ -42,7 +42,6 @@ FIELDS: Dict[str, Field] = {
     "coalesce/tx-usecs": Field(0x0E, 0x0F, 23, 5),
     "offload/gro": Field(0x2B, 0x2C, 2, 1, is_switch=True),
     "offload/lro": Field(0x25, 0x26, 2, 1, bit=1 << 15, is_switch=True),
-    "offload/tso": Field(0x1E, 0x1F, 2, 1, is_switch=True),
 }
 
 

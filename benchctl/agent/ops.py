@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from benchctl.agent import files, fingerprint, image, memory, process, service, task, tuned, watch
 from benchctl.agent.context import Context
@@ -84,7 +84,7 @@ def end(context: Context) -> Json:
             service.stop(context, descriptor)
         stopped.append(instance)
     try:
-        restored = tuned.give_back(context)
+        restored = None if context.rebooting else tuned.give_back(context)
     except RefusalError as error:  # the journal stays, and tells whoever looks next
         restored = {"problems": [str(error)]}
     sweep(context)
@@ -94,6 +94,13 @@ def end(context: Context) -> Json:
     with contextlib.suppress(OSError):  # it stays when it holds something
         context.work.rmdir()
     return {"stopped": stopped, **({} if restored is None else {"tuning": restored})}
+
+
+def measure_noise(context: Context, seconds: float, cpus: Optional[str] = None) -> Json:
+    """Measure what disturbs programs on this host."""
+    from benchctl.agent import noise  # most runs never ask
+
+    return noise.noise(context, seconds, cpus)
 
 
 def _is_busy(context: Context) -> bool:
@@ -176,6 +183,7 @@ OPS: Dict[str, Op] = {
     "recall": Op(memory.recall, {"name": str}),
     "remember": Op(memory.remember, {"name": str, "value": dict}, leased=True),
     "fingerprint": Op(fingerprint.fingerprint),
+    "noise": Op(measure_noise, {"seconds": _NUMBER}, {"cpus": _TEXT}, leased=True),
     "snapshot": Op(tuned.snapshot, {}, {"knobs": list}),
     "plan": Op(tuned.plan, {}, {"roles": list}),
     "preview": Op(tuned.preview, {"values": dict}, {"roles": list}),
@@ -185,8 +193,9 @@ OPS: Dict[str, Op] = {
         {"profile": str, "kept": bool, "shared": bool, "roles": (list, _NONE), "password": str},
         leased=True,
     ),
-    "drift": Op(tuned.drift),
+    "drift": Op(tuned.drift, {}, {"mend": bool}),
     "restore": Op(tuned.restore, {}, {"every": bool, "force": bool, "password": str}, leased=True),
+    "reboot": Op(tuned.reboot, {}, {"password": str}, leased=True),
     "series": Op(series, {"ops": list}),
     "end": Op(end),
 }

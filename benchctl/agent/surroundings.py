@@ -20,8 +20,8 @@ _SLOW_SENSOR = 0.0005  # seconds: some drivers ask the device itself: these are 
 _UTMP_RECORD, _USER_PROCESS = 384, 7
 _CPUFREQ = Path("/sys/devices/system/cpu/cpufreq")
 _HWMON = Path("/sys/class/hwmon")
-_SESSIONS = Path("/run/systemd/sessions")
-_UNITS = "/run/systemd/units"
+SESSIONS = Path("/run/systemd/sessions")
+UNITS = "/run/systemd/units"
 _INVOCATION = "invocation:"
 
 
@@ -109,7 +109,7 @@ def interrupts() -> Optional[Dict[str, int]]:
 def units() -> Optional[List[str]]:
     """Name the units of systemd that are active now; None without systemd."""
     try:
-        entries = os.listdir(_UNITS)  # noqa: PTH208 - names only, at the edge of a window
+        entries = os.listdir(UNITS)  # noqa: PTH208 - names only, at the edge of a window
     except OSError:
         return None
     return sorted(name[len(_INVOCATION) :] for name in entries if name.startswith(_INVOCATION))
@@ -118,7 +118,7 @@ def units() -> Optional[List[str]]:
 def logins() -> Optional[int]:
     """Count the sessions of users now: systemd's, else those of utmp; None without either."""
     with contextlib.suppress(OSError):
-        return sum(not path.name.endswith(".ref") for path in _SESSIONS.iterdir())
+        return sum(not path.name.endswith(".ref") for path in SESSIONS.iterdir())
     with contextlib.suppress(OSError):
         data = Path("/run/utmp").read_bytes()
         kinds = (data[start : start + 2] for start in range(0, len(data), _UTMP_RECORD))

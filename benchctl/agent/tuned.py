@@ -6,6 +6,7 @@ asked for: most runs start an agent while somebody waits, and tune nothing.
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
 
 from benchctl.agent import layout
@@ -69,11 +70,31 @@ def tune(
     return {**reply, "undo": undo_command()}
 
 
-def drift(_: Context) -> Json:
-    """Compare the knobs that were set with what is there now."""
+def drift(context: Context, *, mend: bool = False) -> Json:
+    """Compare the knobs that were set with what is there now.
+
+    With `mend` what differs is set again, and `unmended` places still differ; `around` tells what began since
+    the last such look.
+    """
+    from benchctl.agent import around, privileged, tuning
+
+    reply, since = tuning.drift(here(), journal_here()), context.looked
+    if mend:
+        context.looked = time.time()
+    if mend and reply["drifts"]:
+        if privileged.needed():
+            reply.update(privileged.ask(context, "mend", {}))
+        else:
+            reply.update(mend_here(context))
+        reply["around"] = around.since(since, {os.getpid()})
+    return reply
+
+
+def mend_here(_: Context) -> Json:
+    """Set again what is not as it was set."""
     from benchctl.agent import tuning
 
-    return tuning.drift(here(), journal_here())
+    return {"unmended": tuning.mend(here(), journal_here())}
 
 
 def restore(context: Context, *, every: bool = False, force: bool = False, password: str = "") -> Json:
@@ -84,6 +105,26 @@ def restore(context: Context, *, every: bool = False, force: bool = False, passw
     if privileged.needed() and layout.tuning_journal().exists():
         return privileged.ask(context, "restore", {"every": every, "force": force})
     return _undo(lambda batch: every or batch.run == context.run, force=force)
+
+
+def reboot(context: Context, *, password: str = "") -> Json:
+    """Boot this host again: what waits for that comes into force, all else that was set is forgotten."""
+    from benchctl.agent import guard, privileged
+
+    context.password = password or context.password
+    context.rebooting = True
+    try:
+        if privileged.needed():
+            return privileged.ask(context, "reboot", {})
+        guard.dismiss()
+        here().systemctl(["reboot"])
+    except OSError as error:
+        context.rebooting = False
+        raise RefusalError(f"this host does not boot again: {error.strerror}", "unfit") from error
+    except RefusalError:
+        context.rebooting = False
+        raise
+    return {}
 
 
 def give_back(context: Context) -> Optional[Json]:
@@ -113,14 +154,23 @@ def take_over(context: Context) -> None:
         _undo(chosen)
 
 
-def by_hand(*, force: bool) -> Json:
-    """Give everything back, for a person on the host; while a run is at work only with `force`."""
-    from benchctl.agent import lease
+def by_hand(*, area: str = "", force: bool, preview: bool = False) -> Json:
+    """Give all back, or an area, for a person on the host; while a run is at work only with `force`."""
+    if not force:
+        _refuse_under_a_run("; --force restores under it")
+    return _undo(lambda _: True, area=area, force=force, preview=preview)
 
-    record = lease.holder(layout.lease_folder())
-    if record is not None and not force:
-        raise RefusalError(f"{lease.refusal(record)}; --force restores under it", "lease")
-    return _undo(lambda _: True, force=force)
+
+def tune_by_hand(
+    values: Dict[str, str], *, profile: str, run: str, area: str = "", shared: bool = False
+) -> Json:
+    """Set knobs until they are restored, for a person on the host; never while a run is at work."""
+    from benchctl.agent import tuning
+
+    _refuse_under_a_run()
+    head = {"run": run, "profile": profile, "kept": True, "program": program()}
+    reply = tuning.tune(here(), journal_here(), values, head, area=area, shared=shared)
+    return {**reply, "undo": undo_command()}
 
 
 def undo_command() -> str:
@@ -149,14 +199,22 @@ def journal_here() -> "Journal":
     return Journal(layout.state_folder())
 
 
-def _undo(chosen: "Chosen", *, force: bool = False) -> Json:
+def _refuse_under_a_run(remedy: str = "") -> None:
+    from benchctl.agent import lease
+
+    record = lease.holder(layout.lease_folder())
+    if record is not None:
+        raise RefusalError(f"{lease.refusal(record)}{remedy}", "lease")
+
+
+def _undo(chosen: "Chosen", *, area: str = "", force: bool = False, preview: bool = False) -> Json:
     """Restore, and dismiss the guard when nothing is left that it could give back."""
     from benchctl.agent import guard
     from benchctl.agent import restore as undo
 
     journal = journal_here()
-    reply = undo.restore(here(), journal, chosen, force=force)
-    if not any(_is_for_a_time(batch) for batch in journal.read()[0]):
+    reply = undo.restore(here(), journal, chosen, area=area, force=force, preview=preview)
+    if not preview and not any(_is_for_a_time(batch) for batch in journal.read()[0]):
         guard.dismiss()
     return reply
 
@@ -187,7 +245,9 @@ def _guarded(run: str, journal: "Journal") -> None:
 
 ACTS: Dict[str, Callable[..., Optional[Json]]] = {  # what root does for a user who is not
     "tune": tune,
+    "mend": mend_here,
     "restore": restore,
+    "reboot": reboot,
     "give_back": give_back,
     "take_over": take_over,
 }

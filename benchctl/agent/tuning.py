@@ -60,11 +60,11 @@ class Item:
         return Entry(knob.name, knob.kind, knob.form, self.path, self.old or "", self.want, self.beside)
 
 
-def snapshot(machine: Machine, names: Sequence[str] = ()) -> Json:
+def snapshot(machine: Machine, names: Sequence[str] = (), area: str = "") -> Json:
     """Read all knobs, or some, and write nothing: for each how many places it has here and their values."""
     found = []
     machine.look_again()
-    for name in names or KNOBS:
+    for name in names or [name for name in KNOBS if in_area(name, area)]:
         knob = _known(name)
         texts = [read_plain(machine, knob.kind, knob.form, spot.path) for spot in places.spots(machine, knob)]
         there = [text for text in texts if text is not None]
@@ -72,16 +72,34 @@ def snapshot(machine: Machine, names: Sequence[str] = ()) -> Json:
     return {"knobs": found, "container": machine.in_container()}
 
 
-def preview(machine: Machine, values: Mapping[str, str]) -> Json:
-    """Say for each knob what it is now and in how many places it `differs` from a value; write nothing."""
-    _check(values)
-    items, missing = _gather(machine, values)
+def preview(
+    machine: Machine,
+    values: Mapping[str, str],
+    journal: Optional[Journal] = None,
+    *,
+    area: str = "",
+    shared: bool = True,
+) -> Json:
+    """Say for each knob what it is now and in how many places it `differs` from a value; write nothing.
+
+    With a journal, what was tried there in vain and still shows the same does not differ: setting it again
+    would change nothing. For `area` and `shared`, see `tune`.
+    """
+    chosen = _checked(values, area)
+    vain = _tried_in_vain(journal) if journal else {}
+    items, missing = _gather(machine, chosen)
     for item in items:
-        _look(machine, item, closed=False)
+        _look(machine, item, closed=not shared and machine.in_container())
     found = []
-    for name, value in values.items():
+    for name, value in chosen.items():
         mine = [item for item in items if item.knob.name == name]
-        differ = [item for item in mine if not item.outcome and not item.is_set_by(item.old)]
+        differ = [
+            item
+            for item in mine
+            if not item.outcome
+            and not item.is_set_by(item.old)
+            and vain.get(item.path) != (item.want, item.old)
+        ]
         why = next((item.why for item in mine if item.why), missing[name])
         row = {"knob": name, "value": value, "was": _was(mine), "places": len(mine), "differs": len(differ)}
         found.append({**row, "wants": places.distinct([item.want for item in differ]), "why": why})
@@ -89,19 +107,26 @@ def preview(machine: Machine, values: Mapping[str, str]) -> Json:
 
 
 def tune(
-    machine: Machine, journal: Journal, values: Mapping[str, str], head: Json, *, shared: bool = False
+    machine: Machine,
+    journal: Journal,
+    values: Mapping[str, str],
+    head: Json,
+    *,
+    area: str = "",
+    shared: bool = False,
 ) -> Json:
     """Set knobs to values, after all that is there now is in the journal; return an outcome for each.
 
-    `head` says whose it is: run, profile, kept, program. `shared` lets a container change what it shares with
-    its machine. The reply's `reboot` says that something is in force only after one. Raises
+    `head` says whose it is: run, profile, kept, program. With an `area` only the values of its knobs are set,
+    but all are checked: knobs of two areas can exclude each other. `shared` lets a container change what it
+    shares with its machine. The reply's `reboot` says that something is in force only after one. Raises
     RefusalError, and then nothing was changed: for values that cannot be, and when the journal cannot be
     written.
     """
-    _check(values)
+    chosen = _checked(values, area)
     try:
         with journal.locked():
-            return _tune(machine, journal, values, head, shared=shared)
+            return _tune(machine, journal, chosen, head, shared=shared)
     except OSError as error:
         raise RefusalError(
             f"the journal {journal.path} cannot be written: {error.strerror}; nothing was changed", "unfit"
@@ -141,18 +166,15 @@ def _awaits_reboot(item: Item) -> bool:
     return item.outcome == BLOCKED and item.error is not None and item.error.errno == errno.EINPROGRESS
 
 
-def drift(machine: Machine, journal: Journal) -> Json:
+def drift(machine: Machine, journal: Journal, area: str = "") -> Json:
     """Compare what was set with what is there now, in one pass; `drifted` names the first that differ."""
     batches, unreadable = journal.read()
-    wanted = {entry.path: entry for batch in standing(batches) for entry in batch.wanted}
-    found = []
-    machine.look_again()
-    for path, entry in wanted.items():
-        now = read_text(machine, entry.kind, path)
-        if now is None or not forms.same(entry.form, now, entry.new):
-            shown = None if now is None else _plain(entry.form, now)
-            found.append({"knob": entry.knob, "path": path, "wanted": entry.new, "found": shown})
-    last = batches[-1] if batches else None
+    wanted = _wanted(batches, area)
+    found = [
+        {"knob": entry.knob, "path": entry.path, "wanted": entry.new, "found": now}
+        for entry, now in _differing(machine, wanted)
+    ]
+    last = next(reversed(standing(batches)), None)
     return {
         "run": last.run if last else None,
         "profile": last.head.get("profile") if last else None,
@@ -161,6 +183,27 @@ def drift(machine: Machine, journal: Journal) -> Json:
         "drifted": found[:SHOWN],
         "problems": unreadable,
     }
+
+
+def mend(machine: Machine, journal: Journal) -> int:
+    """Set again what differs from what was set; return how many places still differ.
+
+    The journal has what was there before any of it, so nothing is added. Raises RefusalError.
+    """
+    try:
+        with journal.locked():
+            wanted = _wanted(journal.read()[0])
+            for _ in range(_ROUNDS):
+                differ = [entry for entry, _ in _differing(machine, wanted)]
+                write_all(machine, [(entry.kind, entry.path, entry.new) for entry in differ])
+            return len(_differing(machine, wanted))
+    except OSError as error:
+        raise RefusalError(f"{journal.path}: {error.strerror}", "unfit") from error
+
+
+def in_area(knob: str, area: str) -> bool:
+    """Say whether a knob is of an area; "" is all of them, with those that an older agent had."""
+    return not area or (knob in KNOBS and KNOBS[knob].area == area)
 
 
 def host_name(machine: Machine) -> str:
@@ -204,6 +247,23 @@ def write_all(machine: Machine, wanted: Sequence[Tuple[str, str, str]]) -> Dict[
     return errors
 
 
+def _wanted(batches: Sequence[Batch], area: str = "") -> Dict[str, Entry]:
+    """Return by path what is to be found as it was set, in the order of writing."""
+    entries = [entry for batch in standing(batches) for entry in batch.wanted]
+    return {entry.path: entry for entry in entries if in_area(entry.knob, area)}
+
+
+def _differing(machine: Machine, wanted: Mapping[str, Entry]) -> List[Tuple[Entry, Optional[str]]]:
+    """Return the entries whose places show something else, each with what; None for one that is gone."""
+    found = []
+    machine.look_again()
+    for path, entry in wanted.items():
+        now = read_text(machine, entry.kind, path)
+        if now is None or not forms.same(entry.form, now, entry.new):
+            found.append((entry, None if now is None else _plain(entry.form, now)))
+    return found
+
+
 def _gather(machine: Machine, values: Mapping[str, str]) -> Tuple[List[Item], Dict[str, str]]:
     """Return all places of all knobs in the order of the rows, and why some knobs have none."""
     items: List[Item] = []
@@ -241,6 +301,18 @@ def _look(machine: Machine, item: Item, *, closed: bool) -> None:
         item.end(BLOCKED, "it is shared with the machine that this container runs on")
     elif offered and item.want not in offered:
         item.end(UNSUPPORTED, f"it offers {', '.join(sorted(offered))}")
+
+
+def _tried_in_vain(journal: Journal) -> Dict[str, Tuple[str, str]]:
+    """Return the places that did not take what they were set to: that, and what they showed instead."""
+    batches, _ = journal.read()
+    return {
+        entry.path: (entry.new, batch.shown(entry))
+        for batch in batches
+        if batch.here
+        for entry in batch.entries
+        if entry not in batch.wanted
+    }
 
 
 def _news(before: Sequence[Batch], pending: Sequence[Item], head: Json) -> bool:
@@ -323,12 +395,14 @@ def _plain(form: str, text: str) -> str:
     return forms.to_write(form, text)[:_TEXT_LIMIT]
 
 
-def _check(values: Mapping[str, str]) -> None:
+def _checked(values: Mapping[str, str], area: str) -> Dict[str, str]:
+    """Return the values of an area, once they all can stand together."""
     if not all(isinstance(value, str) for value in values.values()):
         raise RefusalError("the values of knobs are texts")
     wrong = profiles.problems(values)
     if wrong:
         raise RefusalError("; ".join(f"{one.knob}: {one.text}" for one in wrong))
+    return {name: value for name, value in values.items() if in_area(name, area)}
 
 
 def _known(name: str) -> Knob:

@@ -6,10 +6,12 @@ Owns their words. Each prints one JSON object; the exit status is 1 when somethi
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 from benchctl.agent import detached, tuning
+from benchctl.agent.knobs import AREAS, KNOBS
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.wire import Json
 
@@ -36,29 +38,46 @@ def command(words: List[str]) -> int:
 def _act(given: argparse.Namespace) -> Json:
     from benchctl.agent import tuned
 
+    _check_area(given.area)
     if given.verb == "restore":
-        return tuned.by_hand(force=given.force)
-    machine, journal = tuned.here(), tuned.journal_here()
+        return tuned.by_hand(area=given.area, force=given.force, preview=given.preview)
     if given.verb == "snapshot":
-        return tuning.snapshot(machine, given.knobs)
+        return tuning.snapshot(tuned.here(), given.knobs, given.area)
     if given.verb == "drift":
-        return tuning.drift(machine, journal)
-    values = _values(given.profile)
-    head = {"run": RUN, "profile": given.profile, "kept": True, "program": tuned.program()}
-    return {
-        **tuning.tune(machine, journal, values, head, shared=given.shared),
-        "undo": tuned.undo_command(),
-    }
+        return tuning.drift(tuned.here(), tuned.journal_here(), given.area)
+    values = _values(given.profile, given.area, changes=given.changes)
+    if given.verb == "preview":
+        terms: Any = {"area": given.area, "shared": given.shared}
+        return tuning.preview(tuned.here(), values, tuned.journal_here(), **terms)
+    return tuned.tune_by_hand(values, profile=given.profile, run=RUN, area=given.area, shared=given.shared)
 
 
-def _values(profile: str) -> "dict[str, str]":
-    from benchctl.agent.profiles import PROFILES
+def _check_area(area: str) -> None:
+    if area and area not in AREAS:
+        raise ValueError(f"there is no area {area}; there are {', '.join(AREAS)}")
+
+
+def _values(profile: str, area: str, *, changes: bool) -> Dict[str, str]:
+    from benchctl.agent.profiles import PROFILES, compose
 
     if profile in PROFILES:
-        return PROFILES[profile]
-    found = json.loads(Path(profile).read_bytes())
+        base = PROFILES[profile]
+    else:
+        base = _texts(json.loads(Path(profile).read_bytes()), profile)
+    if not changes:
+        return base
+    given = json.loads(sys.stdin.read())
+    own = {**given["knobs"], **given["own"]}
+    _texts({name: value for name, value in own.items() if value is not None}, "standard input")
+    for name in given["own"]:
+        if name in KNOBS and not tuning.in_area(name, area):
+            raise ValueError(f"{name} is a knob of the area {KNOBS[name].area}, not of {area}")
+    return compose(base, own)
+
+
+def _texts(found: object, where: str) -> Dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise ValueError(f"{profile}: not a JSON object of texts")
+        raise ValueError(f"{where}: not a JSON object of texts")
     return found
 
 
@@ -89,12 +108,27 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--force", action="store_true", help="also under a run, and what somebody else changed meanwhile"
     )
+    verb.add_argument("--preview", action="store_true", help="write nothing; say what would be given back")
     verbs.add_parser("drift", help="compare what was set with what is there now")
     verb = verbs.add_parser("snapshot", help="read all knobs, or some")
     verb.add_argument("knobs", nargs="*")
-    verb = verbs.add_parser("tune", help="set the knobs of a profile until restore")
-    verb.add_argument("profile", help="the name of a shipped profile, or a JSON file: knob to value")
-    verb.add_argument("--shared", action="store_true", help="in a container: change the machine's kernel too")
+    for name, words in (
+        ("tune", "set the knobs of a profile until restore"),
+        ("preview", "say what tune would change"),
+    ):
+        verb = verbs.add_parser(name, help=words)
+        verb.add_argument("profile", help="the name of a shipped profile, or a JSON file: knob to value")
+        verb.add_argument(
+            "--shared", action="store_true", help="in a container: change the machine's kernel too"
+        )
+        verb.add_argument(
+            "--changes",
+            action="store_true",
+            help="read changes from standard input: a JSON object with knobs, and own for those that must be "
+            "of the area; each an object of values, null to leave a knob alone",
+        )
+    for verb in verbs.choices.values():
+        verb.add_argument("--area", default="", help="only the knobs of one area")
     for name in ("hold", "guard"):
         verb = verbs.add_parser(name)
         verb.add_argument("--ready", help="a fifo to tell that it is ready")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from benchctl.benchmark.knobs import KnobWatch
 from benchctl.errors import AgentError, StepError
 from benchctl.model.event import TrialPhase
 
@@ -37,6 +38,7 @@ class Attempt:
             f"trial-{planned.ordinal:04d}-{self.number}"  # the name of the load's task, unique in a run
         )
         self._raw: Path | None = None
+        self.knobs = KnobWatch(bench, planned.ordinal)
         self.renew()
 
     def renew(self) -> None:

@@ -60,6 +60,7 @@ class Bench:
     clock: Callable[[], float]  # the time of day, for what is recorded
     timer: Callable[[], float]  # CLOCK_MONOTONIC of this machine, for limits, lengths and T0
     capacities: Mapping[str, Mapping[str, Capacity]] = field(default_factory=dict)  # host -> treatment ->
+    tuned: Mapping[str, int] = field(default_factory=dict)  # host -> places that are as they were wanted
 
     @property
     def server(self) -> Host:

@@ -106,6 +106,7 @@ class WorkloadCourse:
             attempt.call(self._host, "reset", descriptor=self._path, image=self._image())
             for pending in emptied:
                 pending.result(attempt.limit())
+            attempt.knobs.settle(attempt.limit())
         try:
             act = self._bench.journal.act("service.start", instance=self._instance, host=self._host)
             with act, attempt.phase("start", hosts=[self._host]):

@@ -300,6 +300,7 @@ class StageCourse:
         """Run the rows before, the load and the rows after; nothing of the trial alone stays up."""
         runner, attempt, files = self._runner, self._attempt, self._files
         try:
+            attempt.knobs.settle(attempt.limit())
             runner.before(attempt, files)
             loads, host = self._load(), self._host()
             dead = runner.dead()

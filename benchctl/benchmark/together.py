@@ -69,6 +69,7 @@ class Loads(NamedTuple):
     failures: tuple[str, ...]  # hosts whose load failed by itself; the others were ended for it
     deaths: dict[str, int | None]  # host -> how the service that its load needs ended
     read: dict[str, dict[str, bytes]] = {}  # noqa: RUF012 - never changed  # host -> small files that came along
+    knobs: dict[str, Reply] = {}  # noqa: RUF012 - never changed  # tuned host -> what had drifted at the end
 
 
 def run_together(
@@ -101,6 +102,7 @@ class _Parts(NamedTuple):
     load: Reply
     samples: Reply
     read: dict[str, bytes]
+    knobs: Reply | None  # None: the host is not tuned
 
 
 class _Round:
@@ -127,6 +129,7 @@ class _Round:
     def run(self) -> Loads | None:
         """Return what became of it; None when a host was late."""
         try:
+            self._attempt.knobs.settle(self._attempt.limit())
             at = self._launch()
             clocks = self._fleet.clocks()
             if self._barrier:
@@ -141,12 +144,18 @@ class _Round:
             self._unwatch()
             return None
         others = [host for host in self._fleet if host not in self._launches]
-        samples = self._each("unwatch", lambda _: {"watch": self._task}, others)
-        samples |= {host: parts.samples for host, parts in replies.items()}
+        knobs = {host: parts.knobs for host, parts in replies.items()}
+        samples = {host: parts.samples for host, parts in replies.items()}
+        for host, reply in self._each("series", lambda host: {"ops": self._end(host)}, others).items():
+            samples[host], *looked = reply["replies"]
+            knobs[host] = looked[0] if looked else None
         loads = self._loads(
             at, at_day, clocks, {host: parts.load for host, parts in replies.items()}, samples
         )
-        return loads._replace(read={host: parts.read for host, parts in replies.items()})
+        return loads._replace(
+            read={host: parts.read for host, parts in replies.items()},
+            knobs={host: found for host, found in knobs.items() if found is not None},
+        )
 
     def cancel(self) -> None:
         """End the loads that have not ended."""
@@ -192,7 +201,7 @@ class _Round:
             go = {"op": "go", "task": self._task, "at": at + clocks[host].offset, "strict": True}
             end: list[Reply] = [
                 {"op": "await", "task": self._task},
-                {"op": "unwatch", "watch": self._task},
+                *self._end(host),
                 {"op": "read", "dir": self._attempt.folder(host)},
             ]
             loads[host] = self._fleet[host].submit("series", ops=[go, *end] if self._barrier else end)
@@ -201,6 +210,10 @@ class _Round:
                 start = at + clocks[host].offset
                 others[host] = self._fleet[host].submit("watch", start=start, **self._watch(host))
         return loads, others
+
+    def _end(self, host: str) -> list[Reply]:
+        """What ends the window on a host, at once followed by a look at its knobs where it is tuned."""
+        return [{"op": "unwatch", "watch": self._task}, *self._attempt.knobs.after(host)]
 
     def _watch(self, host: str) -> Reply:
         timing = self._timing
@@ -231,8 +244,8 @@ class _Round:
                     self.cancel()
                     continue
                 if host in loads:
-                    ended, watched, read = reply["replies"][-3:]
-                    replies[host] = _Parts(ended, watched, contents(read))
+                    ended, watched, *looked, read = reply["replies"][self._barrier :]
+                    replies[host] = _Parts(ended, watched, contents(read), looked[0] if looked else None)
                     if _went_wrong(ended) and not self.late:
                         self.cancel()
             if waiting and not wake.wait(max(0.0, ends - self._attempt.bench.timer())):

@@ -40,10 +40,11 @@ class TrialRun:
         """Return the finished trial, already in the sink. Raises StepError or InterruptedRunError."""
         bench, attempt = self._bench, self._attempt
         started = bench.clock()
+        attempt.knobs.look()
         outcome = self._courses(attempt).run()
         with attempt.phase("fetch", hosts=outcome.loads.files):
             raw, files = attempt.fetch(outcome.loads.files, outcome.loads.read)
-            files |= outcome.files
+            files |= outcome.files | attempt.knobs.keep(outcome.loads.knobs, raw)
         removed = [
             bench.fleet[host].submit("remove", path=attempt.folder(host)) for host in outcome.loads.files
         ]

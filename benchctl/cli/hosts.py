@@ -12,6 +12,7 @@ from benchctl.cli import hosts_select, options
 from benchctl.cli.command import Command, Group
 from benchctl.cli.hosts_check import check
 from benchctl.cli.hosts_import import import_
+from benchctl.cli.hosts_noise import noise
 from benchctl.cli.hosts_plan import plan
 from benchctl.cli.hosts_trust import trust
 from benchctl.cli.hosts_tune import knobs, restore, tune, verify
@@ -39,6 +40,7 @@ hosts.add_command(tune)
 hosts.add_command(verify)
 hosts.add_command(restore)
 hosts.add_command(knobs)
+hosts.add_command(noise)
 
 
 @hosts.command(

@@ -43,7 +43,7 @@ VERBS = {
     "knobs": Verb("knobs", "List, show and explain the host settings that tuning owns."),
     "janitor": Verb("janitor", "List what runs left behind at a provider, and remove it when asked to."),
     "doctor": Verb("doctor", "Check what this machine needs, with a remedy for each finding."),
-    "roles": Verb("roles", "List and show the roles an experiment may name."),
+    "roles": Verb("roles", "List and show the roles that an experiment may name, or a playbook of yours."),
     "loaders": Verb("loaders", "List and show the load generators."),
     "schema": Verb("schema", "Print the JSON Schema of the experiment file."),
     "completion": Verb("completion", "Print the completion script for a shell."),

@@ -26,7 +26,7 @@ def complete_role(context: click.Context, _: click.Parameter, incomplete: str) -
 
 @click.group(cls=Group, examples=("benchctl roles list", "benchctl roles show postgresql"))
 def roles() -> None:
-    """List and show the roles an experiment may name."""
+    """List and show the roles that an experiment may name, or a playbook of yours."""
 
 
 @roles.command(
@@ -35,7 +35,7 @@ def roles() -> None:
 @options.roles_path
 @options.as_json
 def list_(roles_paths: tuple[Path, ...], *, as_json: bool) -> None:
-    """List all roles: systems under test and load generators."""
+    """List all roles: systems under test, load generators, and those that tune hosts."""
     print_list(roles_paths, kind=None, as_json=as_json)
 
 
@@ -44,7 +44,7 @@ def list_(roles_paths: tuple[Path, ...], *, as_json: bool) -> None:
 @options.roles_path
 @options.as_json
 def show(name: str, roles_paths: tuple[Path, ...], *, as_json: bool) -> None:
-    """Show what an experiment may say to a role, and what it reports."""
+    """Show what an experiment may say to a role, and what it reports or sets."""
     print_role(name, roles_paths, kind=None, as_json=as_json)
 
 
@@ -130,6 +130,11 @@ def _text(meta: RoleMeta) -> Iterator[str]:
         width = max(len(metric.name) for metric in meta.metrics)
         for metric in meta.metrics:
             yield f"  {metric.name:<{width}}  {_metric(metric)}"
+    if meta.area:
+        from benchctl.agent.knobs import KNOBS
+
+        names = [knob.name for knob in KNOBS.values() if knob.area == meta.area and knob.acts]
+        yield f"\nKnobs, as `benchctl knobs show NAME` tells them\n  {', '.join(names)}"
     if meta.options or meta.settings:
         yield "\nA changed value costs, by scope: install another instance, prepare another data image,"
         yield "start a restart (every trial has one anyway), run nothing."

@@ -6,7 +6,19 @@ out again offline. Must not touch hosts, and must not read anything but the raw 
 
 from benchctl.gates.context import Context, context
 from benchctl.gates.evidence import Evidence, read
+from benchctl.gates.knobs import places
 from benchctl.gates.table import GATES, Gate, judge, judge_together
 from benchctl.gates.together import Together
 
-__all__ = ["GATES", "Context", "Evidence", "Gate", "Together", "context", "judge", "judge_together", "read"]
+__all__ = [
+    "GATES",
+    "Context",
+    "Evidence",
+    "Gate",
+    "Together",
+    "context",
+    "judge",
+    "judge_together",
+    "places",
+    "read",
+]

@@ -1,5 +1,8 @@
 """Everything that gates look at, read from a trial's raw folder: above all the sampler's host.samples.
 
+Tuned hosts have a knobs.json: the agent's words on what had drifted right after the window, and how many
+places it was `expected` to look at.
+
 Owns the form of host.samples. A file that is missing or not understood is kept as a problem, for a gate to
 report; nothing here raises for bad content.
 """
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from benchctl.model.measurement import Capacity, LoaderResult, ServerFacts, TaskResult, Window
 
 SAMPLES = "host.samples"
+KNOBS = "knobs.json"
 SCHEMAS = (1, 2)
 Sample = dict[str, Any]
 
@@ -34,6 +38,7 @@ class Evidence(NamedTuple):
     """Whether the load generators' own report is all there is, and the window only a frame around it."""
     capacity: Capacity | None  # of the load generator here
     dropped: int  # samples that the host had no room for
+    knobs: dict[str, Any] | None  # what was found of them after the window; None: the host was not tuned
 
     @property
     def first(self) -> Sample:
@@ -67,7 +72,29 @@ def read(  # noqa: PLR0913 - each is a part of the evidence
     samples, problem, dropped = _read_samples(raw / SAMPLES)
     if self_timed is None:
         self_timed = result is not None and result.percentile_source == "loader"
-    return Evidence(window, load, server, result, context, samples, problem, self_timed, capacity, dropped)
+    return Evidence(
+        window,
+        load,
+        server,
+        result,
+        context,
+        samples,
+        problem,
+        self_timed,
+        capacity,
+        dropped,
+        _read_knobs(raw / KNOBS),
+    )
+
+
+def _read_knobs(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def _read_samples(path: Path) -> tuple[tuple[Sample, ...], str, int]:

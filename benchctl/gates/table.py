@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from benchctl.gates import measures, together
+from benchctl.gates import knobs, measures, together
 from benchctl.model.measurement import Finding
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ ON_HOSTS = (
     ),
     Gate("settings", "the server runs with other settings", "1", 0, "false", measures.settings),
     Gate("service", "the server died", "1", 0, "false", measures.service),
+    Gate("knobs", "a knob was not as it was set", "1", 0, "false", knobs.drift),
     Gate("clock_step", "the wall clock was set while measuring", "s", 0.01, "false", measures.clock_step),
     Gate("oom", "the kernel killed processes for want of memory", "1", 0, "false", measures.oom),
     Gate("swap", "pages were swapped", "pages", 0, "noise", measures.swap),

@@ -96,4 +96,5 @@ class RoleMeta(Record, frozen=True, kw_only=True):
     stages: tuple[RoleStage, ...] = ()
     metrics: tuple[MetricDoc, ...] = ()
     ports: tuple[int, ...] = ()
+    area: Annotated[str, Meta(description="the knobs that a tuning role sets; empty for all of them")] = ""
     drives: Annotated[tuple[str, ...], Meta(description="the DBMS roles a load generator can drive")] = ()

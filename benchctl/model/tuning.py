@@ -84,6 +84,11 @@ class HostTuning(Record, frozen=True, kw_only=True):
     knobs: tuple[KnobOutcome, ...] = field(default_factory=tuple)
 
     @property
+    def places(self) -> int:
+        """How many places are as they were wanted."""
+        return sum(knob.counts.get(one, 0) for knob in self.knobs for one in _IN_FORCE)
+
+    @property
     def missing(self) -> tuple[KnobOutcome, ...]:
         """The knobs that are not as they were wanted."""
         return tuple(knob for knob in self.knobs if not knob.in_force)

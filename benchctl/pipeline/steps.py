@@ -141,6 +141,7 @@ def _bench(session: Session) -> Bench:
         context=gates.context(session.inventory(), found, session.plan),
         clock=session.clock,
         timer=session.timer,
+        tuned={host: tuning.places for host, tuning in session.store.tunings().items()},
     )
 
 

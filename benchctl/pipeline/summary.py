@@ -8,6 +8,7 @@ import msgspec
 
 from benchctl import __version__, analysis, gates
 from benchctl.benchmark.evaluation import evaluate, measured
+from benchctl.benchmark.knobs import DRIFT
 from benchctl.journal import read
 from benchctl.pipeline.recovery import reboots
 from benchctl.pipeline.state import read_state
@@ -93,6 +94,11 @@ def _notes(store: RunStore) -> list[str]:
     return [
         f"{', '.join(hosts) if several else 'the host'} was rebooted before trial {ordinal}"
         for ordinal, hosts in reboots(entries)
+    ] + [
+        f"{entry.data['host']}: changed before trial {entry.data['ordinal']}, and set again:"
+        f" {gates.places(entry.data['drifted'])}"
+        for entry in entries
+        if entry.act == DRIFT
     ]
 
 

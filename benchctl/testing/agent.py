@@ -397,7 +397,7 @@ class FakeAgent:
             rows.append(_knob_row(name, value, outcome, "", {old: 1}))
         return {"knobs": rows, "reboot": False, "undo": "python3 agent.pyz restore"}
 
-    def _op_drift(self, _: Reply) -> Reply:
+    def _op_drift(self, args: Reply) -> Reply:
         drifted = [
             {"knob": name, "path": _knob_path(name), "wanted": new, "found": self.knobs[name]}
             for name, (_, new, _) in self._tuned.items()
@@ -406,6 +406,9 @@ class FakeAgent:
         told: Reply = {"run": self._work.name if self._tuned else None, "profile": ""}
         if not self._tuned:
             told["profile"] = None
+        if drifted and args.get("mend"):
+            self.knobs.update({row["knob"]: row["wanted"] for row in drifted})
+            told |= {"unmended": 0, "around": {"processes": [], "units": [], "logins": 0}}
         return {
             **told,
             "places": len(self._tuned),
@@ -418,17 +421,19 @@ class FakeAgent:
         return self._give_back(list(self._tuned), force=bool(args.get("force")))
 
     def _give_back(self, names: Sequence[str], *, force: bool = False) -> Reply:
-        restored, left = 0, []
+        knobs, left = [], []
         for name in names:
             old, new, _ = self._tuned[name]
             found = self.knobs[name]
             if found not in {old, new} and not force:
                 left.append({"knob": name, "path": _knob_path(name), "was": old, "found": found})
                 continue
-            restored += found != old
+            if found != old:
+                knobs.append({"knob": name, "found": {found: 1}, "was": {old: 1}})
             self.knobs[name] = old
             del self._tuned[name]
-        return {"restored": restored, "left": left, "failed": [], "gone": [], "problems": [], "reboot": False}
+        told: Reply = {"restored": len(knobs), "knobs": knobs, "left": left}
+        return {**told, "failed": [], "gone": [], "problems": [], "reboot": False}
 
     def _check_values(self, values: dict[str, str]) -> None:
         wrong = problems(values)

@@ -35,7 +35,22 @@ design: {blocks: 1}
 metrics: [{name: throughput, better: higher}]
 tuning: {profile: own.yml}
 """
-OWN = "extends: repeatable\nknobs: {swappiness: 7}\n"
+OWN = """
+knobs:
+  boost: off
+  max_freq: base
+  min_freq: base
+  governor: performance
+  epp: performance
+  uncore_min_freq: max
+  wakeup_latency: 1
+  irqbalance: masked
+  irq_affinity: housekeeping
+  swappiness: 7
+  aslr: 2
+  dirty_bytes: 1073741824
+"""
+COUNTS = "tuned: 9 applied, 2 unsupported, 1 already"
 LONG = "--set=workload.run=sleep 120"
 SWAPPINESS = "proc/sys/vm/swappiness"
 
@@ -97,8 +112,8 @@ def kill(pid: int) -> None:
 
 def test_a_run_is_tuned_for_as_long_as_it_lasts(bed: Bed) -> None:
     done = bed.shell.run("run", "mine.yml")
-    assert "tuned: 30 applied, 8 unsupported, 6 already" in done.stderr
-    assert "localhost: 73 places restored" in done.stderr
+    assert COUNTS in done.stderr
+    assert "localhost: 44 places restored" in done.stderr
     bed.is_given_back()
     run = only_run(bed.shell)
     kept: dict[str, Any] = json.loads((run / "hosts/localhost/knobs.json").read_text())
@@ -113,7 +128,7 @@ def test_a_signal_gives_the_host_back(bed: Bed) -> None:
     running.send_signal(signal.SIGINT)
     code, output = ended(running)
     assert code == 130
-    assert "73 places restored" in output
+    assert "44 places restored" in output
     bed.is_given_back()
 
 
@@ -122,7 +137,7 @@ def test_a_killed_agent_s_host_is_given_back_by_the_next(bed: Bed) -> None:
     kill(bed.supervisor())
     code, output = ended(running)
     assert code == 1
-    assert "73 places restored" in output
+    assert "44 places restored" in output
     bed.is_given_back()
 
 
@@ -135,7 +150,7 @@ def test_with_controller_and_agent_killed_destroy_gives_the_host_back(bed: Bed) 
     assert "tuned      localhost (own.yml) until `benchctl destroy" in told
     (bed.root / SWAPPINESS).write_text("33\n")
     undone = bed.shell.run("destroy", "latest").stderr
-    assert "72 places restored" in undone
+    assert "43 places restored" in undone
     assert "left alone: /proc/sys/vm/swappiness: was 60, somebody set it to 33" in undone
     assert "tuned" not in bed.shell.run("status", "latest").stdout
     image = bed.image()
@@ -168,5 +183,37 @@ def test_a_resume_tunes_again(bed: Bed) -> None:
     resumed.send_signal(signal.SIGTERM)
     code, output = ended(resumed)
     assert code == 143
-    assert output.count("tuned: 30 applied, 8 unsupported, 6 already") == 1
+    assert output.count(COUNTS) == 1
     bed.is_given_back()
+
+
+PLANTED = """
+if [ -e planted ]; then :; else
+  touch planted
+  echo 33 > {root}/proc/sys/vm/swappiness
+  echo powersave > {root}/sys/devices/system/cpu/cpufreq/policy3/scaling_governor
+  echo 0-7 > {root}/proc/irq/25/smp_affinity_list
+fi
+printf '{{"throughput": 12.5}}\\n'
+"""
+
+
+def test_a_planted_drift_is_caught_in_its_trial_and_made_up_for(bed: Bed) -> None:
+    script = bed.shell.workspace / "load.sh"
+    script.write_text(f"cd {bed.shell.workspace}\n{PLANTED.format(root=bed.root)}")
+    done = bed.shell.run("run", "mine.yml", f"--set=workload.run=sh {script}", "--set=design.blocks=2")
+    assert "trial 1 does not count: one make-up block follows" in done.stderr
+    assert "localhost: 44 places restored" in done.stderr
+    bed.is_given_back()
+    trials = [
+        json.loads(path.read_text()) for path in sorted(only_run(bed.shell).glob("trials/*/trial.json"))
+    ]
+    assert [trial["validity"] == "invalid" for trial in trials] == [True, *[False] * 5]
+    (finding,) = (one for one in trials[0]["findings"] if one["gate"] == "knobs")
+    assert finding["value"] == 3
+    for words in (
+        "swappiness (/proc/sys/vm/swappiness: set to 7, found 33)",
+        "policy3/scaling_governor: set to performance, found powersave",
+        "irq_affinity (/proc/irq/25/smp_affinity_list: set to 0,4, found 0-7)",
+    ):
+        assert words in finding["reason"]

@@ -32,6 +32,8 @@ def test_the_wheel_carries_its_data_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
         "benchctl/_share/playbooks/site.yml",
+        "benchctl/_share/playbooks/tune.yml",
+        "benchctl/_share/roles/bench_common/library/bench_tuning.py",
         "benchctl/_share/roles/postgresql/meta/bench.yml",
         "benchctl/_share/experiments/quickstart.yml",
         "benchctl/_share/inventories/lab.example/hosts.yml",

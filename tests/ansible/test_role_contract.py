@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ruamel.yaml import YAML
 
+from benchctl.agent.knobs import KNOBS
+from benchctl.agent.profiles import PROFILES
 from benchctl.spec import read_role
 from benchctl.spec.share import roles_in, shared
 
@@ -21,9 +23,12 @@ ROLES = shared("roles")
 ENTRIES = {
     "dbms": {"main", "start", "ready", "reset", "stop", "verify", "uninstall"},
     "loader": {"main", "ping", "prepare", "run", "verify", "uninstall"},
+    "tuning": {"main", "snapshot", "verify", "restore"},
 }
 ROLE_NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
 BENCH_ROLES = roles_in((ROLES,))
+TUNING_ROLES = [role for role in BENCH_ROLES if role.startswith("tune_")]
+MODULES = {path.stem for path in ROLES.glob("bench_common/library/*.py")}
 TASK_FILES = sorted(ROLES.glob("*/tasks/*.yml"))
 
 
@@ -107,6 +112,40 @@ def test_install_options_of_the_experiment_are_fields_of_an_instance(role: str) 
         assert list(option.choices) == fields[name].get("choices", []), name
 
 
+def test_each_area_that_has_something_to_set_has_one_role() -> None:
+    areas = [meta(role).area for role in TUNING_ROLES if meta(role).area]
+    assert sorted(areas) == sorted({knob.area for knob in KNOBS.values() if knob.acts})
+    assert {meta(role).kind for role in TUNING_ROLES} == {"tuning"}
+    for role in TUNING_ROLES:
+        assert meta(role).area in {"", role.removeprefix("tune_")}
+
+
+@pytest.mark.parametrize("role", TUNING_ROLES)
+def test_a_tuning_role_holds_no_knob_and_no_value_of_one(role: str) -> None:
+    """The rows are the one place of them; a role has its area."""
+    for entry in specs(role):
+        (task,) = load(ROLES / role / "tasks" / f"{entry}.yml")
+        assert task["ansible.builtin.include_role"]["tasks_from"] == "tuning"
+        assert task["vars"]["bench_tuning_area"] == meta(role).area
+    files = [*(ROLES / role).glob("tasks/*.yml"), ROLES / role / "defaults" / "main.yml"]
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    assert [name for name in KNOBS for text in texts if re.search(rf"\b{name}\b", text)] == []
+
+
+def test_profiles_that_a_role_offers_are_those_that_there_are() -> None:
+    choices = [options(role, "main")[f"{role}_profile"]["choices"] for role in TUNING_ROLES]
+    assert [*choices, options("bench_common", "main")["bench_profile"]["choices"]] == [[*PROFILES]] * (
+        len(TUNING_ROLES) + 1
+    )
+
+
+def test_the_default_of_a_playbook_is_every_tuning_role_and_verify_is_the_last() -> None:
+    (play,) = load(shared("playbooks") / "tune.yml")
+    named = re.findall(r"'(tune_\w+)'", play["tasks"][0]["loop"])
+    assert sorted(named) == TUNING_ROLES
+    assert (named[0], named[-1]) == ("tune_quiet", "tune_verify")
+
+
 @pytest.mark.parametrize("role", ROLE_NAMES)
 def test_variables_carry_the_prefix_of_their_role(role: str) -> None:
     public = "bench_" if role == "bench_common" else f"{role}_"
@@ -126,7 +165,8 @@ def test_tasks_are_named_and_use_full_names_of_builtin_modules(path: Path) -> No
         assert task.get("name"), task
         modules = set(task) - words
         assert len(modules) == 1, task
-        assert modules.pop().startswith("ansible.builtin."), task
+        (module,) = modules
+        assert module.startswith("ansible.builtin.") or module in MODULES, task
 
 
 @pytest.mark.parametrize("path", TASK_FILES, ids=name_of)

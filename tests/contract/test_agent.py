@@ -495,10 +495,25 @@ def test_knobs_are_set_watched_and_given_back(bed: Bed) -> None:
     assert drift["drifted"] == [{"knob": "aslr", "path": path, "wanted": "2", "found": "0"}]
     bed.set_knob("aslr", "2")
     undone = bed.agent.call("restore", timeout=LIMIT)
-    assert undone == {"restored": 1, "left": [], "failed": [], "gone": [], "problems": [], "reboot": False}
+    change = {"knob": "swappiness", "found": {"1": 1}, "was": {"60": 1}}
+    nothing: dict[str, list[str]] = {"left": [], "failed": [], "gone": [], "problems": []}
+    assert undone == {"restored": 1, "knobs": [change], **nothing, "reboot": False}
     assert bed.knob("swappiness") == "60"
     assert bed.agent.call("drift", timeout=LIMIT)["places"] == 0
     assert bed.agent.call("restore", timeout=LIMIT)["restored"] == 0
+
+
+def test_what_has_drifted_is_told_and_set_again(bed: Bed) -> None:
+    bed.agent.call("tune", timeout=LIMIT, values={"swappiness": "1", "aslr": "2"})
+    assert "around" not in bed.agent.call("drift", timeout=LIMIT, mend=True)
+    bed.set_knob("swappiness", "33")
+    told = bed.agent.call("drift", timeout=LIMIT, mend=True)
+    assert (told["drifts"], told["unmended"], told["drifted"][0]["found"]) == (1, 0, "33")
+    assert sorted(told["around"]) == ["logins", "processes", "units"]
+    assert bed.knob("swappiness") == "1"
+    assert bed.agent.call("drift", timeout=LIMIT)["drifts"] == 0
+    assert bed.agent.call("restore", timeout=LIMIT)["restored"] == 1
+    assert bed.knob("swappiness") == "60"
 
 
 def test_what_somebody_else_set_is_given_back_only_by_force(bed: Bed) -> None:

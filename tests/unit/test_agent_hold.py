@@ -151,8 +151,8 @@ def test_interrupts_are_summed_up_by_cpu() -> None:
 
 def test_units_and_logins_are_systemds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     units, sessions = tmp_path / "units", tmp_path / "sessions"
-    monkeypatch.setattr(surroundings, "_UNITS", str(units))
-    monkeypatch.setattr(surroundings, "_SESSIONS", sessions)
+    monkeypatch.setattr(surroundings, "UNITS", str(units))
+    monkeypatch.setattr(surroundings, "SESSIONS", sessions)
     assert surroundings.units() is None
     for folder, names in (
         (units, ("invocation:ssh.service", "log-level-max:x")),

@@ -149,3 +149,14 @@ def test_containers_are_known_by_their_marks(mark: str, tmp_path: Path) -> None:
     (tmp_path / mark).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / mark).write_text("")
     assert Machine(str(tmp_path)).in_container()
+
+
+def test_a_tree_of_files_leaves_the_systemd_of_this_host_alone(systemctl: Path, tmp_path: Path) -> None:
+    machine = Machine(str(tmp_path))
+    for act in (
+        lambda: machine.set_units(["a.timer"], "masked"),
+        lambda: machine.systemctl(["restart", "systemd-journald.service"]),
+    ):
+        with pytest.raises(OSError, match="units cannot be changed in"):
+            act()
+    assert not systemctl.exists()

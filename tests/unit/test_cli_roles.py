@@ -44,6 +44,14 @@ def test_all_roles_and_the_loaders_among_them(monkeypatch: pytest.MonkeyPatch, c
     assert loaders == {name: kind for name, kind in roles.items() if kind == "loader"}
 
 
+def test_a_role_that_tunes_names_its_knobs(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
+    assert run_main(monkeypatch, "roles", "show", "tune_disk") == 0
+    text = capsys.readouterr().out
+    assert "tune_disk (tuning)" in text
+    assert "io_scheduler, read_ahead" in text
+    assert "swappiness" not in text
+
+
 def test_a_role_tells_all_of_itself(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
     assert run_main(monkeypatch, "roles", "show", "pgbench") == 0
     text = capsys.readouterr().out

@@ -219,3 +219,65 @@ def test_what_was_not_given_back_is_a_warning_each() -> None:
         (True, "h: gone: /b"),
         (True, "h: the journal is torn"),
     ]
+
+
+def drifting(agent: FakeAgent, op: str, number: int) -> None:
+    """Let somebody change a knob just before the call of that number of an operation."""
+
+    def change(args: dict[str, Any]) -> dict[str, Any]:
+        agent.knobs["swappiness"] = "33"
+        reply: dict[str, Any] = getattr(agent, f"_op_{op}")(args)
+        return reply
+
+    agent.script(op, *[{}] * (number - 1), change)
+
+
+def test_a_knob_that_drifts_in_a_trial_spoils_that_trial_alone(world: World) -> None:
+    world.prepare = lambda agent: drifting(agent, "unwatch", 2)
+    world.execute()
+    trials = world.store.trials()
+    assert [t.ordinal for t in trials if t.validity == "invalid"] == [2]
+    assert [t.block for t in trials] == [1, 1, 2, 2, 3, 3]  # with a make-up block
+    (finding,) = (f for f in trials[1].findings if f.gate == "knobs")
+    assert (finding.value, finding.limit) == (1, 0)
+    assert "swappiness (/proc/sys/vm/swappiness: set to 1, found 33)" in finding.reason
+    kept = json.loads((world.store.trial_folder(2) / "raw/localhost/knobs.json").read_text())
+    assert (kept["expected"], kept["drifts"], kept["unmended"]) == (2, 1, 0)
+    assert "raw/localhost/knobs.json" in trials[1].files
+    assert "trials/0002/raw/localhost/knobs.json" in (world.store.path / "MANIFEST.sha256").read_text()
+    assert world.agents[0].knobs["swappiness"] == "60"
+
+
+def test_a_knob_that_drifts_between_trials_is_set_again_and_spoils_none(world: World) -> None:
+    world.prepare = lambda agent: drifting(agent, "drift", 3)
+    world.execute()
+    assert {trial.validity for trial in world.store.trials()} == {"ok"}
+    told = "changed before trial 2, and set again: swappiness (/proc/sys/vm/swappiness: set to 1, found 33)"
+    assert f"localhost: {told}" in texts(world, "warning")
+    assert f"localhost: {told}" in world.store.summary().notes
+    notes = [e for e in world.store.journal().entries() if e.act == "knobs.drift"]
+    assert [(e.data["host"], e.data["ordinal"], e.data["drifts"]) for e in notes] == [("localhost", 2, 1)]
+
+
+def test_each_trial_looks_twice_and_asks_for_it_with_what_it_asks_anyway(world: World) -> None:
+    world.execute()
+    (agent,) = world.agents
+    looks = [args for op, args in agent.calls if op == "drift"]
+    assert looks == [{"mend": True}] * 8
+    ops = world.ops()
+    first = ops.index("drift")
+    assert ops[first + 1 : first + 3] == ["remove", "reset"]  # nobody waits for it before the server starts
+    after = ops.index("drift", first + 1)
+    assert (ops[after - 1], ops[after + 1]) == ("unwatch", "read")  # one request
+    judged = [f for t in world.store.trials() for f in t.findings if f.gate == "knobs"]
+    assert [(f.validity, f.value) for f in judged] == [("ok", 0)] * 4
+
+
+def test_a_host_that_somebody_restored_meanwhile_is_not_taken_for_quiet(world: World) -> None:
+    gone = {"places": 0, "drifts": 0, "drifted": [], "problems": []}
+    world.prepare = lambda agent: agent.script("drift", {}, gone)
+    world.execute()
+    first = world.store.trials()[0]
+    (finding,) = (f for f in first.findings if f.gate == "knobs")
+    assert (finding.validity, finding.value) == ("invalid", 2)
+    assert "somebody restored this host meanwhile" in finding.reason
