@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from benchctl.model.measurement import Trial
     from benchctl.model.plan import Plan
+    from benchctl.model.tuning import HostTuning
     from benchctl.results.view import RunView
 
 LABELS = ("on", "off")
@@ -42,6 +43,7 @@ def record_run(  # noqa: PLR0913 - each test names the few it cares about
     settings: Mapping[str, str] | None = None,
     plan: Plan | None = None,
     invalid: Sequence[int] = (),
+    tuning: HostTuning | None = None,
 ) -> RunStore:
     """Write a run of builders.plan: throughput by level of its factor, one value for each block."""
     blocks = max(map(len, throughputs.values()))
@@ -51,6 +53,8 @@ def record_run(  # noqa: PLR0913 - each test names the few it cares about
     local = Host(name="localhost", transport="pipe")
     store.save_inventory(to_ansible(Inventory(groups={"dbms": (local,), "loader": (local,)})))
     store.save_fingerprint("localhost", {**FACTS, **(facts or {})})
+    if tuning is not None:
+        store.save_tuning("localhost", tuning)
     server = ServerFacts(
         instance="postgresql-1", image="abc", version=version, settings=dict(settings or {}), wanted={}
     )

@@ -78,23 +78,25 @@ def drift(context: Context, *, mend: bool = False) -> Json:
     """
     from benchctl.agent import around, privileged, tuning
 
-    reply, since = tuning.drift(here(), journal_here()), context.looked
-    if mend:
-        context.looked = time.time()
-    if mend and reply["drifts"]:
-        if privileged.needed():
-            reply.update(privileged.ask(context, "mend", {}))
-        else:
-            reply.update(mend_here(context))
+    reply = tuning.drift(here(), journal_here())
+    if not mend:
+        return reply
+    since, context.looked = context.looked, time.time()
+    if reply["drifts"]:  # for a user who is not root, also what only root may read
+        reply = privileged.ask(context, "look", {}) if privileged.needed() else look(context)
+    if reply["drifts"]:
         reply["around"] = around.since(since, {os.getpid()})
     return reply
 
 
-def mend_here(_: Context) -> Json:
-    """Set again what is not as it was set."""
+def look(_: Context) -> Json:
+    """Compare the knobs that were set with what is there now, and set again what differs."""
     from benchctl.agent import tuning
 
-    return {"unmended": tuning.mend(here(), journal_here())}
+    reply = tuning.drift(here(), journal_here())
+    if reply["drifts"]:
+        reply["unmended"] = tuning.mend(here(), journal_here())
+    return reply
 
 
 def restore(context: Context, *, every: bool = False, force: bool = False, password: str = "") -> Json:
@@ -245,7 +247,7 @@ def _guarded(run: str, journal: "Journal") -> None:
 
 ACTS: Dict[str, Callable[..., Optional[Json]]] = {  # what root does for a user who is not
     "tune": tune,
-    "mend": mend_here,
+    "look": look,
     "restore": restore,
     "reboot": reboot,
     "give_back": give_back,

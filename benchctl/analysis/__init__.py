@@ -7,6 +7,6 @@ numbers come from `statistics`. Must not read files or the clock: the same trial
 from benchctl.analysis.comparisons import too_few
 from benchctl.analysis.events import trial_events
 from benchctl.analysis.hosts import typical
-from benchctl.analysis.summary import summarise
+from benchctl.analysis.summary import summarise, tuned_host
 
-__all__ = ["summarise", "too_few", "trial_events", "typical"]
+__all__ = ["summarise", "too_few", "trial_events", "tuned_host", "typical"]

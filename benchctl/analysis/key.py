@@ -1,8 +1,9 @@
 """The comparability key: what must be equal for two runs to be compared, and what differs besides.
 
-The key holds what the experiment does not vary: hardware, kernel, operating system, grade, the DBMS's role,
-the load generator and its load. It leaves out the design, and what a factor of either run varies. Versions,
-settings and factors are the difference that people compare for: those are listed, and refuse nothing.
+The key holds what the experiment does not vary: hardware, kernel, operating system, grade, what tuning set on
+each host and what it could not set, the DBMS's role, the load generator and its load. The design is left out,
+and so is what a factor of either run varies. Versions, settings and factors are the difference that people
+compare for: those are listed, and refuse nothing.
 Hosts count by their groups and not by their names; those of one group stand in for each other.
 """
 
@@ -43,6 +44,8 @@ HOST_FACTS = (
 LISTED_FACTS = ("host.name", "memory.thp", "cpufreq.governor", "cpu.no_turbo", "cpu.boost", "cpu.smt")
 LISTED_PREFIXES = ("sysctl.",)
 ABSENT = "absent"
+TUNED = "tuned"
+_KNOB = "knob "
 
 
 class Difference(NamedTuple):
@@ -56,7 +59,7 @@ class Difference(NamedTuple):
 def key_facts(view: RunView) -> dict[str, str]:
     """All that the key of a run is made of, by name; what a factor varies is left out."""
     experiment = view.plan.experiment
-    facts = {"grade": view.summary.grade, "tuning.profile": experiment.tuning.profile}
+    facts = {"grade": view.summary.grade}
     facts["dbms.role"] = ABSENT if experiment.dbms is None else experiment.dbms.role
     facts |= {f"workload.{name}": text for name, text in _workload(view)}
     facts["loader.version"] = _joined(trial.loader_version for trial in view.trials)
@@ -64,6 +67,7 @@ def key_facts(view: RunView) -> dict[str, str]:
     for place, host in _places(view).items():
         names = (*HOST_FACTS, "memory.total")
         facts |= {f"{place}.{n}": text for n, text in zip(names, _hardware(view, host), strict=True)}
+        facts |= {f"{place}.{name}": text for name, text in _tuning(view, host)}
     return {name: text for name, text in facts.items() if name not in _varied(view)}
 
 
@@ -75,9 +79,12 @@ def key(view: RunView) -> str:
 def mismatches(baseline: RunView, contender: RunView) -> tuple[Difference, ...]:
     """What forbids to compare two runs; what either of them varies is compared treatment by treatment."""
     varied = _varied(baseline) | _varied(contender)
-    found = _different(key_facts(baseline), key_facts(contender))
+    found = list(_different(key_facts(baseline), key_facts(contender)))
+    tuned = {one.what.removesuffix(f".{TUNED}") for one in found if one.what.endswith(f".{TUNED}")}
     return tuple(
-        _with_hosts(difference, baseline, contender) for difference in found if difference.what not in varied
+        _with_hosts(difference, baseline, contender)
+        for difference in found
+        if difference.what not in varied and not _is_told_already(difference, tuned)
     )
 
 
@@ -136,6 +143,20 @@ def _places(view: RunView) -> dict[str, str]:
 def _hardware(view: RunView, host: str) -> tuple[str, ...]:
     known = view.fingerprints[host]
     return (*(_text(known.get(name)) for name in HOST_FACTS), _rough(known.get("memory.total")))
+
+
+def _tuning(view: RunView, host: str) -> Iterator[tuple[str, str]]:
+    """Whether the host was tuned; then each knob with its value, and what came in its place."""
+    tuning = view.tunings.get(host)
+    yield TUNED, "no" if tuning is None else "yes"
+    for knob in () if tuning is None else tuning.knobs:
+        yield f"{_KNOB}{knob.knob}", knob.value if knob.in_force else f"{knob.value} ({knob.outcome})"
+
+
+def _is_told_already(found: Difference, tuned: set[str]) -> bool:
+    """Whether it is a knob of a host that was tuned on one side only: that says it all."""
+    place, is_knob, _ = found.what.partition(f".{_KNOB}")
+    return bool(is_knob) and place in tuned
 
 
 def _with_hosts(found: Difference, baseline: RunView, contender: RunView) -> Difference:

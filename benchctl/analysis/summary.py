@@ -11,7 +11,14 @@ from benchctl.analysis.hosts import host_metrics, start_summary
 from benchctl.analysis.numbers import rounded
 from benchctl.analysis.pilot import evaluate
 from benchctl.gates import GATES
-from benchctl.model.comparison import GOING_ON, GateSummary, MetricSummary, Summary, TrialCounts
+from benchctl.model.comparison import (
+    GOING_ON,
+    GateSummary,
+    MetricSummary,
+    Summary,
+    TrialCounts,
+    TunedHost,
+)
 from benchctl.model.measurement import worst
 from benchctl.statistics import intervals
 
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
     from benchctl.model.comparison import Comparison, State, TrialEvent
     from benchctl.model.measurement import Finding, Trial, Validity
     from benchctl.model.plan import Plan, Treatment
+    from benchctl.model.tuning import HostTuning
 
 
 def summarise(  # noqa: PLR0913 - what a summary says of a run, each by its name
@@ -33,6 +41,7 @@ def summarise(  # noqa: PLR0913 - what a summary says of a run, each by its name
     planned: int,
     grade: str,
     events: Sequence[TrialEvent] = (),
+    tuning: Sequence[TunedHost] = (),
 ) -> Summary:
     """Analyse the finished trials of a run, in any order; the rest is handed through."""
     trials = sorted(trials, key=lambda trial: trial.ordinal)
@@ -64,6 +73,18 @@ def summarise(  # noqa: PLR0913 - what a summary says of a run, each by its name
         hosts=tuple(host_metrics(plan, trials)),
         start=start_summary(trials),
         pilot=evaluate(plan, trials),
+        tuning=tuple(tuning),
+    )
+
+
+def tuned_host(host: str, tuning: HostTuning, grade: str) -> TunedHost:
+    """Count what became of the knobs of one host."""
+    return TunedHost(
+        host=host,
+        grade=grade,
+        profile=tuning.profile,
+        counts=dict(Counter(knob.outcome for knob in tuning.knobs).most_common()),
+        missing=tuning.missing,
     )
 
 

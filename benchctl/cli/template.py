@@ -92,6 +92,11 @@ def parts(role: str, folders: Sequence[Path]) -> tuple[RoleMeta | None, RoleMeta
             remedy=f"name one of {', '.join(known)}, or the folder of your own roles by --roles-path",
         )
     meta = read_role(role, folders)
+    if meta.kind == "tuning":
+        raise UsageError(
+            f"{role} tunes hosts: it is nothing to measure",
+            remedy="`tuning: {profile: repeatable}` in the experiment tunes its hosts",
+        )
     if meta.kind == "loader":
         return (read_role(meta.drives[0], folders) if meta.drives else None), meta
     for name in known:

@@ -9,6 +9,7 @@ from msgspec import field
 from benchctl.model.experiment import Direction
 from benchctl.model.measurement import Validity
 from benchctl.model.record import Record
+from benchctl.model.tuning import KnobOutcome
 
 Verdict = Literal["faster", "slower", "equivalent", "inconclusive"]
 State = Literal["planned", "running", "finished", "failed", "interrupted"]
@@ -158,6 +159,16 @@ class PilotMetric(Record, frozen=True, kw_only=True):
     blocks: tuple[BlocksNeeded, ...]
 
 
+class TunedHost(Record, frozen=True, kw_only=True):
+    """What tuning came to on one host."""
+
+    host: str
+    grade: str
+    profile: str
+    counts: dict[str, int]  # outcome -> knobs that have it
+    missing: tuple[KnobOutcome, ...]  # that are not as the profile wants them
+
+
 class Summary(Record, frozen=True, kw_only=True):
     """summary.json: everything a report shows; derived from raw files and trial.json alone."""
 
@@ -178,3 +189,4 @@ class Summary(Record, frozen=True, kw_only=True):
     hosts: tuple[HostMetric, ...] = ()
     start: StartSummary | None = None
     pilot: tuple[PilotMetric, ...] = ()  # of a pilot, which compares nothing
+    tuning: tuple[TunedHost, ...] = ()  # hosts that were tuned for the run

@@ -69,6 +69,11 @@ class KnobOutcome(Record, frozen=True, kw_only=True):
     was: dict[str, int]  # value before -> places that had it
 
     @property
+    def absent(self) -> bool:
+        """Whether the host has nothing of it: what is not there makes no noise."""
+        return not self.counts
+
+    @property
     def in_force(self) -> bool:
         """Whether all that the host has of it is as it was wanted."""
         return self.outcome in _IN_FORCE
@@ -82,6 +87,11 @@ class HostTuning(Record, frozen=True, kw_only=True):
     shared: bool
     undo: str  # what gives the host back by hand, as root
     knobs: tuple[KnobOutcome, ...] = field(default_factory=tuple)
+
+    @property
+    def complete(self) -> bool:
+        """Whether something was wanted, and all of it that the host has is in force."""
+        return bool(self.knobs) and all(knob.in_force or knob.absent for knob in self.knobs)
 
     @property
     def places(self) -> int:

@@ -123,7 +123,7 @@ def destroy(session: Session) -> str:
 
 
 def _bench(session: Session) -> Bench:
-    fleet, known = session.fleet(), session.store.fingerprints()
+    fleet, known, tunings = session.fleet(), session.store.fingerprints(), session.store.tunings()
     found = fetch_fingerprints(fleet)
     for host, facts in found.items():
         check_identity(host, known.get(host), facts)
@@ -138,10 +138,10 @@ def _bench(session: Session) -> Bench:
         journal=session.journal,
         listener=session.listener,
         cancel=session.cancel,
-        context=gates.context(session.inventory(), found, session.plan),
+        context=gates.context(session.inventory(), found, session.plan, tunings),
         clock=session.clock,
         timer=session.timer,
-        tuned={host: tuning.places for host, tuning in session.store.tunings().items()},
+        tuned={host: tuning.places for host, tuning in tunings.items()},
     )
 
 

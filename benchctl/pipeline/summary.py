@@ -30,7 +30,7 @@ def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
     if recompute:
         plan = store.plan()
         trials = tuple(_derive_again(store, plan, trial) for trial in trials)
-    state = read_state(store)
+    state, context = read_state(store), _context(store)
     summary = analysis.summarise(
         store.plan(),
         trials,
@@ -38,7 +38,11 @@ def summarise(store: RunStore, *, recompute: bool = False) -> Summary:
         state=state.state,
         failed=len(state.trials_failed),
         planned=state.trials_planned,
-        grade=_context(store).grade,
+        grade=context.grade,
+        tuning=[
+            analysis.tuned_host(host, tuning, context.on(host).grade)
+            for host, tuning in store.tunings().items()
+        ],
         events=[e for trial in trials for e in analysis.trial_events(trial, server_logs(store, trial))],
     )
     return msgspec.structs.replace(summary, notes=(*summary.notes, *_notes(store)))
@@ -64,6 +68,7 @@ def load_view(store: RunStore, summary: Summary | None = None, *, near: bool = F
         reason=state.reason,
         groups=_groups(store),
         details=details(store, analysis.typical(plan, trials)) if near else (),
+        tunings=store.tunings(),
     )
 
 
@@ -103,7 +108,7 @@ def _notes(store: RunStore) -> list[str]:
 
 
 def _context(store: RunStore) -> gates.Context:
-    return gates.context(store.inventory(), store.fingerprints(), store.plan())
+    return gates.context(store.inventory(), store.fingerprints(), store.plan(), store.tunings())
 
 
 def _groups(store: RunStore) -> tuple[tuple[str, tuple[str, ...]], ...]:

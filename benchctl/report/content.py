@@ -50,6 +50,7 @@ def _facts(view: RunView) -> list[tuple[str, str]]:
         ("run", clean(view.summary.run)),
         ("state", ": ".join(filter(None, (view.summary.state, clean(" ".join(view.reason.split())))))),
         ("grade", words.grade(view)),
+        *(("tuning", text) for text in words.tunings(view)),
         ("trials", words.counts(view)),
         ("time", _time(view)),
     ]

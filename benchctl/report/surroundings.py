@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from benchctl.model.experiment import Experiment
     from benchctl.model.measurement import ServerFacts, Trial
     from benchctl.model.plan import Plan
+    from benchctl.model.tuning import KnobOutcome
     from benchctl.report.words import Names
     from benchctl.results.view import RunView
 
@@ -29,14 +30,48 @@ if TYPE_CHECKING:
 def environment(view: RunView, names: Names) -> Section:
     """Hosts, server and load generator as they were found, not as they were asked for."""
     first = _first_of_each(view)
-    tables = [_versions(view), *_settings(first, names), *_host_tables(view)]
+    tables = [*_knobs(view), _versions(view), *_settings(first, names), *_host_tables(view)]
     return Section(
         "environment",
         "Environment",
-        (f"Grade {words.grade(view)}.",),
+        (f"Grade {words.grade(view)}.", *_tuned(view)),
         tables=tuple(table for table in tables if table.rows),
         code=tuple(_commands(first, names)),
     )
+
+
+def _tuned(view: RunView) -> Iterator[str]:
+    """Say what the hosts were tuned by, and what tells that nothing is missing."""
+    for text in words.tunings(view):
+        yield f"Tuned for this run by {text}."
+    tuned = view.summary.tuning
+    if tuned and not any(one.missing for one in tuned):
+        yield "Every knob that was wanted is in force."
+
+
+def _knobs(view: RunView) -> Iterator[Table]:
+    """Every knob that is not as it was wanted, those with one reason together; then all of each host."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for one in view.summary.tuning:
+        for knob in one.missing:
+            reason = (clean(one.host), knob.outcome, clean(knob.why) or NOTHING)
+            alike.setdefault(reason, []).append(clean(f"{knob.knob}={knob.value}"))
+    rows = tuple((*reason, ", ".join(knobs)) for reason, knobs in alike.items())
+    titles = columns("host", "outcome", "why", "knobs, as they were wanted")
+    yield Table("Knobs that are not in force", titles, rows)
+    for host, tuning in view.tunings.items():
+        all_knobs = tuple(
+            (clean(knob.knob), clean(knob.value), knob.outcome, clean(_before(knob))) for knob in tuning.knobs
+        )
+        titles = columns("knob", "set to", "outcome", "before")
+        yield Table(f"All knobs of {clean(host)}", titles, all_knobs, detail=True)
+
+
+def _before(knob: KnobOutcome) -> str:
+    """The values before, with how many places had each where they differed."""
+    if len(knob.was) == 1:
+        return next(iter(knob.was))
+    return ", ".join(f"{value} ({count})" for value, count in knob.was.items()) or NOTHING
 
 
 def _first_of_each(view: RunView) -> dict[str, Trial]:

@@ -37,6 +37,7 @@ def shape(view: RunView) -> dict[str, Any]:
         "hosts": msgspec.to_builtins(summary.hosts),
         "start": msgspec.to_builtins(summary.start),
         "pilot": msgspec.to_builtins(summary.pilot),
+        "tuning": msgspec.to_builtins(summary.tuning),
     }
 
 

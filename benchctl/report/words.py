@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from benchctl.results.view import RunView
 
 GRADES = {
-    "A": "bare metal, every knob applied",
-    "B": "bare metal, some knobs not applied",
+    "A": "bare metal, every knob applied that it has",
+    "B": "bare metal, not tuned or some knobs not applied",
     "C": "dedicated virtual machine",
     "D": "shared virtual machine or container: compare inside this run, not across machines",
 }
@@ -140,6 +140,16 @@ def counts(view: RunView) -> str:
 def grade(view: RunView) -> str:
     letter = clean(view.summary.grade)
     return f"{letter} ({GRADES[letter]})" if letter in GRADES else letter
+
+
+def tunings(view: RunView) -> list[str]:
+    """What became of the knobs: `repeatable: 41 applied, 12 already`; hosts that are alike together."""
+    alike: dict[str, list[str]] = {}
+    for one in view.summary.tuning:
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in one.counts.items()) or "no knobs"
+        alike.setdefault(f"{clean(one.profile)}: {counts}", []).append(clean(one.host))
+    several = len(view.fingerprints) > 1
+    return [f"{text} ({join_words(hosts)})" if several else text for text, hosts in alike.items()]
 
 
 def band(comparison: Comparison) -> tuple[float, float]:

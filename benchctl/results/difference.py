@@ -90,8 +90,13 @@ def _experiment(store: RunStore) -> dict[str, Any]:
         direct = all(set(level.sets) == {factor.name} for level in factor.levels)
         levels = [level.label if direct else {level.label: level.sets} for level in factor.levels]
         found[f"factors.{factor.name}"] = levels
+    tuning = {
+        f"tuning.{group}.{knob}": value
+        for group, plan in store.plan().tuning.items()
+        for knob, value in plan.values.items()
+    }
     files = {f"file {PurePath(path).name}": f"sha256 {digest}" for path, digest in store.plan().files.items()}
-    return found | files
+    return found | files | tuning
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON value

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from benchctl.model.comparison import Summary
     from benchctl.model.measurement import Trial
     from benchctl.model.plan import Plan
+    from benchctl.model.tuning import HostTuning
     from benchctl.results.detail import TrialDetail
 
 
@@ -36,3 +39,4 @@ class RunView(NamedTuple):
     reason: str = ""  # why a run that failed did
     groups: tuple[tuple[str, tuple[str, ...]], ...] = ()  # host groups with the names of their hosts
     details: tuple[TrialDetail, ...] = ()  # of one trial for each treatment, where a report shows them
+    tunings: Mapping[str, HostTuning] = MappingProxyType({})  # tuned host -> what became of each knob

@@ -70,6 +70,10 @@ def test_sudo_tunes_and_gives_back_with_the_run(
     assert is_masked(host)
     assert reply(fleet, "drift")["drifts"] == 0
     assert host.exec("stat", "-c", "%U", JOURNAL).strip() == "root"
+    host.exec("systemctl", "unmask", "--runtime", TIMER)
+    looked = reply(fleet, "drift", mend=True)
+    assert (looked["drifts"], looked["unmended"]) == (1, 0), looked
+    assert is_masked(host)
     ended = reply(fleet, "end")["tuning"]
     assert (ended["restored"] > 0, ended["failed"], ended["left"]) == (True, [], [])
     assert not is_masked(host)

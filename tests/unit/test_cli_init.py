@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchctl.spec import load
+from benchctl.spec import load, read_role
 from benchctl.spec.share import roles_in, shared
 from tests.unit.test_cli_main import run_main
 from tests.unit.test_cli_roles import OWN
@@ -21,7 +21,10 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("role", roles_in([shared("roles")]))
+SHIPPED = [read_role(name, [shared("roles")]) for name in roles_in([shared("roles")])]
+
+
+@pytest.mark.parametrize("role", [meta.name for meta in SHIPPED if meta.kind != "tuning"])
 def test_every_role_begins_with_a_valid_file(role: str, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
     assert run_main(monkeypatch, "init", "first", "--role", role) == 0
     shown = capsys.readouterr()
@@ -32,6 +35,12 @@ def test_every_role_begins_with_a_valid_file(role: str, monkeypatch: pytest.Monk
     assert experiment.workload is not None
     assert role in {experiment.workload.role, experiment.dbms.role if experiment.dbms else ""}
     assert experiment.factors
+
+
+def test_a_role_that_tunes_is_nothing_to_measure(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
+    assert run_main(monkeypatch, "init", "first", "--role", "tune_cpu") == 2
+    assert "tune_cpu tunes hosts" in capsys.readouterr().err
+    assert not Path("first.yml").exists()
 
 
 def test_the_flags_stand_in_the_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ def test_json_has_the_documented_shape() -> None:
     said = json.loads(render(view("inconclusive"), "json"))
     assert list(said) == [
         "schema", "run", "path", "state", "validity", "grade", "trials", "comparisons", "metrics", "gates",
-        "series", "counters", "events", "hosts", "start", "pilot",
+        "series", "counters", "events", "hosts", "start", "pilot", "tuning",
     ]  # fmt: skip
     assert said["schema"] == 1
     assert list(said["trials"]) == ["planned", "ok", "suspect", "invalid", "failed"]
