@@ -199,7 +199,7 @@ def ask(
     """Let the agents of the chosen hosts execute one operation; return the replies by host.
 
     What only reads needs no lock on this machine when no host is named. What is leased may need sudo, unless
-    it is not `as_root`. With `reboot` hosts whose reply asks for one boot again, and are asked once more.
+    it is not `as_root`. With `reboot` hosts whose reply asks for one boot again, and are tuned again then.
     """
     if inventory is None and not targets and not leased:
         from benchctl.agent.context import Context
@@ -224,7 +224,12 @@ def ask(
             fleet = Fleet({name: agent for name, agent in agents.items() if name not in names})
             booted = reboot_all(due, agents, run, owner=owner, ttl=_TTL, password=password)
             fleet = Fleet({**fleet, **booted})
-            replies |= Fleet(booted).stream(op, dict(args), timeout=_LIMIT)
+            if op == "tune":  # what is set at run time was forgotten
+                replies |= Fleet(booted).stream(op, dict(args), timeout=_LIMIT)
+            else:
+                for reply in replies.values():
+                    if not isinstance(reply, BenchctlError):
+                        reply["reboot"] = False
     finally:
         try:
             fleet.each("end", timeout=_LIMIT)
