@@ -1,7 +1,7 @@
 """Words of the kernel's command line: in the boot loader's configuration, and in force after a reboot.
 
-Owns the drop-ins of GRUB as Debian has it: tuning's own one, and the form of any. Tuning's is the only
-setting that outlives a reboot. Must not reboot: who asked for it decides that.
+Owns the drop-ins of GRUB as Debian has it: tuning's own, and the form of any. Tuning's are the only settings
+that outlive a reboot. Must not reboot: who asked for it decides that.
 """
 
 import contextlib
@@ -34,10 +34,15 @@ def find(_: Machine, place: Place) -> List[Spot]:
     return [Spot(place.path, "", place)]
 
 
-def wanted(machine: Machine, _: Spot, value: str) -> Optional[str]:
-    """Return the words of a value on this host. Raises UnknownError where nothing takes them."""
+def wanted(machine: Machine, spot: Spot, value: str) -> Optional[str]:
+    """Return the words of a value on this host. Raises UnknownError where nothing takes them.
+
+    A drop-in beside that of the plan is named by the one word that it holds: benchctl-mitigations.cfg.
+    """
     if not machine.has(_UPDATE) or not machine.has(FOLDER):
         raise UnknownError("its boot loader is not GRUB as Debian has it (update-grub, /etc/default/grub.d)")
+    if spot.path != FILE:
+        return f"{spot.path[len(FOLDER) + len('/benchctl-') : -len('.cfg')]}={value}"
     try:
         cpus = cpu_list(cpu_plan.of(machine).measured)
     except topology.PlanError as error:

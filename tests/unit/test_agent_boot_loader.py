@@ -111,6 +111,19 @@ def test_isolcpus_is_asked_for_by_name(journal: Journal) -> None:
     assert machine.text(f"{CPU}/isolated") == "1-3,5-7"
 
 
+def test_each_knob_of_the_boot_loader_has_a_drop_in_of_its_own(journal: Journal) -> None:
+    machine = made()
+    values = {**VALUES, "mitigations": "off"}
+    rows = tuning.tune(machine, journal, values, HEAD)
+    assert rows["reboot"]
+    assert machine.text(GRUB).endswith(f"mitigations=off {WORDS}")
+    machine = boot_again(machine, journal)
+    outcomes = {row["knob"]: row["outcome"] for row in tuning.tune(machine, journal, values, HEAD)["knobs"]}
+    assert (outcomes["mitigations"], outcomes["boot_isolation"]) == ("already", "already")
+    assert restore(machine, journal)["reboot"]
+    assert not machine.find("/etc/default/grub.d/benchctl*.cfg")
+
+
 def test_a_kernel_that_ignores_a_word_is_told(journal: Journal) -> None:
     machine = made()
     tune(machine, journal)
