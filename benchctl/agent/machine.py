@@ -29,7 +29,7 @@ _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/run/host", "/run/syst
 _COMMANDS = {
     "active": (("unmask", "--runtime"), ("start",)),
     "inactive": (("unmask", "--runtime"), ("stop",)),
-    "masked": (("stop",), ("mask", "--runtime")),  # a timer that is masked while it waits ends as failed
+    "masked": (("stop",), ("mask", "--runtime")),  # of timers; services the other way round
     "active masked": (("unmask", "--runtime"), ("start",), ("mask", "--runtime")),
 }
 _UNIT_LIMIT = 90.0  # seconds for systemctl: a service may take its time to stop
@@ -155,8 +155,16 @@ class Machine:
         if os.getuid() and not self.root:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         self.look_again()
-        for verb in _COMMANDS[state]:
-            self.systemctl([*verb, *names])
+        steps = [(verb, [*names]) for verb in _COMMANDS[state]]
+        if state == "masked":
+            # A timer that is masked while it waits ends as failed. A service that is stopped before may be
+            # started again by its socket.
+            (stop, _), mask = steps
+            timers = [name for name in names if name.endswith(".timer")]
+            steps = [(stop, timers), mask, (stop, [name for name in names if name not in timers])]
+        for verb, chosen in steps:
+            if chosen:
+                self.systemctl([*verb, *chosen])
 
     def systemctl(self, words: Sequence[str]) -> str:
         """Tell systemd something; return what it says. The one of this host has nothing to do with a tree."""
@@ -201,12 +209,13 @@ class Machine:
 
 def half_way(state: str, end: str) -> "set[str]":
     """Return what a unit may be where a crash ends the commands that bring it from one state to another."""
-    active, masked = state.startswith("active"), state.endswith("masked")
     found = set()
-    for verb, *_ in _COMMANDS[end]:
-        active = verb == "start" or (active and verb != "stop")
-        masked = verb == "mask" or (masked and verb != "unmask")
-        found.add(" ".join(["active"] * active + ["masked"] * masked) or "inactive")
+    for steps in (_COMMANDS[end], _COMMANDS[end][::-1] if end == "masked" else ()):
+        active, masked = state.startswith("active"), state.endswith("masked")
+        for verb, *_ in steps:
+            active = verb == "start" or (active and verb != "stop")
+            masked = verb == "mask" or (masked and verb != "unmask")
+            found.add(" ".join(["active"] * active + ["masked"] * masked) or "inactive")
     return found
 
 

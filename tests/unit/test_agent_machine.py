@@ -167,11 +167,11 @@ def test_a_tree_of_files_leaves_the_systemd_of_this_host_alone(systemctl: Path, 
 @pytest.mark.parametrize(
     ("state", "end", "found"),
     [
-        ("active", "masked", {"inactive", "masked"}),
+        ("active", "masked", {"inactive", "active masked", "masked"}),  # timers; services
         ("masked", "active", {"inactive", "active"}),
         ("inactive", "masked", {"inactive", "masked"}),
         ("masked", "inactive", {"inactive"}),
-        ("active masked", "masked", {"masked"}),
+        ("active masked", "masked", {"masked", "active masked"}),
         ("masked", "active masked", {"inactive", "active", "active masked"}),
     ],
 )
