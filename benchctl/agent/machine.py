@@ -12,7 +12,7 @@ import subprocess
 from glob import glob
 from typing import Any, FrozenSet, List, Optional, Sequence, Union
 
-from benchctl.agent import syscalls
+from benchctl.agent import syscalls, unit_states
 from benchctl.agent.holder import Holder
 
 READ_SIZE = 1 << 16  # bytes
@@ -29,7 +29,7 @@ _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/run/host", "/run/syst
 _COMMANDS = {
     "active": (("unmask", "--runtime"), ("start",)),
     "inactive": (("unmask", "--runtime"), ("stop",)),
-    "masked": (("stop",), ("mask", "--runtime")),  # a timer that is masked while it waits ends as failed
+    "masked": (("stop",), ("mask", "--runtime")),  # of timers; services the other way round
     "active masked": (("unmask", "--runtime"), ("start",), ("mask", "--runtime")),
 }
 _UNIT_LIMIT = 90.0  # seconds for systemctl: a service may take its time to stop
@@ -142,10 +142,12 @@ class Machine:
         if self._timers is None and self.root:
             self._timers = frozenset()
         if self._timers is None:
-            listed = self.systemctl(
-                ["list-units", "--type=timer", "--state=active", "--plain", "--no-legend", "--full"]
-            )
-            self._timers = frozenset(line.split()[0] for line in listed.splitlines() if line.strip())
+            try:
+                self._timers = unit_states.active_units("*.timer")
+            except OSError:  # it answers root alone
+                words = ["--type=timer", "--state=active", "--plain", "--no-legend", "--full"]
+                listed = self.systemctl(["list-units", *words])
+                self._timers = frozenset(line.split()[0] for line in listed.splitlines() if line.strip())
         return self._timers
 
     def set_units(self, names: Sequence[str], state: str) -> None:
@@ -153,29 +155,42 @@ class Machine:
         if os.getuid() and not self.root:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         self.look_again()
-        for verb in _COMMANDS[state]:
-            self.systemctl([*verb, *names])
+        steps = [(verb, [*names]) for verb in _COMMANDS[state]]
+        if state == "masked":
+            # A timer that is masked while it waits ends as failed. A service that is stopped before may be
+            # started again by its socket.
+            (stop, _), mask = steps
+            timers = [name for name in names if name.endswith(".timer")]
+            steps = [(stop, timers), mask, (stop, [name for name in names if name not in timers])]
+        for verb, chosen in steps:
+            if chosen:
+                self.systemctl([*verb, *chosen])
 
     def systemctl(self, words: Sequence[str]) -> str:
         """Tell systemd something; return what it says. The one of this host has nothing to do with a tree."""
         if self.root:
             raise OSError(errno.EOPNOTSUPP, f"units cannot be changed in {self.root}")
+        return self.command(["systemctl", "--no-ask-password", *words], _UNIT_LIMIT)
+
+    def command(self, words: Sequence[str], limit: float) -> str:
+        """Have a program of the host do something within `limit` seconds; return what it prints."""
+        told = " ".join(word for word in words[:3] if not word.startswith("--"))
+        if self.root:
+            raise OSError(errno.EOPNOTSUPP, f"{self.root} is a tree of files: nothing does {told} there")
         try:
             done = subprocess.run(
-                ["systemctl", "--no-ask-password", *words],  # noqa: S607 - where a distribution has it
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                timeout=_UNIT_LIMIT,
+                timeout=limit,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise OSError(
-                errno.ETIMEDOUT, f"systemctl {words[0]} did not end in {_UNIT_LIMIT:g} s"
-            ) from error
+            raise OSError(errno.ETIMEDOUT, f"{told} did not end in {limit:g} s") from error
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise OSError(errno.EIO, said[-1] if said else f"systemctl {words[0]} failed")
+            raise OSError(errno.EIO, said[-1] if said else f"{told} failed")
         return done.stdout.decode(errors="replace")
 
     def held(self) -> str:
@@ -195,6 +210,18 @@ class Machine:
     def in_container(self) -> bool:
         """Say whether the kernel is shared with the machine that this container runs on."""
         return any(self.has(mark) for mark in _CONTAINER_MARKS)
+
+
+def half_way(state: str, end: str) -> "set[str]":
+    """Return what a unit may be where a crash ends the commands that bring it from one state to another."""
+    found = set()
+    for steps in (_COMMANDS[end], _COMMANDS[end][::-1] if end == "masked" else ()):
+        active, masked = state.startswith("active"), state.endswith("masked")
+        for verb, *_ in steps:
+            active = verb == "start" or (active and verb != "stop")
+            masked = verb == "mask" or (masked and verb != "unmask")
+            found.add(" ".join(["active"] * active + ["masked"] * masked) or "inactive")
+    return found
 
 
 def by_number(path: str) -> List[Union[int, str]]:
