@@ -120,7 +120,7 @@ _ISOLATION = (
     Knob("cpu_sets", 9, "isolation", "Whether what is measured has CPUs for itself, by the plan, and all other processes keep to housekeeping.", "L", f"{ADMIN}/cgroup-v2.rst, systemd.resource-control(5)", tuple(Place(unit) for unit in (*SLICES, MEASURED)), kind="cpuset", form="text", choices=("plan",), order=62, cost="the CPUs of housekeeping"),
     Knob("isolated_partition", 10, "isolation", "What the scheduler makes of those CPUs: root balances load among them alone, isolated not at all.", "MT", f"{ADMIN}/cgroup-v2.rst", (Place(f"{MEASURED}/cpuset.cpus.partition"),), kind="partition", form="word", choices=("isolated", "root"), order=63, cost="isolated: threads stay where they began, so only for servers of one thread"),
     _recorded("boot_isolation", 11, "isolation", "CPUs that isolcpus and nohz_full keep free.", "MT", f"{ADMIN}/kernel-parameters.txt", "/sys/devices/system/cpu/isolated", "/sys/devices/system/cpu/nohz_full", why="kernel parameters set it", reboot=True, cost="a reboot"),
-    _recorded("numa_policy", 19, "isolation", "On which nodes a process gets memory.", "L", f"{ADMIN}/mm/numa_memory_policy.rst", "/sys/devices/system/node/online", why="it is of the process, not of the host"),
+    Knob("numa_nodes", 19, "isolation", "From which NUMA nodes what is measured gets memory; plan: from those of its CPUs.", "L", f"{ADMIN}/cgroup-v2.rst", (Place(f"{MEASURED}/cpuset.mems"),), kind="nodes", form="text", choices=("plan",), order=64, cost="the memory of the other nodes"),
     Knob("background_weight", 52, "isolation", "Share of CPU time of system and user slices against the measured one's 100.", "S", f"{ADMIN}/cgroup-v2.rst", (Place("/sys/fs/cgroup/system.slice/cpu.weight"), Place("/sys/fs/cgroup/user.slice/cpu.weight")), low=1, high=10000, own=True, cost="all else waits when CPUs are short; systemd may write it again"),
 )
 
@@ -230,6 +230,7 @@ _STATE = (
 )
 
 CONFLICTS = (
+    Conflict("numa_nodes", "*", "cpu_sets", "", "the nodes are those of the CPUs that cpu_sets gives to what is measured"),
     Conflict("isolated_partition", "*", "cpu_sets", "", "the partition is made of the CPUs that cpu_sets takes from all others"),
     Conflict("irq_affinity", "*", "irqbalance", "", "irqbalance would move the interrupts again; set it to masked"),
     Conflict("min_freq", "*", "boost", "on", "a fixed frequency and boost exclude each other: boost leaves the fixed one whenever heat and power allow"),
