@@ -191,51 +191,29 @@ PLANTED = """
 if [ -e planted ]; then :; else
   touch planted
   echo 33 > {root}/proc/sys/vm/swappiness
-  echo 0 > {root}/proc/sys/kernel/randomize_va_space
-  echo 0 > {root}/proc/sys/vm/dirty_bytes
+  echo powersave > {root}/sys/devices/system/cpu/cpufreq/policy3/scaling_governor
   echo 0-7 > {root}/proc/irq/25/smp_affinity_list
-  echo 0 > {root}/sys/devices/system/cpu/intel_pstate/no_turbo
-  cd {root}/sys/devices/system/cpu/cpufreq/policy3
-  echo powersave > scaling_governor
-  echo power > energy_performance_preference
-  echo 3800000 > scaling_max_freq
-  echo 800000 > scaling_min_freq
-  kill -9 $(sed 's/.*"pid": *\\([0-9]*\\).*/\\1/' {state}/hold.json)
 fi
 printf '{{"throughput": 12.5}}\\n'
 """
-KINDS = {
-    "aslr",
-    "boost",
-    "dirty_bytes",
-    "epp",
-    "governor",
-    "irq_affinity",
-    "max_freq",
-    "min_freq",
-    "swappiness",
-    "wakeup_latency",
-}
 
 
-def test_planted_drifts_are_caught_in_their_trial_and_made_up_for(bed: Bed) -> None:
+def test_a_planted_drift_is_caught_in_its_trial_and_made_up_for(bed: Bed) -> None:
     script = bed.shell.workspace / "load.sh"
-    planted = PLANTED.format(root=bed.root, state=bed.state)
-    script.write_text(f"cd {bed.shell.workspace}\n{planted}")
+    script.write_text(f"cd {bed.shell.workspace}\n{PLANTED.format(root=bed.root)}")
     done = bed.shell.run("run", "mine.yml", f"--set=workload.run=sh {script}", "--set=design.blocks=2")
     assert "trial 1 does not count: one make-up block follows" in done.stderr
     assert "localhost: 44 places restored" in done.stderr
     bed.is_given_back()
-    folders = sorted(only_run(bed.shell).glob("trials/*"))
-    trials = [json.loads((folder / "trial.json").read_text()) for folder in folders]
+    trials = [
+        json.loads(path.read_text()) for path in sorted(only_run(bed.shell).glob("trials/*/trial.json"))
+    ]
     assert [trial["validity"] == "invalid" for trial in trials] == [True, *[False] * 5]
     (finding,) = (one for one in trials[0]["findings"] if one["gate"] == "knobs")
-    assert finding["value"] == len(KINDS)
-    assert "7 more" in finding["reason"]
-    found = json.loads((folders[0] / "raw/localhost/knobs.json").read_text())
-    rows = {row["knob"]: row for row in found["drifted"]}
-    assert rows.keys() == KINDS
-    assert found["unmended"] == 0
-    assert (rows["swappiness"]["wanted"], rows["swappiness"]["found"]) == ("7", "33")
-    assert (rows["wakeup_latency"]["wanted"], rows["wakeup_latency"]["found"]) == ("1", "free")
-    assert rows["governor"]["path"].endswith("policy3/scaling_governor")
+    assert finding["value"] == 3
+    for words in (
+        "swappiness (/proc/sys/vm/swappiness: set to 7, found 33)",
+        "policy3/scaling_governor: set to performance, found powersave",
+        "irq_affinity (/proc/irq/25/smp_affinity_list: set to 0,4, found 0-7)",
+    ):
+        assert words in finding["reason"]
