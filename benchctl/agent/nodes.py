@@ -17,8 +17,9 @@ ALL = "all"
 
 
 def find(machine: Machine, place: Place) -> List[Spot]:
-    """Return its file on a host with version 2 of cgroups: it is there once the measured cgroup is."""
-    return [Spot(place.path, "", place)] if machine.has(f"{cpusets.ROOT}/cgroup.controllers") else []
+    """Return its file where the measured cgroup can be: it is there once that is."""
+    can_be = cpusets.find(machine, Place(str(MEASURED)))
+    return [Spot(place.path, "", place)] if can_be else []
 
 
 def wanted(machine: Machine, spot: Spot, value: str) -> Optional[str]:
