@@ -89,8 +89,8 @@ KINDS: Dict[str, Kind] = {
         between=cpusets.between,
         together=cpusets.write_all,
     ),
-    "nodes": Kind(nodes.read, nodes.write, find=nodes.find, wanted=nodes.wanted),
-    "partition": Kind(cpusets.read_partition, cpusets.write_partition, find=cpusets.find_partition),
+    "nodes": Kind(nodes.read, nodes.write, find=cpusets.find_in_measured, wanted=nodes.wanted),
+    "partition": Kind(cpusets.read_partition, cpusets.write_partition, find=cpusets.find_in_measured),
     "boot": Kind(
         boot_loader.read,
         boot_loader.write,

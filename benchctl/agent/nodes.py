@@ -4,22 +4,16 @@ Owns that one file of the measured cgroup, which cpusets makes and takes away. M
 already is moved by the kernel.
 """
 
-from typing import List, Optional
+from typing import Optional
 
 from benchctl.agent import cpusets, topology
 from benchctl.agent.cgroup import MEASURED
 from benchctl.agent.forms import cpu_list, cpus
-from benchctl.agent.knob import Place, Spot
+from benchctl.agent.knob import Spot
 from benchctl.agent.machine import Machine
 
 FILE = f"{MEASURED}/cpuset.mems"
 ALL = "all"
-
-
-def find(machine: Machine, place: Place) -> List[Spot]:
-    """Return its file where the measured cgroup can be: it is there once that is."""
-    can_be = cpusets.find(machine, Place(str(MEASURED)))
-    return [Spot(place.path, "", place)] if can_be else []
 
 
 def wanted(machine: Machine, spot: Spot, value: str) -> Optional[str]:

@@ -379,7 +379,10 @@ def test_one_node_is_enough_where_the_cpus_are_of_one(intel: KernelTree, journal
     assert restore(intel, journal)["failed"] == []
 
 
-def test_nodes_without_cpusets_are_unsupported(intel: KernelTree, journal: Journal) -> None:
+def test_nodes_without_a_plan_are_unsupported(intel: KernelTree, journal: Journal) -> None:
     intel.put({"/sys/fs/cgroup/cgroup.controllers": "cpu memory"})
     row = tune(intel, journal, cpu_sets="plan", numa_nodes="plan")["numa_nodes"]
-    assert (row["outcome"], row["why"]) == ("unsupported", "this host has none")
+    assert (row["outcome"], row["why"]) == (
+        "unsupported",
+        "this host has none",
+    )
