@@ -6,7 +6,6 @@ wait for one another. What Python itself takes between two reads is measured and
 
 import gc
 import json
-import os
 import sys
 import time
 from bisect import bisect_right
@@ -21,13 +20,8 @@ _WORK = 20_000  # additions of one block: a millisecond or so, and the same on e
 _SHARE = 0.2  # of the seconds, added for the work loop
 
 
-def main(cpu: int, start: float, seconds: float) -> int:
-    """Measure a CPU from an instant of the monotonic clock on; print one JSON object."""
-    try:
-        os.sched_setaffinity(0, {cpu})
-    except OSError as error:
-        print(json.dumps({"error": f"cannot run on CPU {cpu}: {error.strerror}"}))
-        return 1
+def main(start: float, seconds: float) -> int:
+    """Measure the CPU that it was put on, from an instant of the monotonic clock; print one JSON object."""
     gc.disable()
     floor = floor_of(_looks(time.perf_counter_ns))
     edges = [edge for edge in EDGES if edge >= _ABOVE * floor] or [EDGES[-1]]

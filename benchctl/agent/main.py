@@ -61,7 +61,7 @@ def _inside(verb: str, words: List[str]) -> int:
     if verb == "jitter":
         from benchctl.agent import jitter
 
-        return jitter.main(int(words[0]), float(words[1]), float(words[2]))
+        return jitter.main(float(words[0]), float(words[1]))
     from benchctl.agent.privileged import serve
 
     return serve()

@@ -109,15 +109,24 @@ def check_cpus(cpus: Optional[str]) -> FrozenSet[int]:
 def _loops(context: Context, cpus: FrozenSet[int], begin: float, seconds: float) -> _Results:
     """Start a program on each CPU; return what waits for all of them and returns what they printed."""
     told: Dict[int, Json] = {}
-    setting = process.Setting({}, "/")
     limit = begin - time.monotonic() + seconds + _LIMIT
 
+    argv = [sys.executable, "-ISB", sys.argv[0], "jitter", repr(begin), repr(seconds)]
+
     def measure(cpu: int) -> None:
-        argv = [sys.executable, "-ISB", sys.argv[0], "jitter", str(cpu), repr(begin), repr(seconds)]
+        owner = (
+            f"noise-{cpu}"  # each is placed by itself: the plan may give its CPU to what is measured alone
+        )
         try:
-            told[cpu] = json.loads(service.execute(context, argv, "noise", setting, limit).stdout)
-        except (RefusalError, ValueError) as error:
-            told[cpu] = {"error": f"its loop ended without a word: {error}"}
+            setting = process.Setting({}, "/", cpus=str(cpu))
+            told[cpu] = json.loads(service.execute(context, argv, owner, setting, limit).stdout)
+        except RefusalError as error:
+            told[cpu] = {"error": str(error)}
+        except ValueError:
+            told[cpu] = {"error": "its loop ended without a word"}
+        finally:
+            context.reaper.cgroups.remove(owner)
+            context.reaper.placed.pop(owner, None)
 
     threads = [threading.Thread(target=measure, args=(cpu,), name=f"noise-{cpu}") for cpu in sorted(cpus)]
     for thread in threads:
