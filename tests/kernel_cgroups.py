@@ -80,6 +80,10 @@ class CgroupTree:
             if not wanted and self._tree.text(path) and self._is_populated(folder):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._tree.put({path: cpu_list(wanted) + "\n"})
+        elif name == "cpuset.mems":
+            if not text.strip() and self._tree.text(path) and self._is_populated(folder):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._tree.put({path: f"{text.strip()}\n"})
         elif name == "cpuset.cpus.partition":
             self._part(folder, text)
         elif name == "cgroup.procs":
@@ -135,7 +139,8 @@ class CgroupTree:
 
     def _show(self, folder: str) -> None:
         if not self._tree.has(f"{folder}/cpuset.cpus"):
-            self._tree.put({f"{folder}/cpuset.cpus": "\n", f"{folder}/cpuset.cpus.partition": "member"})
+            self._tree.put({f"{folder}/cpuset.cpus": "\n", f"{folder}/cpuset.mems": "\n"})
+            self._tree.put({f"{folder}/cpuset.cpus.partition": "member"})
         self._spread()
 
     def _spread(self, folder: str = ROOT) -> None:

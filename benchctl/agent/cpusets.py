@@ -95,8 +95,8 @@ def between(text: str, one: str, other: str) -> bool:
     return text == (ALL if NONE in {one, other} else f"{ALL}{_HERE}")
 
 
-def find_partition(machine: Machine, place: Place) -> List[Spot]:
-    """Return its file, which is there once the measured cgroup is."""
+def find_in_measured(machine: Machine, place: Place) -> List[Spot]:
+    """Return a file that is there once the measured cgroup is."""
     return [Spot(place.path, "", place)] if _has_cpusets(machine) else []
 
 

@@ -5,9 +5,9 @@ Owns the table, and the kinds that Machine has a method for. Must not know any k
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from benchctl.agent import boot_loader, cpusets, logs, mounts, nic, swap
+from benchctl.agent import boot_loader, cpusets, logs, mounts, nic, nodes, swap
 from benchctl.agent.knob import Place, Spot, UnknownError
-from benchctl.agent.machine import Machine
+from benchctl.agent.machine import Machine, half_way
 
 
 class Kind(NamedTuple):
@@ -64,6 +64,10 @@ def _write_units(machine: Machine, names: Sequence[str], state: str) -> None:
     machine.set_units(names, state)
 
 
+def _between_units(text: str, one: str, other: str) -> bool:
+    return text in half_way(one, other) | half_way(other, one)
+
+
 def _read_held(machine: Machine, _: str) -> str:
     return machine.held()
 
@@ -75,7 +79,7 @@ def _hold(machine: Machine, _: str, text: str) -> None:
 KINDS: Dict[str, Kind] = {
     "file": Kind(_read, _write),
     "recorded": Kind(_read, _write),
-    "unit": Kind(_read_unit, _write_unit, find=_find_unit, together=_write_units),
+    "unit": Kind(_read_unit, _write_unit, find=_find_unit, between=_between_units, together=_write_units),
     "held": Kind(_read_held, _hold),  # a request that lasts as long as a process holds it
     "cpuset": Kind(
         cpusets.read,
@@ -85,7 +89,8 @@ KINDS: Dict[str, Kind] = {
         between=cpusets.between,
         together=cpusets.write_all,
     ),
-    "partition": Kind(cpusets.read_partition, cpusets.write_partition, find=cpusets.find_partition),
+    "nodes": Kind(nodes.read, nodes.write, find=cpusets.find_in_measured, wanted=nodes.wanted),
+    "partition": Kind(cpusets.read_partition, cpusets.write_partition, find=cpusets.find_in_measured),
     "boot": Kind(
         boot_loader.read,
         boot_loader.write,

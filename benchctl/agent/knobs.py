@@ -119,9 +119,9 @@ _ISOLATION = (
     Knob("rcu_expedited", 49, "isolation", "Whether RCU always hurries other CPUs with interrupts.", "S", "Documentation/ABI/testing/sysfs-kernel-rcu", (Place("/sys/kernel/rcu_expedited"),), low=0, high=1),
     Knob("cpu_sets", 9, "isolation", "Whether what is measured has CPUs for itself, by the plan, and all other processes keep to housekeeping.", "L", f"{ADMIN}/cgroup-v2.rst, systemd.resource-control(5)", tuple(Place(unit) for unit in (*SLICES, MEASURED)), kind="cpuset", form="text", choices=("plan",), order=62, cost="the CPUs of housekeeping"),
     Knob("isolated_partition", 10, "isolation", "What the scheduler makes of those CPUs: root balances load among them alone, isolated not at all.", "MT", f"{ADMIN}/cgroup-v2.rst", (Place(f"{MEASURED}/cpuset.cpus.partition"),), kind="partition", form="word", choices=("isolated", "root"), order=63, cost="isolated: threads stay where they began, so only for servers of one thread"),
+    Knob("numa_nodes", 19, "isolation", "From which NUMA nodes what is measured gets memory; plan: from those of its CPUs.", "L", f"{ADMIN}/cgroup-v2.rst", (Place(f"{MEASURED}/cpuset.mems"),), kind="nodes", form="text", choices=("plan",), order=64, cost="the memory of the other nodes"),
     Knob("boot_isolation", 11, "isolation", "Whether the kernel keeps timer ticks and RCU's work away from the measured CPUs: nohz_full, rcu_nocbs, skew_tick; isolcpus as well, its load balancing.", "MT", f"{ADMIN}/kernel-parameters.txt, Documentation/timers/no_hz.rst", (Place("/etc/default/grub.d/benchctl.cfg"),), kind="boot", form="text", choices=("plan", "isolcpus"), order=90, reboot=True, cost="a reboot, and another one to undo it; isolcpus: threads stay where they began, so only for servers of one thread"),
     Knob("mitigations", 45, "isolation", "What the kernel does against faults of the CPU: bias, not noise, and always recorded with the host.", "L", f"{ADMIN}/hw-vuln/index.rst, {ADMIN}/kernel-parameters.txt", (Place("/etc/default/grub.d/benchctl-mitigations.cfg"),), kind="boot", form="text", choices=("off", "auto"), order=91, reboot=True, cost="a reboot, and another one to undo it; off is unsafe where others compute"),
-    _recorded("numa_policy", 19, "isolation", "On which nodes a process gets memory.", "L", f"{ADMIN}/mm/numa_memory_policy.rst", "/sys/devices/system/node/online", why="it is of the process, not of the host"),
     Knob("background_weight", 52, "isolation", "Share of CPU time of system and user slices against the measured one's 100.", "S", f"{ADMIN}/cgroup-v2.rst", (Place("/sys/fs/cgroup/system.slice/cpu.weight"), Place("/sys/fs/cgroup/user.slice/cpu.weight")), low=1, high=10000, own=True, cost="all else waits when CPUs are short; systemd may write it again"),
 )
 
@@ -230,6 +230,7 @@ _STATE = (
 )
 
 CONFLICTS = (
+    Conflict("numa_nodes", "*", "cpu_sets", "", "the nodes are those of the CPUs that cpu_sets gives to what is measured"),
     Conflict("boot_isolation", "*", "cpu_sets", "", "nothing would be put on the CPUs that it keeps free; set it to plan"),
     Conflict("boot_isolation", "*", "min_freq", "", "with nohz_full intel_pstate no longer sees how busy a CPU is: fix the frequency first, set it to base"),
     Conflict("isolated_partition", "*", "cpu_sets", "", "the partition is made of the CPUs that cpu_sets takes from all others"),

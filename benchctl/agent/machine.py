@@ -12,7 +12,7 @@ import subprocess
 from glob import glob
 from typing import Any, FrozenSet, List, Optional, Sequence, Union
 
-from benchctl.agent import syscalls
+from benchctl.agent import syscalls, unit_states
 from benchctl.agent.holder import Holder
 
 READ_SIZE = 1 << 16  # bytes
@@ -29,7 +29,7 @@ _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/run/host", "/run/syst
 _COMMANDS = {
     "active": (("unmask", "--runtime"), ("start",)),
     "inactive": (("unmask", "--runtime"), ("stop",)),
-    "masked": (("stop",), ("mask", "--runtime")),  # a timer that is masked while it waits ends as failed
+    "masked": (("stop",), ("mask", "--runtime")),  # of timers; services the other way round
     "active masked": (("unmask", "--runtime"), ("start",), ("mask", "--runtime")),
 }
 _UNIT_LIMIT = 90.0  # seconds for systemctl: a service may take its time to stop
@@ -142,10 +142,12 @@ class Machine:
         if self._timers is None and self.root:
             self._timers = frozenset()
         if self._timers is None:
-            listed = self.systemctl(
-                ["list-units", "--type=timer", "--state=active", "--plain", "--no-legend", "--full"]
-            )
-            self._timers = frozenset(line.split()[0] for line in listed.splitlines() if line.strip())
+            try:
+                self._timers = unit_states.active_units("*.timer")
+            except OSError:  # it answers root alone
+                words = ["--type=timer", "--state=active", "--plain", "--no-legend", "--full"]
+                listed = self.systemctl(["list-units", *words])
+                self._timers = frozenset(line.split()[0] for line in listed.splitlines() if line.strip())
         return self._timers
 
     def set_units(self, names: Sequence[str], state: str) -> None:
@@ -153,8 +155,16 @@ class Machine:
         if os.getuid() and not self.root:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         self.look_again()
-        for verb in _COMMANDS[state]:
-            self.systemctl([*verb, *names])
+        steps = [(verb, [*names]) for verb in _COMMANDS[state]]
+        if state == "masked":
+            # A timer that is masked while it waits ends as failed. A service that is stopped before may be
+            # started again by its socket.
+            (stop, _), mask = steps
+            timers = [name for name in names if name.endswith(".timer")]
+            steps = [(stop, timers), mask, (stop, [name for name in names if name not in timers])]
+        for verb, chosen in steps:
+            if chosen:
+                self.systemctl([*verb, *chosen])
 
     def systemctl(self, words: Sequence[str]) -> str:
         """Tell systemd something; return what it says. The one of this host has nothing to do with a tree."""
@@ -200,6 +210,18 @@ class Machine:
     def in_container(self) -> bool:
         """Say whether the kernel is shared with the machine that this container runs on."""
         return any(self.has(mark) for mark in _CONTAINER_MARKS)
+
+
+def half_way(state: str, end: str) -> "set[str]":
+    """Return what a unit may be where a crash ends the commands that bring it from one state to another."""
+    found = set()
+    for steps in (_COMMANDS[end], _COMMANDS[end][::-1] if end == "masked" else ()):
+        active, masked = state.startswith("active"), state.endswith("masked")
+        for verb, *_ in steps:
+            active = verb == "start" or (active and verb != "stop")
+            masked = verb == "mask" or (masked and verb != "unmask")
+            found.add(" ".join(["active"] * active + ["masked"] * masked) or "inactive")
+    return found
 
 
 def by_number(path: str) -> List[Union[int, str]]:

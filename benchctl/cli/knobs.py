@@ -45,9 +45,16 @@ def list_(profile: str, *, as_json: bool) -> None:
         rows = [as_object(knob, chosen.values.get(knob.name)) for knob in KNOBS.values()]
         click.echo(json.dumps({"schema": 1, "profile": chosen.name, "knobs": rows}, indent=2))
         return
-    heads = ("knob", "area", "effect", chosen.name, "what it is")
+    heads = ("knob", "number", "area", "effect", chosen.name, "what it is")
     rows_ = [
-        (knob.name, knob.area, knob.effect, chosen.values.get(knob.name, _unset(knob)), knob.doc)
+        (
+            knob.name,
+            str(knob.number),
+            knob.area,
+            knob.effect,
+            chosen.values.get(knob.name, _unset(knob)),
+            f"{knob.doc} Recorded only: {knob.why}." if knob.why else knob.doc,
+        )
         for knob in KNOBS.values()
     ]
     for line in aligned([heads, *rows_]):

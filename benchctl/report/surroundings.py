@@ -51,13 +51,15 @@ def _tuned(view: RunView) -> Iterator[str]:
 
 def _knobs(view: RunView) -> Iterator[Table]:
     """Every knob that is not as it was wanted, those with one reason together; then all of each host."""
-    alike: dict[tuple[str, str, str], list[str]] = {}
+    several = len(view.fingerprints) > 1
+    alike: dict[tuple[str, ...], list[str]] = {}
     for one in view.summary.tuning:
         for knob in one.missing:
-            reason = (clean(one.host), knob.outcome, clean(knob.why) or NOTHING)
+            named = (clean(one.host),) if several else ()
+            reason = (*named, knob.outcome, clean(knob.why) or NOTHING)
             alike.setdefault(reason, []).append(clean(f"{knob.knob}={knob.value}"))
     rows = tuple((*reason, ", ".join(knobs)) for reason, knobs in alike.items())
-    titles = columns("host", "outcome", "why", "knobs, as they were wanted")
+    titles = columns(*(["host"] if several else []), "outcome", "why", "knobs, as they were wanted")
     yield Table("Knobs that are not in force", titles, rows)
     for host, tuning in view.tunings.items():
         all_knobs = tuple(

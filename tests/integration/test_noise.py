@@ -6,10 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchctl.agent import process
 from benchctl.benchmark.connection import connect
 from benchctl.errors import AgentError
 from benchctl.model.host import Host
@@ -17,7 +22,6 @@ from tests.needs import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from benchctl.benchmark.connection import AgentConnection
 
@@ -83,6 +87,22 @@ def test_a_disturber_is_seen_on_its_cpu(agent: AgentConnection, cpus: list[int],
     pytest.fail(f"gaps of 0.1 to 1 ms for each second of the loop, by CPU: {seen}")
 
 
+def test_each_loop_has_its_own_cpu(agent: AgentConnection, cpus: list[int]) -> None:
+    caller = threading.Thread(
+        target=agent.call,
+        args=("noise",),
+        kwargs={"timeout": LIMIT, "seconds": 3.0, "cpus": ",".join(map(str, cpus))},
+    )
+    caller.start()
+    until = time.monotonic() + LIMIT
+    try:
+        while _pinned(agent.hello["pid"]) != {(str(cpu), (cpu,)) for cpu in cpus}:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    finally:
+        caller.join()
+
+
 def test_all_that_is_told_of_a_cpu_fits_into_a_reply(agent: AgentConnection, cpus: list[int]) -> None:
     told = agent.call("noise", timeout=LIMIT, seconds=0.2)
     rows = {row["cpu"]: row for row in told["cpus"]}
@@ -99,6 +119,17 @@ def test_cpus_of_another_host_are_refused(agent: AgentConnection) -> None:
         agent.call("noise", timeout=LIMIT, seconds=1, cpus="4095")
     with pytest.raises(AgentError, match="allowed: up to 120"):
         agent.call("noise", timeout=LIMIT, seconds=1000)
+
+
+def _pinned(pid: int) -> set[tuple[str, tuple[int, ...]]]:
+    """The loops below a process: the CPU that each was told, and those that it may use."""
+    found = set()
+    for child in process.descendants(pid):
+        with suppress(OSError):
+            words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            if "jitter" in words:
+                found.add((words[words.index("jitter") + 1], tuple(sorted(os.sched_getaffinity(child)))))
+    return found
 
 
 def _rate(row: dict[str, Any]) -> float:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 PAUSED = Path("/root/paused")
 SLOW = {"unit", "held", "journald"}  # kinds whose steps take seconds each, by systemd
-WHOLE = 3  # steps of each act after which all is looked at, not only what the act changes
 
 
 class Steps:
@@ -181,23 +180,28 @@ def chosen(count: int, most: int) -> list[int]:
 
 
 def part(values: Mapping[str, str], most: int, take: Callable[[], Shown]) -> None:
-    """Kill tuning with these values, and restoring them, at so many steps; `take` sees all there is."""
+    """Kill tuning with these values, and restoring them, at so many steps.
+
+    All that `take` sees is looked at after the last step, and in between the files that tuning changes.
+    """
     before = take()
     tuning = partial(tune, values)
     tuned_by = forked(tuning).steps
     moved = snapshot.changed(before, take())
     restored_by = forked(restore).steps
     near = {path: before[path] for path in moved if path in before}
+    if not all(path.startswith(snapshot.SETTINGS) for path in near):
+        near = {}  # units are not read one by one
     for name, steps in (("tune", tuned_by), ("restore", restored_by)):
         for number in chosen(len(steps), min(len(steps), most)):
             begin = time.monotonic()
             if name == "restore":
                 forked(tuning)
             act = restore if name == "restore" else tuning
-            if most <= WHOLE or number in chosen(len(steps), WHOLE):
-                told = one(act, number, before, take)
-            else:
+            if number < len(steps) and near:
                 told = one(act, number, near, partial(snapshot.shown, near))
+            else:
+                told = one(act, number, before, take)
             told |= {"seconds": round(time.monotonic() - begin, 1), "act": name}
             told |= {"step": number, "of": len(steps), "name": steps[number - 1]}
             sys.stdout.write(f"{json.dumps(told)}\n")

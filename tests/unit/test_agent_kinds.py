@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchctl.agent import nic, tuning
+from benchctl.agent import nic, nodes, tuning
 from benchctl.agent.machine import Machine
 from benchctl.agent.restore import restore
 from benchctl.agent.tuning_journal import Journal
 from tests.kernel import CPU, PowerCut
-from tests.machines import intel_active
+from tests.machines import intel_active, two_sockets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -292,9 +292,97 @@ def test_an_audit_that_is_locked_is_blocked(intel: KernelTree, journal: Journal)
 # --- units
 
 
+@pytest.mark.parametrize("half", ["inactive", "active masked"])
+def test_a_unit_that_a_crash_left_half_masked_comes_back(
+    half: str, intel: KernelTree, journal: Journal
+) -> None:
+    before = intel.image()
+    tune(intel, journal, irqbalance="masked")
+    intel.set_units(["irqbalance.service"], half)
+    assert tuning.drift(intel, journal)["drifts"] == 1
+    assert restore(intel, journal)["left"] == []
+    assert intel.image() == before
+
+
+def test_a_service_is_masked_before_it_is_stopped_and_a_timer_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Machine, "systemctl", lambda _, words: said.append(" ".join(words)))
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    Machine().set_units(["cron.service", "fstrim.timer"], "masked")
+    assert said == ["stop fstrim.timer", "mask --runtime cron.service fstrim.timer", "stop cron.service"]
+
+
 def test_another_name_of_a_unit_is_not_masked_beside_it(intel: KernelTree, journal: Journal) -> None:
     intel.put({"/usr/lib/systemd/system/chrony.service": "[Unit]"})
     intel.links["/etc/systemd/system/chronyd.service"] = "/usr/lib/systemd/system/chrony.service"
     intel.set_units(["chrony.service"], "active")
     row = tune(intel, journal, time_sync="masked")["time_sync"]
     assert (row["outcome"], row["counts"]) == ("applied", {"applied": 1})
+
+
+@pytest.mark.parametrize("was", ["active", "inactive"])
+def test_a_unit_that_a_crash_left_half_way_is_given_back(
+    intel: KernelTree, journal: Journal, was: str
+) -> None:
+    intel.set_units(["irqbalance.service"], was)
+    before = intel.image()
+    tune(intel, journal, irqbalance="masked")
+    intel.set_units(
+        ["irqbalance.service"], "inactive"
+    )  # stopped and not masked yet, or not started again yet
+    undone = restore(intel, journal)
+    assert (undone["left"], undone["failed"]) == ([], [])
+    assert intel.image() == before
+
+
+def test_a_unit_that_somebody_else_started_is_left_alone(intel: KernelTree, journal: Journal) -> None:
+    intel.set_units(["irqbalance.service"], "inactive")
+    tune(intel, journal, irqbalance="masked")
+    intel.set_units(["irqbalance.service"], "active")
+    assert [row["found"] for row in restore(intel, journal)["left"]] == ["active"]
+
+
+# --- nodes
+
+
+def test_what_is_measured_gets_memory_from_the_nodes_of_its_cpus(journal: Journal) -> None:
+    machine = two_sockets()
+    machine.roles = ("loader", "dbms")
+    before = machine.image()
+    rows = tune(machine, journal, cpu_sets="plan", numa_nodes="plan")
+    assert rows["numa_nodes"]["outcome"] == "applied"
+    assert machine.text(nodes.FILE) == "0-1"  # with the loader it has cores of both
+    assert tuning.drift(machine, journal)["drifts"] == 0
+    assert tune(machine, journal, cpu_sets="plan", numa_nodes="plan")["numa_nodes"]["outcome"] == "already"
+    assert restore(machine, journal)["failed"] == []
+    assert machine.image() == before
+
+
+def test_a_node_of_housekeeping_alone_is_left_out(journal: Journal) -> None:
+    machine = two_sockets()
+    machine.roles = ("dbms",)
+    node = "/sys/devices/system/node/node"
+    machine.put({f"{node}0/cpulist": "0-1,32-33", f"{node}1/cpulist": "2-31,34-63"})
+    tune(machine, journal, cpu_sets="plan", numa_nodes="plan")
+    assert machine.text(nodes.FILE) == "1"
+
+
+def test_one_node_is_enough_where_the_cpus_are_of_one(intel: KernelTree, journal: Journal) -> None:
+    intel.roles = ("dbms",)
+    tune(intel, journal, cpu_sets="plan", numa_nodes="plan")
+    assert intel.text(nodes.FILE) == "0"
+    intel.put({"/sys/fs/cgroup/benchctl/run.dbms/cgroup.procs": "77"})
+    undone = restore(intel, journal)
+    assert {row["knob"] for row in undone["failed"]} >= {"cpu_sets"}  # what is measured still runs
+    intel.remove("/sys/fs/cgroup/benchctl/run.dbms/cgroup.procs")
+    intel.folders.discard("/sys/fs/cgroup/benchctl/run.dbms")
+    assert restore(intel, journal)["failed"] == []
+
+
+def test_nodes_without_a_plan_are_unsupported(intel: KernelTree, journal: Journal) -> None:
+    intel.put({"/sys/fs/cgroup/cgroup.controllers": "cpu memory"})
+    row = tune(intel, journal, cpu_sets="plan", numa_nodes="plan")["numa_nodes"]
+    assert (row["outcome"], row["why"]) == (
+        "unsupported",
+        "this host has none",
+    )

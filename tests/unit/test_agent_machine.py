@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchctl.agent.machine import Machine
+from benchctl.agent import unit_states
+from benchctl.agent.machine import Machine, half_way
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +75,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(unit_states, "SOCKET", str(tmp_path / "no systemd"))
     return log
 
 
@@ -160,3 +162,18 @@ def test_a_tree_of_files_leaves_the_systemd_of_this_host_alone(systemctl: Path, 
         with pytest.raises(OSError, match="units cannot be changed in"):
             act()
     assert not systemctl.exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "end", "found"),
+    [
+        ("active", "masked", {"inactive", "active masked", "masked"}),  # timers; services
+        ("masked", "active", {"inactive", "active"}),
+        ("inactive", "masked", {"inactive", "masked"}),
+        ("masked", "inactive", {"inactive"}),
+        ("active masked", "masked", {"masked", "active masked"}),
+        ("masked", "active masked", {"inactive", "active", "active masked"}),
+    ],
+)
+def test_what_a_unit_may_be_half_way(state: str, end: str, found: set[str]) -> None:
+    assert half_way(state, end) == found

@@ -62,8 +62,9 @@ def test_all_knobs_are_listed_with_their_value_in_a_profile(cli: Cli) -> None:
     assert code == 0
     lines = {line.split()[0]: line.split() for line in out.splitlines()}
     assert set(lines) - {"knob"} == set(KNOBS)
-    assert lines["boost"][1:4] == ["cpu", "L", "on"]
-    assert lines["uptime"][1:4] == ["state", "M", "recorded"]
+    assert lines["boost"][1:5] == ["3", "cpu", "L", "on"]
+    assert lines["uptime"][1:5] == ["53", "state", "M", "recorded"]
+    assert "Recorded only: only a reboot begins anew." in out
     rows = {row["knob"]: row for row in cli.json("knobs", "list")["knobs"]}
     assert (rows["boost"]["value"], rows["smt"]["value"]) == ("off", None)
     assert rows["thp"]["allowed"] == "always, madvise, never"

@@ -12,7 +12,9 @@ from benchctl.configure.tuning import given_back, told, tune, wanted
 from benchctl.errors import ConnectionLostError, RunStateError, ServiceError, UnfitError
 from benchctl.journal import Journal
 from benchctl.model.event import Message
+from benchctl.model.experiment import StageSpec, TaskSpec
 from benchctl.model.host import Host, Inventory
+from benchctl.model.plan import Stage
 from benchctl.model.record import to_json
 from benchctl.model.tuning import GroupPlan, HostTuning, KnobOutcome
 from benchctl.pipeline.state import read_state
@@ -58,6 +60,7 @@ def test_a_run_tunes_before_its_first_trial_and_gives_back_at_its_end(world: Wor
     assert "tuned: 1 applied, 1 already, 1 unsupported" in texts(world, "info")
     assert "localhost: ksm unsupported: this host has none" in texts(world, "detail")
     assert "localhost: 1 place restored" in texts(world, "info")
+    assert read_state(world.store).tuned == {}
 
 
 def test_the_outcomes_are_kept_in_the_run_directory(world: World) -> None:
@@ -252,6 +255,23 @@ def test_groups_are_tuned_each_in_its_way_and_told_what_runs_there(tmp_path: Pat
     assert (asked["profile"], asked["shared"], asked["roles"]) == ("peak", True, ["loader"])
 
 
+def test_of_stages_services_are_the_dbms_and_the_measured_one_is_the_load() -> None:
+    spec = StageSpec(name="any", group="any", tasks=(TaskSpec(run=("true",)),))
+    stages = (
+        Stage(name="up", group="servers", kind="service", scope="once", spec=spec),
+        Stage(name="fill", group="loaders", kind="finish", scope="once", spec=spec),
+        Stage(name="load", group="drivers", kind="finish", scope="trial", measured=True, spec=spec),
+    )
+    groups = ("servers", "loaders", "drivers")
+    made = msgspec.structs.replace(plan(), stages=stages, tuning=dict.fromkeys(groups, TUNING))
+    chosen = wanted(made, inventory(servers=("s",), loaders=("l",), drivers=("d", "s")))
+    assert {host: one.roles for host, one in chosen.items()} == {
+        "s": ("dbms", "loader"),
+        "l": (),
+        "d": ("loader",),
+    }
+
+
 @pytest.mark.parametrize("other", [None, msgspec.structs.replace(TUNING, values={})])
 def test_a_host_in_two_groups_has_one_tuning(other: GroupPlan | None) -> None:
     tuning = {"dbms": TUNING} | ({} if other is None else {"loader": other})
@@ -316,7 +336,10 @@ def test_a_knob_that_drifts_between_trials_is_set_again_and_spoils_none(world: W
     told = "changed before trial 2, and set again: swappiness (/proc/sys/vm/swappiness: set to 1, found 33)"
     assert f"localhost: {told}" in texts(world, "warning")
     assert f"localhost: {told}" in world.store.summary().notes
-    notes = [e for e in world.store.journal().entries() if e.act == "knobs.drift"]
+    entries = world.store.journal().entries()
+    starts = [e.seq for e in entries if (e.act, e.phase) == ("service.start", "meant")]
+    notes = [e for e in entries if e.act == "knobs.drift"]
+    assert starts[0] < notes[0].seq < starts[1]  # known before the server of its trial starts
     assert [(e.data["host"], e.data["ordinal"], e.data["drifts"]) for e in notes] == [("localhost", 2, 1)]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from benchctl.errors import UsageError
 from benchctl.model.plan import Plan
+from benchctl.model.tuning import GroupPlan
 from benchctl.report.plan import render
 from tests.unit.report_data import CASES, make_plan
 from tests.unit.test_report_forms import CASE_FILES
@@ -29,6 +30,17 @@ def test_every_trial_stands_in_the_grid(case: str) -> None:
     plan = make_plan(CASES[case])
     grid = render(plan, "terminal", width=200).partition("Order of treatments")[2]
     assert sum(word.startswith("t0") for word in grid.split()) == len(plan.trials)
+
+
+def test_tuning_stands_by_profile_with_its_groups_and_values() -> None:
+    own = GroupPlan(profile="mine.yml", values={"thp": "never", "ksm": "0"}, reboot=False, shared=True)
+    peak = GroupPlan(profile="peak", values={"boost": "on"}, reboot=True, shared=False)
+    tuning = {"dbms": own, "loader": peak, "spare": peak}
+    plan = msgspec.structs.replace(make_plan(CASES["plain"]), tuning=tuning)
+    shown = " ".join(render(plan, "terminal", width=200).partition("Tuning")[2].split())
+    assert "dbms mine.yml; in a container also what it shares with its machine thp=never, ksm=0" in shown
+    assert "loader, spare peak; with a reboot where one is needed boost=on" in shown
+    assert "Tuning" not in render(make_plan(CASES["plain"]), "terminal")
 
 
 def test_nothing_to_compare_is_said() -> None:
