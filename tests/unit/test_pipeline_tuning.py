@@ -197,10 +197,11 @@ def test_without_leave_no_host_boots_again(world: World, monkeypatch: pytest.Mon
     assert world.store.tunings()["localhost"].reboot
 
 
-@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("leave", ["allowed", "not allowed"])
 def test_the_way_back_boots_a_host_once_where_that_is_allowed(
-    allowed: bool, world: World, monkeypatch: pytest.MonkeyPatch
+    leave: str, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    allowed = leave == "allowed"
     booting(world, monkeypatch, allowed=allowed)
     prepare = world.prepare
 
