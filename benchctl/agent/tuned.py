@@ -166,15 +166,13 @@ def by_hand(*, area: str = "", force: bool, preview: bool = False) -> Json:
     return _undo(lambda _: True, area=area, force=force, preview=preview)
 
 
-def tune_by_hand(
-    values: Dict[str, str], *, profile: str, run: str, area: str = "", shared: bool = False
-) -> Json:
+def tune_by_hand(values: Dict[str, str], head: Json, *, area: str = "", shared: bool = False) -> Json:
     """Set knobs until they are restored, for a person on the host; never while a run is at work."""
     from benchctl.agent import tuning
 
     _refuse_under_a_run()
-    head = {"run": run, "profile": profile, "kept": True, "program": program()}
-    reply = tuning.tune(here(), journal_here(), values, head, area=area, shared=shared)
+    whose = {**head, "program": program()}
+    reply = tuning.tune(here(head["roles"]), journal_here(), values, whose, area=area, shared=shared)
     return {**reply, "undo": undo_command()}
 
 
