@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Optional
 
 from benchctl.agent import detached, lease
+from benchctl.agent.cgroup import Cgroups
 from benchctl.agent.holder import Holder
 from benchctl.agent.layout import lease_folder, machine_root, state_folder
 from benchctl.agent.machine import Machine
@@ -80,6 +81,7 @@ def _give_back(folder: Path, run: str) -> None:
     def chosen(batch: Batch) -> bool:
         return batch.run == run and not batch.head.get("kept")
 
+    Cgroups(run=run).end()  # else what it left there would keep its CPUs
     with contextlib.suppress(RefusalError):  # the journal stays for whoever looks next
         restore(Machine(machine_root(), Holder(folder)), Journal(folder), chosen)
     detached.stop(folder, _NAME)  # its note and its log: it ends by itself

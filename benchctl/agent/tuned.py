@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
 
 from benchctl.agent import layout
+from benchctl.agent.cgroup import Cgroups
 from benchctl.agent.context import Context
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.wire import Json
@@ -150,6 +151,8 @@ def take_over(context: Context) -> None:
 
     if not _is_left(chosen):
         return
+    for run in {batch.run for batch in filter(chosen, journal_here().read()[0])}:
+        Cgroups(run=run).end()
     if privileged.needed():
         privileged.ask(context, "take_over", {})
     else:

@@ -206,7 +206,7 @@ def ask(
         from benchctl.agent.ops import perform
 
         return {"localhost": perform(Context("knobs", supervised=False), op, dict(args))}
-    from benchctl.benchmark.connection import connect_all, merged
+    from benchctl.benchmark.connection import connect, connect_all, merged
     from benchctl.benchmark.fleet import Fleet
     from benchctl.benchmark.reboot import reboot_all
 
@@ -222,7 +222,9 @@ def ask(
             password = args.get("password", "")
             agents, names = fleet, {host.name for host in due}
             fleet = Fleet({name: agent for name, agent in agents.items() if name not in names})
-            booted = reboot_all(due, agents, run, owner=owner, ttl=_TTL, password=password)
+            booted = reboot_all(
+                due, agents, lambda host: connect(host, run, owner=owner, ttl=_TTL), password=password
+            )
             fleet = Fleet({**fleet, **booted})
             if op == "tune":  # what is set at run time was forgotten
                 replies |= Fleet(booted).stream(op, dict(args), timeout=_LIMIT)

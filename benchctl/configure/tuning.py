@@ -121,12 +121,19 @@ def given_back(host: str, reply: Mapping[str, Any]) -> Iterator[tuple[bool, str]
         yield True, f"{host}: gone: {row['path']}"
     for problem in reply.get("problems", ()):
         yield True, f"{host}: {problem}"
+    if reply.get("reboot"):
+        yield (
+            True,
+            f"{host}: its kernel keeps parameters that are gone from its boot loader until it boots again",
+        )
 
 
 def _tuning(plan: GroupPlan, reply: Mapping[str, Any]) -> HostTuning:
     names = KnobOutcome.__struct_fields__
     rows = tuple(KnobOutcome(**{name: row[name] for name in names}) for row in reply["knobs"])
-    return HostTuning(profile=plan.profile, shared=plan.shared, undo=reply["undo"], knobs=rows)
+    return HostTuning(
+        profile=plan.profile, shared=plan.shared, undo=reply["undo"], reboot=reply["reboot"], knobs=rows
+    )
 
 
 def _roles(plan: Plan, inventory: Inventory) -> dict[str, tuple[str, ...]]:

@@ -86,6 +86,7 @@ class HostTuning(Record, frozen=True, kw_only=True):
     profile: str
     shared: bool
     undo: str  # what gives the host back by hand, as root
+    reboot: bool = False  # something is in force only after one
     knobs: tuple[KnobOutcome, ...] = field(default_factory=tuple)
 
     @property

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchctl.benchmark.fleet import Fleet
+from benchctl.benchmark.reboot import reboot_all
 from benchctl.errors import BenchctlError, ConnectionLostError
+from benchctl.model.event import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +78,7 @@ class Session:
                     host.name: stack.enter_context(self.journal.act("connect", host=host.name))
                     for host in hosts
                 }
-                self._fleet = Fleet(self.connect(hosts, self.store.id, _owner(), LEASE_TTL))
+                self._fleet = Fleet(self.connect(hosts, self.store.id, owner(), LEASE_TTL))
                 for name, act in acts.items():
                     act.learned(**_whereabouts(self._fleet[name]))
         return self._fleet
@@ -92,11 +94,30 @@ class Session:
             else:
                 return agent
         with self.journal.act("connect", host=host.name) as act:
-            agent = self.connect([host], self.store.id, _owner(), LEASE_TTL)[host.name]
+            agent = self.connect([host], self.store.id, owner(), LEASE_TTL)[host.name]
             with self._lock:
                 self._fleet = Fleet({**self.reached, host.name: agent})
             act.learned(**_whereabouts(agent))
         return agent
+
+    def reboot(self, names: Sequence[str], password: str | None) -> None:
+        """Have hosts boot again, side by side, and reach them again; their agents are new ones then."""
+        hosts = [host for host in self.inventory().hosts if host.name in names]
+        self.listener(
+            Message(level="info", text=f"{', '.join(names)}: boots again for its kernel parameters")
+        )
+        with ExitStack() as stack:
+            acts = {name: stack.enter_context(self.journal.act("reboot", host=name)) for name in names}
+            booted = reboot_all(
+                hosts,
+                self.reached,
+                lambda host: self.connect([host], self.store.id, owner(), LEASE_TTL)[host.name],
+                password=password or "",
+                cancelled=lambda: self.cancel.requested,
+            )
+            self._fleet = Fleet({**self.reached, **booted})
+            for name, act in acts.items():
+                act.learned(**_whereabouts(booted[name]))
 
     def give_back(self, *, destroying: bool) -> None:
         """Do what the way back does without a word in the journal, as far as it goes.
@@ -121,7 +142,8 @@ def _whereabouts(agent: Agent) -> dict[str, Any]:
     return {name: agent.hello[name] for name in ("work", "runtime", "boot_id")}
 
 
-def _owner() -> str:
+def owner() -> str:
+    """Return who holds the leases of this execution, for whom they keep out."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name

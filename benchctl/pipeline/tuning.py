@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchctl.benchmark.reboot import order
 from benchctl.configure.converge import sudo_password
 from benchctl.configure.tuning import changed, given_back, told, tune, wanted
 from benchctl.errors import RunStateError
 from benchctl.model.event import Message
 from benchctl.pipeline.hosts import REMOVE
+from benchctl.pipeline.session import LEASE_TTL, owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
     from benchctl.journal import Entry
+    from benchctl.model.host import Host
     from benchctl.model.tuning import HostTuning
     from benchctl.pipeline.session import Session
 
@@ -30,6 +33,11 @@ def tune_hosts(session: Session) -> None:
     chosen = wanted(session.plan, session.inventory())
     password = sudo_password(session.plan, session.become_password)
     found = tune(chosen, session.fleet(), session.journal, password=password)
+    due = [name for name, tuning in found.items() if tuning.reboot and chosen[name].plan.reboot]
+    if due:
+        session.reboot(due, password)
+        again = {name: chosen[name] for name in due}  # what is set at run time was forgotten
+        found |= tune(again, session.fleet(), session.journal, password=password)
     before = session.store.tunings() if session.store.trials() else {}
     for host, tuning in found.items():
         _require_same(host, before.get(host), tuning)
@@ -42,6 +50,21 @@ def tune_hosts(session: Session) -> None:
         for knob in tuning.missing:
             text = f"{host}: {knob.knob} {knob.outcome}: {knob.why}"
             session.listener(Message(level="warning" if knob.outcome == "failed" else "detail", text=text))
+
+
+def reboot_given_back(session: Session, host: Host, reply: Mapping[str, Any]) -> bool:
+    """Have a host boot again that still has what a run told its kernel, where the plan allows that.
+
+    Returns whether it does. Nobody waits for it: the run has ended there.
+    """
+    chosen = wanted(session.plan, session.inventory()).get(host.name)
+    if not reply.get("reboot") or chosen is None or not chosen.plan.reboot or host.transport == "pipe":
+        return False
+    with session.journal.act("reboot", host=host.name):
+        agent = session.connect([host], session.store.id, owner(), LEASE_TTL)[host.name]
+        order(host, agent, sudo_password(session.plan, session.become_password) or "")
+    session.listener(Message(level="info", text=f"{host.name}: boots again, without its kernel parameters"))
+    return True
 
 
 def tell_given_back(session: Session, host: str, reply: Mapping[str, Any]) -> None:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 from benchctl.errors import BenchctlError, ConnectionLostError, RunStateError
 from benchctl.model.event import Message
 from benchctl.pipeline.session import END_LIMIT, REMOVE_LIMIT
-from benchctl.pipeline.tuning import tell_given_back
+from benchctl.pipeline.tuning import reboot_given_back, tell_given_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchctl.benchmark.protocol import Agent
     from benchctl.model.host import Host
     from benchctl.pipeline.session import Session
 
@@ -38,7 +37,7 @@ def undo(session: Session, hosts: Sequence[Host], *, remove: bool) -> None:
 
     def one(host: Host) -> BenchctlError | None:
         try:
-            _undo(session, session.living_agent(host), remove=remove)
+            _undo(session, host, remove=remove)
         except RunStateError:
             raise  # the journal takes no entries: another way back is needed
         except BenchctlError as error:
@@ -60,7 +59,8 @@ def undo(session: Session, hosts: Sequence[Host], *, remove: bool) -> None:
         )
 
 
-def _undo(session: Session, agent: Agent, *, remove: bool) -> None:
+def _undo(session: Session, host: Host, *, remove: bool) -> None:
+    agent = session.living_agent(host)
     if remove:
         work = agent.hello["work"]
         with session.journal.act("remove", host=agent.host, path=work):
@@ -69,6 +69,7 @@ def _undo(session: Session, agent: Agent, *, remove: bool) -> None:
         ended = agent.call("end", timeout=END_LIMIT)
         act.learned(**ended)
     if "tuning" in ended:
-        tell_given_back(session, agent.host, ended["tuning"])
+        boots = remove and reboot_given_back(session, host, ended["tuning"])
+        tell_given_back(session, host.name, {**ended["tuning"], **({"reboot": False} if boots else {})})
     if stopped := ended["stopped"]:
         session.listener(Message(level="warning", text=f"stopped on {agent.host}: {', '.join(stopped)}"))

@@ -397,6 +397,9 @@ class FakeAgent:
             rows.append(_knob_row(name, value, outcome, "", {old: 1}))
         return {"knobs": rows, "reboot": False, "undo": "python3 agent.pyz restore"}
 
+    def _op_reboot(self, _: Reply) -> Reply:
+        return {}
+
     def _op_drift(self, args: Reply) -> Reply:
         drifted = [
             {"knob": name, "path": _knob_path(name), "wanted": new, "found": self.knobs[name]}

@@ -9,7 +9,7 @@ import pytest
 
 from benchctl.agent.forms import cpus
 from benchctl.benchmark.connection import connect
-from benchctl.benchmark.reboot import reboot
+from benchctl.benchmark.reboot import reboot_all
 from benchctl.model.host import Host
 from tests.lab.own_vm import NAME, OwnVm
 
@@ -78,9 +78,16 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnVm]:
             made.close()
 
 
-def reach(machine: OwnVm) -> tuple[Host, AgentConnection]:
-    host = Host(name=NAME, transport="ssh", options=machine.options())
-    return host, connect(host, machine.run, owner="tests", ttl=600)
+def reach(machine: OwnVm) -> AgentConnection:
+    return connect(host_of(machine), machine.run, owner="tests", ttl=600)
+
+
+def host_of(machine: OwnVm) -> Host:
+    return Host(name=NAME, transport="ssh", options=machine.options())
+
+
+def boot_again(machine: OwnVm, agent: AgentConnection) -> AgentConnection:
+    return reboot_all([host_of(machine)], {NAME: agent}, lambda _: reach(machine))[NAME]
 
 
 def tune(agent: AgentConnection) -> tuple[dict[str, str], bool]:
@@ -117,10 +124,10 @@ def samples_of(machine: OwnVm, agent: AgentConnection) -> list[dict[str, Any]]:
 
 def test_the_plan_is_in_force_after_a_reboot_and_gone_after_another(machine: OwnVm) -> None:
     before = [machine.ssh(script) for script in (BOOT_FILES, CGROUPS, "cat /proc/cmdline")]
-    host, agent = reach(machine)
+    agent = reach(machine)
     outcomes, due = tune(agent)
     assert (outcomes["cpu_sets"], outcomes["boot_isolation"], due) == ("applied", "blocked", True)
-    agent = reboot(host, agent, machine.run, owner="tests", ttl=600)
+    agent = boot_again(machine, agent)
     try:
         outcomes, due = tune(agent)
         assert (outcomes["cpu_sets"], outcomes["boot_isolation"], due) == ("applied", "already", False)
@@ -138,7 +145,7 @@ def test_the_plan_is_in_force_after_a_reboot_and_gone_after_another(machine: Own
         agent.call("stop", timeout=LIMIT, descriptor=server)
         undone = agent.call("restore", timeout=LIMIT, every=True)
         assert ([undone[key] for key in ("left", "failed", "gone")], undone["reboot"]) == ([[], [], []], True)
-        agent = reboot(host, agent, machine.run, owner="tests", ttl=600)
+        agent = boot_again(machine, agent)
     finally:
         agent.call("end", timeout=LIMIT)
         agent.close()
@@ -150,7 +157,7 @@ def test_the_plan_is_in_force_after_a_reboot_and_gone_after_another(machine: Own
 
 
 def test_without_a_boot_parameter_everything_is_back_at_once(machine: OwnVm) -> None:
-    _, agent = reach(machine)
+    agent = reach(machine)
     before = machine.ssh(CGROUPS)
     try:
         values = {"cpu_sets": "plan", "isolated_partition": "root"}

@@ -105,6 +105,17 @@ def test_cpus_that_the_measured_part_does_not_have_are_not_taken_for_had(tmp_pat
     assert not found.confine("db", "0")
 
 
+def test_the_end_of_a_run_kills_what_it_has_in_the_measured_part_and_no_more(tmp_path: Path) -> None:
+    """A folder stands for the kernel's, as above: a cgroup is killed by its file."""
+    mine, theirs = (Cgroups(run=run, measured=tmp_path) for run in (RUN, "direct"))
+    killed = [found.place("db") / "cgroup.kill" for found in (mine, theirs)]
+    for path in killed:
+        path.parent.mkdir()
+        path.write_text("")
+    mine.end()
+    assert [path.read_text() for path in killed] == ["1", ""]
+
+
 def test_samples_say_at_the_edges_where_threads_may_run(tmp_path: Path, reaper: Reaper) -> None:
     child = reaper.spawn(SLEEP, "db", Setting({}, str(tmp_path), cpus=str(HERE)), 1, 2)
     path = tmp_path / "host.samples"

@@ -169,6 +169,68 @@ def test_a_resume_on_a_host_that_takes_other_values_is_refused_by_knob(world: Wo
     assert read_state(world.store).state == "finished"
 
 
+def booting(world: World, monkeypatch: pytest.MonkeyPatch, *, allowed: bool) -> None:
+    """Let the host want a reboot once tuned, and boot when it is told; it is not this machine then."""
+    remote = Host(name="localhost", transport="ssh", options={"address": "192.0.2.1"})
+    monkeypatch.setattr("benchctl.provision.local.Host", lambda **_: remote)
+    plan_ = world.store.plan()
+    tuning = {name: msgspec.structs.replace(one, reboot=allowed) for name, one in plan_.tuning.items()}
+    (world.store.path / "plan.json").write_bytes(to_json(msgspec.structs.replace(plan_, tuning=tuning)))
+
+    def prepare(agent: FakeAgent) -> None:
+        agent.hello["boot_id"] = f"boot-{sum('reboot' in dict(one.calls) for one in world.agents)}"
+        agent.script("tune", {"reboot": agent.hello["boot_id"] == "boot-0"})
+
+    world.prepare = prepare
+
+
+def test_a_host_boots_again_for_what_is_in_force_only_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booting(world, monkeypatch, allowed=True)
+    world.execute()
+    first, second = world.agents
+    assert [op for op, _ in first.calls if op != "hello"][-2:] == ["tune", "reboot"]
+    assert first.closed
+    ops = [op for op, _ in second.calls]
+    assert ops.index("tune") < ops.index("image")
+    assert not world.store.tunings()["localhost"].reboot
+    acts = world.acts()
+    assert [act for act in acts if act in {"tune", "reboot"}] == ["tune", "reboot", "tune"]
+    assert world.acts("done").count("reboot") == 1
+    assert "localhost: boots again for its kernel parameters" in texts(world, "info")
+
+
+def test_without_leave_no_host_boots_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    booting(world, monkeypatch, allowed=False)
+    world.execute()
+    assert "reboot" not in world.ops()
+    assert world.store.tunings()["localhost"].reboot
+
+
+@pytest.mark.parametrize("leave", ["allowed", "not allowed"])
+def test_the_way_back_boots_a_host_once_where_that_is_allowed(
+    leave: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = leave == "allowed"
+    booting(world, monkeypatch, allowed=allowed)
+    prepare = world.prepare
+
+    def lingering(agent: FakeAgent) -> None:
+        prepare(agent)
+        agent.script("tune", {"reboot": False})
+        agent.script("end", {"stopped": [], "tuning": {**GIVEN_BACK, "reboot": True}})
+
+    world.prepare = lingering
+    world.execute("provision", "benchmark")
+    assert "reboot" not in world.ops()[-1:]
+    before = world.ops().count("reboot")
+    world.execute("destroy", "destroy")
+    assert world.ops().count("reboot") - before == allowed
+    told = [text for text in texts(world, "warning") if "until it boots again" in text]
+    assert len(told) == (1 if allowed else 2)
+
+
 class Hosts:
     """A fleet that only tunes; it keeps what it was asked."""
 
@@ -178,7 +240,7 @@ class Hosts:
     def each(self, op: str, args: Any, *, hosts: Any, timeout: float) -> dict[str, dict[str, Any]]:
         assert (op, timeout > 0) == ("tune", True)
         self.asked = {host: args(host) for host in hosts}
-        return {host: {"knobs": [], "undo": "restore"} for host in hosts}
+        return {host: {"knobs": [], "reboot": False, "undo": "restore"} for host in hosts}
 
 
 def inventory(**groups: tuple[str, ...]) -> Inventory:
