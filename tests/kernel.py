@@ -396,6 +396,24 @@ class KernelTree(Machine):
         else:
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
 
+    def command(self, words: Sequence[str], limit: float) -> str:
+        """The boot loader takes its drop-ins over, as update-grub does."""
+        self._count(words[0], f"{limit:g}")
+        if words[0] in self.forbidden:
+            raise OSError(errno.EIO, "grub-probe: error: cannot find a device")
+        lines = [self.text(path).splitlines()[-1:] for path in self.find("/etc/default/grub.d/*.cfg")]
+        told = "".join(f" {line[0].split(maxsplit=1)[1][:-1]}" for line in lines if line and '"' in line[0])
+        self.put({"/boot/grub/grub.cfg": f"linux /vmlinuz root=LABEL=ROOT ro quiet{told}"})
+        return ""
+
+    def reboot(self) -> None:
+        """Boot with what the boot loader has; everything else is as the caller makes it."""
+        told = self.text("/boot/grub/grub.cfg").partition(" ")[2]
+        words = dict(word.split("=") for word in told.split() if word.count("=") == 1)
+        self.put({"/proc/cmdline": f"BOOT_IMAGE={told}"})
+        for name, file in (("nohz_full", "nohz_full"), ("isolcpus", "isolated")):
+            self.put({f"{CPU}/{file}": words.get(name, "") or "\n"})
+
     def held(self) -> str:
         super().held()
         return self._held

@@ -41,6 +41,7 @@ class Context:
         self.sources: Optional["Sources"] = None  # of samples, opened with the first watch
         self.lease: Optional["Lease"] = None
         self.looked = time.time()  # when the knobs were last looked at in order to mend them
+        self.rebooting = False  # what outlives a boot is not given back at its end
         self.password = ""  # sudo's, for tuning by a user who is not root: never written anywhere
 
     def stragglers(self, owner: str) -> List[int]:

@@ -30,17 +30,15 @@ _CONTROLLERS = ("cpuset", "memory", "io")
 
 
 def find(machine: Machine, place: Place) -> List[Spot]:
-    """Return the slice if it is in use, and the measured cgroup anyway: it says why there is none."""
-    there = place.path == str(MEASURED) or machine.has(f"{ROOT}/{place.path}/cgroup.procs")
-    return [Spot(place.path, "", place)] if there else []
+    """Return a slice that is in use, and the measured cgroup, where version 2 of cgroups has cpusets."""
+    there = _is_cgroup(place.path) or machine.has(f"{ROOT}/{place.path}/cgroup.procs")
+    return [Spot(place.path, "", place)] if there and _has_cpusets(machine) else []
 
 
 def wanted(machine: Machine, spot: Spot, value: str) -> Optional[str]:
     """Return what `plan` is in a place. Raises UnknownError where it cannot come about."""
     if value != "plan":
         return None
-    if "cpuset" not in _text(machine, f"{ROOT}/cgroup.controllers").split():
-        raise UnknownError("there is no version 2 of cgroups with cpusets")
     if os.environ.get("SUDO_UID", "0") != "0":
         raise UnknownError("what a user starts cannot leave the user's slice; log in as root")
     if not machine.has("/run/systemd/system"):
@@ -97,9 +95,9 @@ def between(text: str, one: str, other: str) -> bool:
     return text == (ALL if NONE in {one, other} else f"{ALL}{_HERE}")
 
 
-def find_partition(_: Machine, place: Place) -> List[Spot]:
-    """Return its file, which is there once the measured cgroup is."""
-    return [Spot(place.path, "", place)]
+def find_in_measured(machine: Machine, place: Place) -> List[Spot]:
+    """Return a file that is there once the measured cgroup is."""
+    return [Spot(place.path, "", place)] if _has_cpusets(machine) else []
 
 
 def read_partition(machine: Machine, path: str) -> str:
@@ -152,6 +150,10 @@ def _given(machine: Machine, folder: str) -> str:
 def _drop_ins(machine: Machine, unit: str) -> List[str]:
     paths = [f"{folder}/{unit}.d/{_NAME}" for folder in _FOLDERS]
     return [path for path in paths if machine.has(path)]
+
+
+def _has_cpusets(machine: Machine) -> bool:
+    return "cpuset" in _text(machine, f"{ROOT}/cgroup.controllers").split()
 
 
 def _is_cgroup(path: str) -> bool:

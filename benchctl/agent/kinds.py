@@ -5,7 +5,7 @@ Owns the table, and the kinds that Machine has a method for. Must not know any k
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from benchctl.agent import cpusets, logs, mounts, nic, nodes, swap
+from benchctl.agent import boot_loader, cpusets, logs, mounts, nic, nodes, swap
 from benchctl.agent.knob import Place, Spot, UnknownError
 from benchctl.agent.machine import Machine, half_way
 
@@ -89,8 +89,15 @@ KINDS: Dict[str, Kind] = {
         between=cpusets.between,
         together=cpusets.write_all,
     ),
-    "nodes": Kind(nodes.read, nodes.write, find=nodes.find, wanted=nodes.wanted),
-    "partition": Kind(cpusets.read_partition, cpusets.write_partition, find=cpusets.find_partition),
+    "nodes": Kind(nodes.read, nodes.write, find=cpusets.find_in_measured, wanted=nodes.wanted),
+    "partition": Kind(cpusets.read_partition, cpusets.write_partition, find=cpusets.find_in_measured),
+    "boot": Kind(
+        boot_loader.read,
+        boot_loader.write,
+        find=boot_loader.find,
+        wanted=boot_loader.wanted,
+        between=boot_loader.between,
+    ),
     "swap": Kind(swap.read, swap.write, between=swap.between),
     "mount": Kind(mounts.read, mounts.write, find=mounts.find),
     "nic": Kind(nic.read, nic.write, find=nic.find, wanted=nic.wanted),

@@ -119,8 +119,9 @@ _ISOLATION = (
     Knob("rcu_expedited", 49, "isolation", "Whether RCU always hurries other CPUs with interrupts.", "S", "Documentation/ABI/testing/sysfs-kernel-rcu", (Place("/sys/kernel/rcu_expedited"),), low=0, high=1),
     Knob("cpu_sets", 9, "isolation", "Whether what is measured has CPUs for itself, by the plan, and all other processes keep to housekeeping.", "L", f"{ADMIN}/cgroup-v2.rst, systemd.resource-control(5)", tuple(Place(unit) for unit in (*SLICES, MEASURED)), kind="cpuset", form="text", choices=("plan",), order=62, cost="the CPUs of housekeeping"),
     Knob("isolated_partition", 10, "isolation", "What the scheduler makes of those CPUs: root balances load among them alone, isolated not at all.", "MT", f"{ADMIN}/cgroup-v2.rst", (Place(f"{MEASURED}/cpuset.cpus.partition"),), kind="partition", form="word", choices=("isolated", "root"), order=63, cost="isolated: threads stay where they began, so only for servers of one thread"),
-    _recorded("boot_isolation", 11, "isolation", "CPUs that isolcpus and nohz_full keep free.", "MT", f"{ADMIN}/kernel-parameters.txt", "/sys/devices/system/cpu/isolated", "/sys/devices/system/cpu/nohz_full", why="kernel parameters set it", reboot=True, cost="a reboot"),
     Knob("numa_nodes", 19, "isolation", "From which NUMA nodes what is measured gets memory; plan: from those of its CPUs.", "L", f"{ADMIN}/cgroup-v2.rst", (Place(f"{MEASURED}/cpuset.mems"),), kind="nodes", form="text", choices=("plan",), order=64, cost="the memory of the other nodes"),
+    Knob("boot_isolation", 11, "isolation", "Whether the kernel keeps timer ticks and RCU's work away from the measured CPUs: nohz_full, rcu_nocbs, skew_tick; isolcpus as well, its load balancing.", "MT", f"{ADMIN}/kernel-parameters.txt, Documentation/timers/no_hz.rst", (Place("/etc/default/grub.d/benchctl.cfg"),), kind="boot", form="text", choices=("plan", "isolcpus"), order=90, reboot=True, cost="a reboot, and another one to undo it; isolcpus: threads stay where they began, so only for servers of one thread"),
+    Knob("mitigations", 45, "isolation", "What the kernel does against faults of the CPU: bias, not noise, and always recorded with the host.", "L", f"{ADMIN}/hw-vuln/index.rst, {ADMIN}/kernel-parameters.txt", (Place("/etc/default/grub.d/benchctl-mitigations.cfg"),), kind="boot", form="text", choices=("off", "auto"), order=91, reboot=True, cost="a reboot, and another one to undo it; off is unsafe where others compute"),
     Knob("background_weight", 52, "isolation", "Share of CPU time of system and user slices against the measured one's 100.", "S", f"{ADMIN}/cgroup-v2.rst", (Place("/sys/fs/cgroup/system.slice/cpu.weight"), Place("/sys/fs/cgroup/user.slice/cpu.weight")), low=1, high=10000, own=True, cost="all else waits when CPUs are short; systemd may write it again"),
 )
 
@@ -218,7 +219,6 @@ _QUIET = (
 )
 
 _STATE = (
-    _recorded("mitigations", 45, "state", "What the kernel does against faults of the CPU: bias, not noise.", "L", f"{ADMIN}/hw-vuln/index.rst", "/sys/devices/system/cpu/vulnerabilities/*", why="a kernel parameter sets it, and where others compute it is not ours to weaken", reboot=True, cost="a kernel parameter; unsafe where others compute"),
     _recorded("firmware", 46, "state", "Microcode and BIOS; its power profile is set there.", "V", "dmidecode(8)", "/sys/class/dmi/id/bios_version", "/sys/devices/system/cpu/cpu0/microcode/version", why="only the BIOS or its vendor sets it", reboot=True, cost="in the BIOS: performance profile, power limits"),
     _recorded("temperature", 47, "state", "Temperatures, and how often heat has throttled CPUs.", "M", "Documentation/hwmon/sysfs-interface.rst", "/sys/class/thermal/thermal_zone*/temp", "/sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count", why="it is no setting; a gate judges each trial by the throttling that it counts", cost="better cooling"),
     _recorded("loader_hosts", 50, "state", "The same knobs, on hosts of load generators as well.", "L", f"{PM}/cpufreq.rst", why="it has no file of its own: the rows of 1 to 6 are set on every host that is tuned"),
@@ -231,6 +231,8 @@ _STATE = (
 
 CONFLICTS = (
     Conflict("numa_nodes", "*", "cpu_sets", "", "the nodes are those of the CPUs that cpu_sets gives to what is measured"),
+    Conflict("boot_isolation", "*", "cpu_sets", "", "nothing would be put on the CPUs that it keeps free; set it to plan"),
+    Conflict("boot_isolation", "*", "min_freq", "", "with nohz_full intel_pstate no longer sees how busy a CPU is: fix the frequency first, set it to base"),
     Conflict("isolated_partition", "*", "cpu_sets", "", "the partition is made of the CPUs that cpu_sets takes from all others"),
     Conflict("irq_affinity", "*", "irqbalance", "", "irqbalance would move the interrupts again; set it to masked"),
     Conflict("min_freq", "*", "boost", "on", "a fixed frequency and boost exclude each other: boost leaves the fixed one whenever heat and power allow"),

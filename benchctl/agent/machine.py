@@ -170,22 +170,27 @@ class Machine:
         """Tell systemd something; return what it says. The one of this host has nothing to do with a tree."""
         if self.root:
             raise OSError(errno.EOPNOTSUPP, f"units cannot be changed in {self.root}")
+        return self.command(["systemctl", "--no-ask-password", *words], _UNIT_LIMIT)
+
+    def command(self, words: Sequence[str], limit: float) -> str:
+        """Have a program of the host do something within `limit` seconds; return what it prints."""
+        told = " ".join(word for word in words[:3] if not word.startswith("--"))
+        if self.root:
+            raise OSError(errno.EOPNOTSUPP, f"{self.root} is a tree of files: nothing does {told} there")
         try:
             done = subprocess.run(
-                ["systemctl", "--no-ask-password", *words],  # noqa: S607 - where a distribution has it
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                timeout=_UNIT_LIMIT,
+                timeout=limit,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise OSError(
-                errno.ETIMEDOUT, f"systemctl {words[0]} did not end in {_UNIT_LIMIT:g} s"
-            ) from error
+            raise OSError(errno.ETIMEDOUT, f"{told} did not end in {limit:g} s") from error
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise OSError(errno.EIO, said[-1] if said else f"systemctl {words[0]} failed")
+            raise OSError(errno.EIO, said[-1] if said else f"{told} failed")
         return done.stdout.decode(errors="replace")
 
     def held(self) -> str:

@@ -4,21 +4,16 @@ Owns that one file of the measured cgroup, which cpusets makes and takes away. M
 already is moved by the kernel.
 """
 
-from typing import List, Optional
+from typing import Optional
 
 from benchctl.agent import cpusets, topology
 from benchctl.agent.cgroup import MEASURED
 from benchctl.agent.forms import cpu_list, cpus
-from benchctl.agent.knob import Place, Spot
+from benchctl.agent.knob import Spot
 from benchctl.agent.machine import Machine
 
 FILE = f"{MEASURED}/cpuset.mems"
 ALL = "all"
-
-
-def find(machine: Machine, place: Place) -> List[Spot]:
-    """Return its file on a host with version 2 of cgroups: it is there once the measured cgroup is."""
-    return [Spot(place.path, "", place)] if machine.has(f"{cpusets.ROOT}/cgroup.controllers") else []
 
 
 def wanted(machine: Machine, spot: Spot, value: str) -> Optional[str]:

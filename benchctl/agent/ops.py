@@ -84,7 +84,7 @@ def end(context: Context) -> Json:
             service.stop(context, descriptor)
         stopped.append(instance)
     try:
-        restored = tuned.give_back(context)
+        restored = None if context.rebooting else tuned.give_back(context)
     except RefusalError as error:  # the journal stays, and tells whoever looks next
         restored = {"problems": [str(error)]}
     sweep(context)
@@ -195,6 +195,7 @@ OPS: Dict[str, Op] = {
     ),
     "drift": Op(tuned.drift, {}, {"mend": bool}),
     "restore": Op(tuned.restore, {}, {"every": bool, "force": bool, "password": str}, leased=True),
+    "reboot": Op(tuned.reboot, {}, {"password": str}, leased=True),
     "series": Op(series, {"ops": list}),
     "end": Op(end),
 }

@@ -5,12 +5,12 @@ Owns what is left alone: a value that somebody else set meanwhile, and settings 
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from benchctl.agent import forms, kinds
+from benchctl.agent import boot_loader, forms, kinds
 from benchctl.agent.machine import Machine
 from benchctl.agent.places import distinct
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.tuning import SHOWN, host_name, in_area, read_plain, read_text, write_all
-from benchctl.agent.tuning_journal import Batch, Entry, Journal
+from benchctl.agent.tuning_journal import Batch, Entry, Journal, standing
 from benchctl.agent.wire import Json
 
 Chosen = Callable[[Batch], bool]
@@ -49,10 +49,11 @@ def restore(
 
     With an `area` only its knobs; a `preview` writes nothing and tells what would be. Returns how many places
     were `restored`, of which `knobs` and from what to what, which were `left` alone, `failed` or are `gone`,
-    and the `problems` of the journal. Raises RefusalError when it cannot be read or is of another host.
+    the `problems` of the journal, and whether a `reboot` is to end what the kernel was told at its boot.
+    Raises RefusalError when the journal cannot be read or is of another host.
     """
     if not journal.path.exists():
-        return _told([], [], [], [], [])
+        return _told([], [], [], [], [], reboot=False)
     try:
         with journal.locked():
             return _restore(machine, journal, chosen, area, force=force, preview=preview)
@@ -64,7 +65,7 @@ def _restore(
     machine: Machine, journal: Journal, chosen: Chosen, area: str, *, force: bool, preview: bool
 ) -> Json:
     batches, problems = journal.read()
-    here = [batch for batch in batches if batch.here]
+    here = standing(batches)
     _refuse_strangers(machine, journal, here)
     mine = [batch for batch in here if chosen(batch)]
     machine.look_again()
@@ -74,7 +75,7 @@ def _restore(
     todo = [target for target in targets if target.path not in kept]
     changes = [Change(target, _found(machine, target)) for target in todo if not _is_back(machine, target)]
     if preview:
-        return _told(changes, [_row(machine, one) for one in left], [], [], problems)
+        return _told(changes, [_row(machine, one) for one in left], [], [], problems, reboot=False)
     errors: Dict[str, OSError] = {}
     for _ in range(_ROUNDS):
         differ = [target for target in reversed(todo) if not _is_back(machine, target)]
@@ -95,6 +96,7 @@ def _restore(
         [{**_row(machine, one), "error": _words(errors.get(one.path))} for one in failed],
         [_row(machine, one) for one in gone],
         problems,
+        reboot=any(one.kind == "boot" and boot_loader.lingers(machine, one.last or "") for one in todo),
     )
 
 
@@ -183,7 +185,13 @@ def _words(error: Optional[OSError]) -> str:
 
 
 def _told(
-    changes: Sequence[Change], left: List[Json], failed: List[Json], gone: List[Json], problems: List[str]
+    changes: Sequence[Change],
+    left: List[Json],
+    failed: List[Json],
+    gone: List[Json],
+    problems: List[str],
+    *,
+    reboot: bool,
 ) -> Json:
     return {
         "restored": len(changes),
@@ -192,4 +200,5 @@ def _told(
         "failed": failed[:SHOWN],
         "gone": gone[:SHOWN],
         "problems": problems,
+        "reboot": reboot,
     }

@@ -109,6 +109,26 @@ def restore(context: Context, *, every: bool = False, force: bool = False, passw
     return _undo(lambda batch: every or batch.run == context.run, force=force)
 
 
+def reboot(context: Context, *, password: str = "") -> Json:
+    """Boot this host again: what waits for that comes into force, all else that was set is forgotten."""
+    from benchctl.agent import guard, privileged
+
+    context.password = password or context.password
+    context.rebooting = True
+    try:
+        if privileged.needed():
+            return privileged.ask(context, "reboot", {})
+        guard.dismiss()
+        here().systemctl(["reboot"])
+    except OSError as error:
+        context.rebooting = False
+        raise RefusalError(f"this host does not boot again: {error.strerror}", "unfit") from error
+    except RefusalError:
+        context.rebooting = False
+        raise
+    return {}
+
+
 def give_back(context: Context) -> Optional[Json]:
     """Give back at the end of a run what it tuned for its own time; None when that is nothing."""
     from benchctl.agent import privileged
@@ -143,15 +163,13 @@ def by_hand(*, area: str = "", force: bool, preview: bool = False) -> Json:
     return _undo(lambda _: True, area=area, force=force, preview=preview)
 
 
-def tune_by_hand(
-    values: Dict[str, str], *, profile: str, run: str, area: str = "", shared: bool = False
-) -> Json:
+def tune_by_hand(values: Dict[str, str], head: Json, *, area: str = "", shared: bool = False) -> Json:
     """Set knobs until they are restored, for a person on the host; never while a run is at work."""
     from benchctl.agent import tuning
 
     _refuse_under_a_run()
-    head = {"run": run, "profile": profile, "kept": True, "program": program()}
-    reply = tuning.tune(here(), journal_here(), values, head, area=area, shared=shared)
+    whose = {**head, "program": program()}
+    reply = tuning.tune(here(head["roles"]), journal_here(), values, whose, area=area, shared=shared)
     return {**reply, "undo": undo_command()}
 
 
@@ -229,6 +247,7 @@ ACTS: Dict[str, Callable[..., Optional[Json]]] = {  # what root does for a user 
     "tune": tune,
     "look": look,
     "restore": restore,
+    "reboot": reboot,
     "give_back": give_back,
     "take_over": take_over,
 }

@@ -15,7 +15,7 @@ from benchctl.agent.machine import Machine
 from benchctl.agent.pinning import KNOB
 from benchctl.agent.process import boot_id
 from benchctl.agent.refusal import RefusalError
-from benchctl.agent.tuning_journal import Batch, Entry, Journal
+from benchctl.agent.tuning_journal import Batch, Entry, Journal, standing
 from benchctl.agent.wire import Json
 
 APPLIED, ALREADY = "applied", "already"
@@ -119,8 +119,9 @@ def tune(
 
     `head` says whose it is: run, profile, kept, program. With an `area` only the values of its knobs are set,
     but all are checked: knobs of two areas can exclude each other. `shared` lets a container change what it
-    shares with its machine. Raises RefusalError, and then nothing was changed: for values that cannot be, and
-    when the journal cannot be written.
+    shares with its machine. The reply's `reboot` says that something is in force only after one. Raises
+    RefusalError, and then nothing was changed: for values that cannot be, and when the journal cannot be
+    written.
     """
     chosen = _checked(values, area)
     try:
@@ -157,7 +158,12 @@ def _tune(machine: Machine, journal: Journal, values: Mapping[str, str], head: J
                 [item.path for item in pending if item.written],
                 {item.path: item.now for item in pending if item.outcome not in {APPLIED, ALREADY}},
             )
-    return {"knobs": [_summary(name, value, items, missing) for name, value in values.items()]}
+    rows = [_summary(name, value, items, missing) for name, value in values.items()]
+    return {"knobs": rows, "reboot": any(map(_awaits_reboot, pending))}
+
+
+def _awaits_reboot(item: Item) -> bool:
+    return item.outcome == BLOCKED and item.error is not None and item.error.errno == errno.EINPROGRESS
 
 
 def drift(machine: Machine, journal: Journal, area: str = "") -> Json:
@@ -168,7 +174,7 @@ def drift(machine: Machine, journal: Journal, area: str = "") -> Json:
         {"knob": entry.knob, "path": entry.path, "wanted": entry.new, "found": now}
         for entry, now in _differing(machine, wanted)
     ]
-    last = next((batch for batch in reversed(batches) if batch.here), None)
+    last = next(reversed(standing(batches)), None)
     return {
         "run": last.run if last else None,
         "profile": last.head.get("profile") if last else None,
@@ -243,7 +249,7 @@ def write_all(machine: Machine, wanted: Sequence[Tuple[str, str, str]]) -> Dict[
 
 def _wanted(batches: Sequence[Batch], area: str = "") -> Dict[str, Entry]:
     """Return by path what is to be found as it was set, in the order of writing."""
-    entries = [entry for batch in batches if batch.here for entry in batch.wanted]
+    entries = [entry for batch in standing(batches) for entry in batch.wanted]
     return {entry.path: entry for entry in entries if in_area(entry.knob, area)}
 
 
@@ -314,7 +320,7 @@ def _news(before: Sequence[Batch], pending: Sequence[Item], head: Json) -> bool:
     plans = [batch.head["cpus"] for batch in before if batch.here and batch.head.get("cpus")]
     if pending and head.get("cpus") not in (None, *plans[-1:]):
         return True
-    known = {entry.path: entry.new for batch in before if batch.here for entry in batch.wanted}
+    known = {entry.path: entry.new for batch in standing(before) for entry in batch.wanted}
     return any(not item.is_set_by(item.old) or known.get(item.path) != item.want for item in pending)
 
 
@@ -359,6 +365,8 @@ def _refused(path: str, error: OSError) -> Tuple[str, str]:
     name = errno.errorcode.get(number, str(number))
     if number == errno.EIO and path.startswith("/proc/irq/"):
         return BLOCKED, "EIO: its driver manages this interrupt"
+    if number == errno.EINPROGRESS:
+        return BLOCKED, str(error.strerror)
     text = f"{name}: {error.strerror}"
     if number in _BLOCKING:
         return BLOCKED, text

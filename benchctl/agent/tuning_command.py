@@ -48,8 +48,9 @@ def _act(given: argparse.Namespace) -> Json:
     values = _values(given.profile, given.area, changes=given.changes)
     if given.verb == "preview":
         terms: Any = {"area": given.area, "shared": given.shared}
-        return tuning.preview(tuned.here(), values, tuned.journal_here(), **terms)
-    return tuned.tune_by_hand(values, profile=given.profile, run=RUN, area=given.area, shared=given.shared)
+        return tuning.preview(tuned.here(given.role), values, tuned.journal_here(), **terms)
+    head = {"run": RUN, "profile": given.profile, "kept": True, "roles": given.role}
+    return tuned.tune_by_hand(values, head, area=given.area, shared=given.shared)
 
 
 def _check_area(area: str) -> None:
@@ -118,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, help=words)
         verb.add_argument("profile", help="the name of a shipped profile, or a JSON file: knob to value")
+        verb.add_argument(
+            "--role", action="append", default=[], help="what will run here: dbms, loader; may be repeated"
+        )
         verb.add_argument(
             "--shared", action="store_true", help="in a container: change the machine's kernel too"
         )

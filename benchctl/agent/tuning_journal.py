@@ -9,13 +9,14 @@ import fcntl
 import json
 import os
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from benchctl.agent.layout import TUNING_JOURNAL
 from benchctl.agent.process import boot_id
 from benchctl.agent.wire import Json
 
 SCHEMA = 1
+LASTING = frozenset({"boot"})  # kinds of knobs that do not end with their boot
 
 
 class Entry(NamedTuple):
@@ -65,6 +66,18 @@ class Batch(NamedTuple):
         """The entries that are to be found as they were set."""
         failed = set(self.after["not"]) if self.after else set()
         return [entry for entry in self.entries if entry.path not in failed]
+
+
+def standing(batches: Sequence[Batch]) -> List[Batch]:
+    """Return what can still be in force: all of this boot's acts, of earlier ones what outlives a boot."""
+    found = []
+    for batch in batches:
+        lasting = [entry for entry in batch.entries if entry.kind in LASTING]
+        if batch.here:
+            found.append(batch)
+        elif lasting:
+            found.append(batch._replace(entries=lasting))
+    return found
 
 
 class Journal:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WIDTH = 78  # characters of a line
-_ROLES = ("dbms", "loader")
 _LETTERS = {"housekeeping": "H", "dbms": "D", "loader": "L"}
 _NOBODY = "."
 
@@ -29,14 +28,7 @@ _NOBODY = "."
 )
 @hosts_select.inventory
 @hosts_select.targets
-@click.option(
-    "--roles",
-    default="dbms",
-    show_default=True,
-    metavar="ROLE,ROLE",
-    callback=lambda _context, _option, given: roles_of(given),
-    help="What shares each host: dbms, loader, or both.",
-)
+@hosts_select.roles
 @options.as_json
 def plan(inventory: Path | None, targets: tuple[str, ...], roles: tuple[str, ...], *, as_json: bool) -> None:
     """Draw the CPUs of hosts, and who gets which of them.
@@ -50,15 +42,6 @@ def plan(inventory: Path | None, targets: tuple[str, ...], roles: tuple[str, ...
     for host, reply in found.items():
         for line in drawn(host, reply):
             click.echo(line)
-
-
-def roles_of(given: str) -> tuple[str, ...]:
-    """Return the roles that are named, in the plan's order. Raises BadParameter for others."""
-    words = [word.strip() for word in given.split(",") if word.strip()]
-    unknown = [word for word in words if word not in _ROLES]
-    if unknown or not words:
-        raise click.BadParameter(f"{given!r}: name dbms, loader or both")
-    return tuple(role for role in _ROLES if role in words)
 
 
 def drawn(host: str, reply: Mapping[str, Any]) -> Iterator[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from benchctl.model.experiment import Experiment
     from benchctl.model.host import Host
 
+_ROLES = ("dbms", "loader")
 inventory = click.option(
     "-i",
     "--inventory",
@@ -23,9 +24,26 @@ inventory = click.option(
     help="Ansible inventory: a file or a folder. Then every name is a host or a group of it.",
 )
 targets = click.argument("targets", metavar="[EXPERIMENT] [HOST]…", nargs=-1)
+roles = click.option(
+    "--roles",
+    default="dbms",
+    show_default=True,
+    metavar="ROLE,ROLE",
+    callback=lambda _context, _option, given: roles_of(given),
+    help="What shares each host: dbms, loader, or both; the CPU plan is made for it.",
+)
 ask_become_password = click.option(
     "-K", "--ask-become-password", is_flag=True, help="Ask for sudo's password on the terminal; never stored."
 )
+
+
+def roles_of(given: str) -> tuple[str, ...]:
+    """Return the roles that are named, in the plan's order. Raises BadParameter for others."""
+    words = [word.strip() for word in given.split(",") if word.strip()]
+    unknown = [word for word in words if word not in _ROLES]
+    if unknown or not words:
+        raise click.BadParameter(f"{given!r}: name dbms, loader or both")
+    return tuple(role for role in _ROLES if role in words)
 
 
 def select(inventory_path: Path | None, names: Sequence[str]) -> tuple[list[Host], Experiment | None]:

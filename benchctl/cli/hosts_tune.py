@@ -23,6 +23,9 @@ _TTL = 60.0  # seconds until a host forgets us when we are gone
 _LIMIT = 300.0  # seconds; units may take their time to stop
 _QUIET = {"unsupported", "already"}
 
+reboot_option = click.option(
+    "--reboot", is_flag=True, help="Boot hosts again where something is in force, or gone, only then."
+)
 profile_option = click.option(
     "--profile",
     default="repeatable",
@@ -41,32 +44,42 @@ profile_option = click.option(
 @hosts_select.inventory
 @hosts_select.targets
 @profile_option
+@hosts_select.roles
 @click.option("--shared", is_flag=True, help="In a container: change the kernel of its machine too.")
+@reboot_option
 @hosts_select.ask_become_password
 @options.as_json
 def tune(
     inventory: Path | None,
     targets: tuple[str, ...],
     profile: str,
+    roles: tuple[str, ...],
     *,
     shared: bool,
+    reboot: bool,
     ask_become_password: bool,
     as_json: bool,
 ) -> None:
     """Set the knobs of hosts, until `hosts restore`.
 
     Without a word: this machine. What is there now is kept on each host before anything is written; a reboot
-    brings it back as well. Needs root on the hosts, or sudo. Exit code 1: a knob that is there was refused.
+    brings it back as well, except for kernel parameters, which come into force only then. Needs root on the
+    hosts, or sudo. Exit code 1: a knob that is there was refused.
     """
     chosen = profile_of(profile)
     args = {"values": chosen.values, "profile": chosen.name, "kept": True, "shared": shared}
-    found = ask(inventory, targets, "tune", args, leased=True, ask_password=ask_become_password)
+    args["roles"] = list(roles)
+    found = ask(
+        inventory, targets, "tune", args, leased=True, ask_password=ask_become_password, reboot=reboot
+    )
     if as_json:
         click.echo(json.dumps({"schema": 1, "profile": chosen.name, "hosts": found}, indent=2))
     else:
         for host, reply in found.items():
             _print_outcomes(host, reply["knobs"])
             click.echo(f"to undo it on the host itself, as root: {reply['undo']}")
+            if reply["reboot"]:
+                click.echo(f"{host}: something is in force only after a reboot: --reboot does it", err=True)
     failed = {
         host: names
         for host, reply in found.items()
@@ -106,6 +119,7 @@ def verify(inventory: Path | None, targets: tuple[str, ...], *, as_json: bool) -
 @hosts_select.inventory
 @hosts_select.targets
 @click.option("--force", is_flag=True, help="Also what somebody else changed meanwhile.")
+@reboot_option
 @hosts_select.ask_become_password
 @options.as_json
 def restore(
@@ -113,6 +127,7 @@ def restore(
     targets: tuple[str, ...],
     *,
     force: bool,
+    reboot: bool,
     ask_become_password: bool,
     as_json: bool,
 ) -> None:
@@ -121,12 +136,16 @@ def restore(
     Without a word: this machine. What somebody else changed meanwhile is left alone and told; exit code 1.
     """
     args = {"every": True, "force": force}
-    found = ask(inventory, targets, "restore", args, leased=True, ask_password=ask_become_password)
+    found = ask(
+        inventory, targets, "restore", args, leased=True, ask_password=ask_become_password, reboot=reboot
+    )
     if as_json:
         click.echo(json.dumps({"schema": 1, "hosts": found}, indent=2))
     else:
         for host, reply in found.items():
             _print_restored(host, reply)
+            if reply["reboot"]:
+                click.echo(f"{host}: its kernel has parameters until a reboot: --reboot does it", err=True)
     wrong = [host for host, reply in found.items() if reply["left"] or reply["failed"]]
     if wrong:
         raise StepError(
@@ -175,11 +194,12 @@ def ask(
     leased: bool = False,
     as_root: bool = True,
     ask_password: bool = False,
+    reboot: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Let the agents of the chosen hosts execute one operation; return the replies by host.
 
     What only reads needs no lock on this machine when no host is named. What is leased may need sudo, unless
-    it is not `as_root`.
+    it is not `as_root`. With `reboot` hosts whose reply asks for one boot again, and are tuned again then.
     """
     if inventory is None and not targets and not leased:
         from benchctl.agent.context import Context
@@ -188,14 +208,28 @@ def ask(
         return {"localhost": perform(Context("knobs", supervised=False), op, dict(args))}
     from benchctl.benchmark.connection import connect_all, merged
     from benchctl.benchmark.fleet import Fleet
+    from benchctl.benchmark.reboot import reboot_all
 
     chosen, experiment = hosts_select.select(inventory, targets)
     if leased and as_root and (password := hosts_select.become_password(experiment, ask=ask_password)):
         args = {**args, "password": password}
-    run = f"knobs-{secrets.token_hex(4)}"
-    fleet = Fleet(connect_all(chosen, run, owner=f"benchctl hosts {op}", ttl=_TTL))
+    run, owner = f"knobs-{secrets.token_hex(4)}", f"benchctl hosts {op}"
+    fleet = Fleet(connect_all(chosen, run, owner=owner, ttl=_TTL))
     try:
         replies = dict(fleet.stream(op, dict(args), timeout=_LIMIT))
+        due = [host for host in chosen if reboot and _asks_for_reboot(replies[host.name])]
+        if due:
+            password = args.get("password", "")
+            agents, names = fleet, {host.name for host in due}
+            fleet = Fleet({name: agent for name, agent in agents.items() if name not in names})
+            booted = reboot_all(due, agents, run, owner=owner, ttl=_TTL, password=password)
+            fleet = Fleet({**fleet, **booted})
+            if op == "tune":  # what is set at run time was forgotten
+                replies |= Fleet(booted).stream(op, dict(args), timeout=_LIMIT)
+            else:
+                for reply in replies.values():
+                    if not isinstance(reply, BenchctlError):
+                        reply["reboot"] = False
     finally:
         try:
             fleet.each("end", timeout=_LIMIT)
@@ -208,6 +242,10 @@ def ask(
             click.echo(f"{op} is done on {', '.join(done)}", err=True)
         raise merged(errors)
     return {host.name: done[host.name] for host in chosen}
+
+
+def _asks_for_reboot(reply: Mapping[str, Any] | BenchctlError) -> bool:
+    return not isinstance(reply, BenchctlError) and bool(reply["reboot"])
 
 
 def counted(values: Mapping[str, int]) -> str:

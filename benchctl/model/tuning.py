@@ -99,6 +99,12 @@ class HostTuning(Record, frozen=True, kw_only=True):
         return sum(knob.counts.get(one, 0) for knob in self.knobs for one in _IN_FORCE)
 
     @property
+    def blocked(self) -> str:
+        """Why not one knob could be set; empty where one was, or where nothing had to be."""
+        reasons = [knob.why for knob in self.knobs if knob.outcome == "blocked"]
+        return "" if any(knob.outcome == "applied" for knob in self.knobs) else next(iter(reasons), "")
+
+    @property
     def missing(self) -> tuple[KnobOutcome, ...]:
         """The knobs that are not as they were wanted."""
         return tuple(knob for knob in self.knobs if not knob.in_force)

@@ -37,6 +37,8 @@ def tune_hosts(session: Session) -> None:
     for text in told(found):
         session.listener(Message(level="info", text=text))
     for host, tuning in found.items():
+        if tuning.blocked:
+            session.listener(Message(level="warning", text=f"{host}: no knob could be set: {tuning.blocked}"))
         for knob in tuning.missing:
             text = f"{host}: {knob.knob} {knob.outcome}: {knob.why}"
             session.listener(Message(level="warning" if knob.outcome == "failed" else "detail", text=text))

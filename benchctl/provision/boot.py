@@ -1,6 +1,7 @@
-"""The kernel's command line of hosts: changed in the boot loader, in force after a reboot, and read back.
+"""The kernel's command line that hosts are made with: in force after a reboot, and read back.
 
-The loader is GRUB as Debian has it; benchctl has one file of its own there. Must not know any provider.
+Owns one drop-in of the boot loader, beside the one of tuning, which goes with restore; their form is the
+agent's. Must not know any provider.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchctl.agent.boot_loader import FOLDER, drop_in
 from benchctl.errors import StackError
 from benchctl.provision.remote import ask
 from benchctl.provision.settle import told
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
     from benchctl.model.host import Host
 
 LIMIT = 900.0  # seconds until a host is back: metal takes ten minutes to boot
-FOLDER = "/etc/default/grub.d"
-FILE = f"{FOLDER}/benchctl.cfg"
+FILE = f"{FOLDER}/benchctl-host.cfg"
 _SEEN = "/proc/sys/kernel/random/boot_id /proc/cmdline"
 _LOOK = 30.0  # seconds for one look: a connection to a host that just went is never answered
 _ANSWER = 300.0  # seconds for what a host does that is there: software emulation needs a part of them
@@ -59,11 +60,6 @@ def ensure_parameters(
                     f"its console:\n{told(console, host.name)}",
                     remedy="see that its kernel boots with these parameters, by GRUB as Debian has it",
                 )
-
-
-def drop_in(words: tuple[str, ...]) -> str:
-    """Return what the boot loader's own file gets; the words have no meaning for a shell (model.lab)."""
-    return f'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {" ".join(words)}"\n'
 
 
 def _ensured(wanted: tuple[Host, tuple[str, ...]], *, cancelled: Callable[[], bool], limit: float) -> str:

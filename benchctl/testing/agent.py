@@ -395,7 +395,7 @@ class FakeAgent:
             self.knobs[name] = value
             outcome = "already" if old == value else "applied"
             rows.append(_knob_row(name, value, outcome, "", {old: 1}))
-        return {"knobs": rows, "undo": "python3 agent.pyz restore"}
+        return {"knobs": rows, "reboot": False, "undo": "python3 agent.pyz restore"}
 
     def _op_drift(self, args: Reply) -> Reply:
         drifted = [
@@ -433,7 +433,7 @@ class FakeAgent:
             self.knobs[name] = old
             del self._tuned[name]
         told: Reply = {"restored": len(knobs), "knobs": knobs, "left": left}
-        return {**told, "failed": [], "gone": [], "problems": []}
+        return {**told, "failed": [], "gone": [], "problems": [], "reboot": False}
 
     def _check_values(self, values: dict[str, str]) -> None:
         wrong = problems(values)

@@ -98,6 +98,8 @@ def test_a_host_is_tuned_once_watched_and_given_back(bed: Bed, capsys: pytest.Ca
 
     first = bed.play("tune")
     assert (first.code, first.changed) == (0, AREAS + 2), first.text  # with the agent and its folder
+    heads = [json.loads(line).get("batch") for line in bed.journal.read_text().splitlines()]
+    assert [head["roles"] for head in heads if head] == [["dbms", "loader"]] * AREAS
     second = bed.play("tune")
     assert (second.code, second.changed) == (0, 0), second.text
     told = cli_json(bed, capsys, 0, "verify")

@@ -34,7 +34,8 @@ _MAINS = f'while true; do "$@"; status=$?; rm {FOLDER}/{_CUT} 2>/dev/null || exi
 class OwnVm:
     """Made by `boot`, taken away by `close`; all commands are root's."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, cpus: int = 2) -> None:
+        self.cpus = cpus
         self.run = f"{name}-{os.getpid()}"
         self.folder = folder
         self.key = folder / "client_key"
@@ -60,7 +61,7 @@ class OwnVm:
         pair = make_key()
         self.key.touch(mode=0o600)
         self.key.write_text(pair.private, encoding="ascii")
-        hardware = vm.Hardware("tcg", 2, 2**30)
+        hardware = vm.Hardware("tcg", self.cpus, 2**30)
         machine = machines.Machine(
             NAME, self.run, self.address, built, pair.public, labels, hardware=hardware
         )

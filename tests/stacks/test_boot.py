@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchctl.agent.boot_loader import drop_in
 from benchctl.errors import StackError
 from benchctl.model.host import Host
 from benchctl.provision import boot
@@ -35,7 +36,7 @@ PATH={folder}:$PATH exec sh -c "$last"
     "sudo": '#!/bin/sh\nshift\nexec "$@"\n',
     "update-grub": """#!/bin/sh
 GRUB_CMDLINE_LINUX_DEFAULT=
-. grub.d/benchctl.cfg
+. grub.d/benchctl-host.cfg
 echo "BOOT_IMAGE=/vmlinuz ro$GRUB_CMDLINE_LINUX_DEFAULT" >next
 """,
     "systemctl": """#!/bin/sh
@@ -58,7 +59,7 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(boot, "_SEEN", "boot_id cmdline")
     monkeypatch.setattr(boot, "FOLDER", "grub.d")
-    monkeypatch.setattr(boot, "FILE", "grub.d/benchctl.cfg")
+    monkeypatch.setattr(boot, "FILE", "grub.d/benchctl-host.cfg")
     monkeypatch.setattr(boot, "_PAUSE", 0.01)
     return tmp_path
 
@@ -118,7 +119,7 @@ def test_a_boot_loader_that_cannot_be_changed_is_said(hosts: Path) -> None:
 def test_words_stay_what_they_are_in_a_shell(tmp_path: Path) -> None:
     """All that a parameter may have in it (model.lab)."""
     words = ("isolcpus=managed_irq,domain,1-3", "a.b_c-d=x:/@%+0", "hugepagesz=1G")
-    (tmp_path / "drop-in").write_text(boot.drop_in(words), encoding="ascii")
+    (tmp_path / "drop-in").write_text(drop_in(words), encoding="ascii")
     script = f'. {tmp_path}/drop-in; printf %s "$GRUB_CMDLINE_LINUX_DEFAULT"'
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == list(words)

@@ -256,3 +256,26 @@ def test_a_stop_in_mid_load_ends_all_loads(rig: Rig) -> None:
         rig.run()
     assert rig.args("db", "stop")
     assert rig.store.trials() == ()
+
+
+def test_every_tuned_host_is_looked_at_around_the_trial_whatever_runs_there(rig: Rig) -> None:
+    for host in ("db", "l2"):
+        rig.agents[host].call("tune", timeout=1, values={"swappiness": "1"})
+    rig.bench = replace(rig.bench, tuned={"db": 1, "l2": 1})
+
+    def drift(args: dict[str, Any]) -> dict[str, Any]:
+        rig.agents["db"].knobs["swappiness"] = "33"
+        reply: dict[str, Any] = rig.agents["db"]._op_unwatch(args)  # noqa: SLF001 - the usual reply
+        return reply
+
+    rig.agents["db"].script("unwatch", drift)
+    trial = rig.run()
+    assert trial is not None
+    assert {host: len(rig.args(host, "drift")) for host in OFFSETS} == {"db": 2, "l1": 0, "l2": 2}
+    found = {f.host: (f.validity, f.value) for f in trial.findings if f.gate == "knobs"}
+    assert found == {"db": ("invalid", 1), "l2": ("ok", 0)}
+    assert {name for name in trial.files if name.endswith("knobs.json")} == {
+        "raw/db/knobs.json",
+        "raw/l2/knobs.json",
+    }
+    assert rig.agents["db"].knobs["swappiness"] == "1"

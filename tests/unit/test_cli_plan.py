@@ -9,7 +9,7 @@ from click import BadParameter
 
 from benchctl.agent import cpu_plan, topology
 from benchctl.agent.forms import cpus
-from benchctl.cli import hosts_plan
+from benchctl.cli import hosts_plan, hosts_select
 from tests.machines import MACHINES, arm_cppc, cloud_vm, intel_active, two_sockets
 from tests.unit.test_agent_topology import cores
 from tests.unit.test_cli_knobs import Cli, cli
@@ -93,6 +93,6 @@ def test_the_command_draws_this_machine(cli: Cli) -> None:
 
 
 def test_roles_are_named_in_the_plans_order() -> None:
-    assert hosts_plan.roles_of("loader, dbms") == BOTH
+    assert hosts_select.roles_of("loader, dbms") == BOTH
     with pytest.raises(BadParameter, match="name dbms, loader or both"):
-        hosts_plan.roles_of(",")
+        hosts_select.roles_of(",")

@@ -116,6 +116,17 @@ def test_a_host_that_cannot_be_tuned_ends_the_run_with_what_to_do(world: World) 
     assert "image" not in world.ops()
 
 
+def test_a_host_on_which_nothing_can_be_set_is_said_loudly_and_measured_all_the_same(world: World) -> None:
+    why = "it is shared with the machine that this container runs on"
+    row = {"knob": "swappiness", "value": "1", "outcome": "blocked", "why": why, "was": {"60": 1}}
+    reply = {"knobs": [{**row, "counts": {"blocked": 1}}], "undo": "restore"}
+    world.prepare = lambda agent: agent.script("tune", lambda _: reply)
+    world.execute()
+    assert f"localhost: no knob could be set: {why}" in texts(world, "warning")
+    assert world.store.summary().tuning[0].counts == {"blocked": 1}
+    assert read_state(world.store).trials_done == 4
+
+
 def test_a_value_that_somebody_else_changed_is_named_at_the_end(world: World) -> None:
     row = {"knob": "swappiness", "path": "/proc/sys/vm/swappiness", "was": "60", "found": "33"}
     ended = {"stopped": [], "tuning": {**GIVEN_BACK, "left": [row]}}

@@ -49,6 +49,12 @@ options:
     type: dict
     default: {}
     description: The same for knobs that must be of the area.
+  roles:
+    type: list
+    elements: str
+    choices: [dbms, loader]
+    default: []
+    description: For tune, what will run on the host; its CPUs are divided among them.
   shared:
     type: bool
     default: false
@@ -92,6 +98,10 @@ drifted:
   type: list
   elements: dict
   returned: verify
+reboot:
+  description: Whether something is in force, or gone, only after a reboot.
+  type: bool
+  returned: tune, restore
 left:
   description: For restore, places that somebody else set meanwhile.
   type: list
@@ -107,6 +117,7 @@ ARGUMENTS = {
     "profile": {"type": "str", "default": "repeatable"},
     "knobs": {"type": "dict", "default": {}},
     "own": {"type": "dict", "default": {}},
+    "roles": {"type": "list", "elements": "str", "default": [], "choices": ["dbms", "loader"]},
     "shared": {"type": "bool", "default": False},
     "force": {"type": "bool", "default": False},
 }
@@ -120,6 +131,8 @@ def main() -> None:
     reply, wrong = acts[module.params["act"]](module)
     for problem in reply.pop("problems", []):
         module.warn(problem)
+    if reply.get("reboot"):
+        module.warn("what the kernel is told at its boot is in force, or gone, only after a reboot")
     if wrong:
         module.fail_json(msg=wrong, **reply)
     module.exit_json(**reply)
@@ -135,7 +148,8 @@ def tune(module: AnsibleModule) -> tuple[dict, str]:
     given = module.params
     words = ["preview" if module.check_mode else "tune", given["profile"], "--changes"]
     changes = {"knobs": texts(module, given["knobs"]), "own": texts(module, given["own"])}
-    reply = ask(module, words + ["--shared"] * given["shared"], json.dumps(changes))
+    words += [f"--role={role}" for role in given["roles"]] + ["--shared"] * given["shared"]
+    reply = ask(module, words, json.dumps(changes))
     rows = reply["knobs"]
     changed = [row for row in rows if row.get("differs") or row.get("counts", {}).get("applied")]
     reply["changed"] = bool(changed)

@@ -1,0 +1,179 @@
+"""The CPU plan on a VM with a kernel and a boot loader of its own: in force, alone, and undone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from benchctl.agent.forms import cpus
+from benchctl.benchmark.connection import connect
+from benchctl.benchmark.reboot import reboot
+from benchctl.model.host import Host
+from tests.lab.own_vm import NAME, OwnVm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchctl.benchmark.connection import AgentConnection
+
+pytestmark = pytest.mark.slow
+LIMIT = 300.0
+VALUES = {"cpu_sets": "plan", "min_freq": "base", "boot_isolation": "plan"}
+HOUSEKEEPING = {0}
+THREADS = 5
+SERVER = f"""
+import threading, time
+for _ in range({THREADS}): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+time.sleep(600)
+"""
+# The kernel gives these the CPUs of their node; they work when memory is short.
+OF_A_NODE = ("kswapd", "kcompactd")
+BOOT_FILES = "sha256sum /boot/grub/grub.cfg /etc/default/grub /etc/default/grub.d/*"
+CGROUPS = r"""
+cd /sys/fs/cgroup
+find . -name 'cpuset*' -o -name cgroup.subtree_control | grep -v bench | sort | xargs grep -H '' || true
+find /run/systemd/system.control /run/systemd/transient /sys/fs/cgroup/benchctl 2>/dev/null || true
+systemctl show --property=AllowedCPUs,NeedDaemonReload system.slice user.slice init.scope
+"""
+TASKS = r"""
+import glob, json
+found = []
+for path in glob.glob("/proc/[0-9]*/task/[0-9]*"):
+    try:
+        stat = open(path + "/stat").read().rpartition(")")[2].split()
+        status = dict(line.split(":", 1) for line in open(path + "/status").read().splitlines())
+        cgroup = open(path + "/cgroup").read().rpartition(":")[2].strip()
+    except OSError:
+        continue
+    kernel = bool(int(stat[6]) & 0x00200000)
+    bound = bool(int(stat[6]) & 0x04000000)
+    found.append([status["Name"].strip(), status["Cpus_allowed_list"].strip(), kernel, bound, cgroup])
+print(json.dumps(found))
+"""
+
+
+class Sitting(NamedTuple):
+    """One thread: where it may run, and whether the kernel lets anybody move it."""
+
+    name: str
+    cpus: str
+    kernel: bool
+    bound: bool
+    cgroup: str
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnVm]:
+    made = OwnVm(tmp_path_factory.mktemp("vm"), "plan", cpus=4)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("BENCHCTL_CACHE", str(made.folder / "cache"))
+        patched.delenv("SSH_AUTH_SOCK", raising=False)
+        try:
+            made.boot(patched)
+            made.ssh("update-grub")  # its image has a configuration by hand
+            yield made
+        finally:
+            made.close()
+
+
+def reach(machine: OwnVm) -> tuple[Host, AgentConnection]:
+    host = Host(name=NAME, transport="ssh", options=machine.options())
+    return host, connect(host, machine.run, owner="tests", ttl=600)
+
+
+def tune(agent: AgentConnection) -> tuple[dict[str, str], bool]:
+    told = agent.call("tune", timeout=LIMIT, values=VALUES, roles=["dbms", "loader"], kept=True)
+    return {row["knob"]: row["outcome"] for row in told["knobs"]}, told["reboot"]
+
+
+def sitting(machine: OwnVm) -> list[Sitting]:
+    return [Sitting(*row) for row in json.loads(machine.ssh("python3 -", text=TASKS))]
+
+
+def start_both(agent: AgentConnection) -> dict[str, Any]:
+    """A server with some threads, and a load of two processes that is held and let go."""
+    argv = ["python3", "-c", SERVER]
+    server = {"schema": 1, "role": "x", "instance": "db-1", "kind": "dbms", "start": {"argv": argv}}
+    agent.call("start", timeout=LIMIT, descriptor=server)
+    cwd = f"{agent.hello['work']}/trials/t1"
+    load = {"task": "t1", "argv": ["sh", "-c", "sleep 600 & sleep 600"], "cwd": cwd, "limit": 600}
+    agent.call("launch", timeout=LIMIT, hold=True, service="db-1", **load)
+    agent.call("go", timeout=LIMIT, task="t1", at=0)
+    return server
+
+
+def samples_of(machine: OwnVm, agent: AgentConnection) -> list[dict[str, Any]]:
+    """What a watch of both says at its edges."""
+    cwd = f"{agent.hello['work']}/trials/t1-watch"
+    span = {"start": agent.call("clock", timeout=LIMIT)["m"], "warmup": 0, "duration": 2, "hz": 1}
+    agent.call("watch", timeout=LIMIT, watch="w", cwd=cwd, task="t1", service="db-1", **span)
+    machine.ssh(f"for i in $(seq 60); do test $(grep -c edge {cwd}/host.samples) = 2 && break; sleep 1; done")
+    agent.call("unwatch", timeout=LIMIT, watch="w")
+    lines = machine.ssh(f"cat {cwd}/host.samples").splitlines()
+    return [entry for entry in map(json.loads, lines) if entry.get("edge")]
+
+
+def test_the_plan_is_in_force_after_a_reboot_and_gone_after_another(machine: OwnVm) -> None:
+    before = [machine.ssh(script) for script in (BOOT_FILES, CGROUPS, "cat /proc/cmdline")]
+    host, agent = reach(machine)
+    outcomes, due = tune(agent)
+    assert (outcomes["cpu_sets"], outcomes["boot_isolation"], due) == ("applied", "blocked", True)
+    agent = reboot(host, agent, machine.run, owner="tests", ttl=600)
+    try:
+        outcomes, due = tune(agent)
+        assert (outcomes["cpu_sets"], outcomes["boot_isolation"], due) == ("applied", "already", False)
+        told = machine.ssh("cat /proc/cmdline").split()
+        assert {"nohz_full=1-3", "rcu_nocbs=1-3", "skew_tick=1"} <= set(told)
+        assert machine.ssh("cat /sys/devices/system/cpu/nohz_full").strip() == "1-3"
+        server = start_both(agent)
+        _check_all_sit_where_the_plan_says(sitting(machine))
+        for entry in samples_of(machine, agent):
+            assert entry["service"]["cpus"] == {"wanted": "1-2", "threads": {"1-2": THREADS + 1}}
+            assert entry["task"]["cpus"]["wanted"] == "3"
+            assert set(entry["task"]["cpus"]["threads"]) == {"3"}
+        assert agent.call("drift", timeout=LIMIT)["drifts"] == 0
+        agent.call("cancel", timeout=LIMIT, task="t1")
+        agent.call("stop", timeout=LIMIT, descriptor=server)
+        undone = agent.call("restore", timeout=LIMIT, every=True)
+        assert ([undone[key] for key in ("left", "failed", "gone")], undone["reboot"]) == ([[], [], []], True)
+        agent = reboot(host, agent, machine.run, owner="tests", ttl=600)
+    finally:
+        agent.call("end", timeout=LIMIT)
+        agent.close()
+    after = [machine.ssh(script) for script in (BOOT_FILES, CGROUPS, "cat /proc/cmdline")]
+    assert after[0] == before[0]
+    assert after[2].split()[1:] == _with_the_loaders_own(before[2].split()[1:], after[2])
+    assert "benchctl" not in after[1]
+    assert "AllowedCPUs=0" not in after[1]
+
+
+def test_without_a_boot_parameter_everything_is_back_at_once(machine: OwnVm) -> None:
+    _, agent = reach(machine)
+    before = machine.ssh(CGROUPS)
+    try:
+        values = {"cpu_sets": "plan", "isolated_partition": "root"}
+        told = agent.call("tune", timeout=LIMIT, values=values, roles=["dbms"], kept=False)
+        assert {row["outcome"] for row in told["knobs"]} == {"applied"}
+        assert machine.ssh("cat /sys/fs/cgroup/benchctl/cpuset.cpus.partition").strip() == "root"
+        assert agent.call("restore", timeout=LIMIT)["failed"] == []
+        assert machine.ssh(CGROUPS) == before
+    finally:
+        agent.call("end", timeout=LIMIT)
+        agent.close()
+
+
+def _check_all_sit_where_the_plan_says(found: list[Sitting]) -> None:
+    mine = [one for one in found if one.cgroup.startswith("/benchctl/")]
+    assert sorted(one.cpus for one in mine) == ["1-2"] * (THREADS + 1) + ["3"] * 3
+    movable = [one for one in found if one not in mine and not one.bound]
+    elsewhere = {one.name: one.cpus for one in movable if not cpus(one.cpus) <= HOUSEKEEPING}
+    assert {name: where for name, where in elsewhere.items() if not name.startswith(OF_A_NODE)} == {}
+    assert len(movable) > 20
+
+
+def _with_the_loaders_own(words: list[str], now: str) -> list[str]:
+    """The image's first boot was by a configuration that names the disk otherwise."""
+    root = next(word for word in now.split() if word.startswith("root="))
+    return [root if word.startswith("root=") else word for word in words]
