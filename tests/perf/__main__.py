@@ -14,6 +14,8 @@ FIGURES = (
     "parse_log",
     "sampler",
     "tuning",
+    "tuning_hosts",
+    "tuning_vm",
     "noop_hosts",
     "noop_growth",
     "converge",
