@@ -119,7 +119,7 @@ def test_a_host_that_cannot_be_tuned_ends_the_run_with_what_to_do(world: World) 
 def test_a_host_on_which_nothing_can_be_set_is_said_loudly_and_measured_all_the_same(world: World) -> None:
     why = "it is shared with the machine that this container runs on"
     row = {"knob": "swappiness", "value": "1", "outcome": "blocked", "why": why, "was": {"60": 1}}
-    reply = {"knobs": [{**row, "counts": {"blocked": 1}}], "undo": "restore"}
+    reply = {"knobs": [{**row, "counts": {"blocked": 1}}], "reboot": False, "undo": "restore"}
     world.prepare = lambda agent: agent.script("tune", lambda _: reply)
     world.execute()
     assert f"localhost: no knob could be set: {why}" in texts(world, "warning")
