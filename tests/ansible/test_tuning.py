@@ -12,6 +12,7 @@ from benchctl.agent import build, detached
 from benchctl.agent.forms import meaning
 from tests.ansible.test_converge import local_inventory, words
 from tests.machines import intel_active
+from tests.needs import python39
 from tests.unit.test_cli_main import run_main
 
 if TYPE_CHECKING:
@@ -135,7 +136,11 @@ def test_what_cannot_be_is_refused_and_what_is_half_done_is_given_back(bed: Bed,
     hosts: dict[str, dict[str, Any]] = {
         f"host{number}": variables for number, (variables, _) in enumerate(BAD_INPUT)
     }
-    hosts["good"] = {"tune_memory_knobs": {"thp": "never", "swappiness": 0}, "tune_cpu_profile": "none"}
+    hosts["good"] = {
+        "tune_memory_knobs": {"thp": "never", "swappiness": 0},
+        "tune_cpu_profile": "none",
+        "ansible_python_interpreter": python39(),
+    }
     inventory = local_inventory(tmp_path, hosts)
     outcome = bed.play("tune", inventory=inventory)
     assert outcome.code != 0
