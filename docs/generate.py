@@ -22,6 +22,7 @@ from benchctl.cli.main import cli
 from benchctl.spec import json_schema
 from benchctl.spec.roles import read_role
 from benchctl.spec.share import roles_in
+from docs import outcomes
 from docs.keys import ABOUT, sections
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "roles.md": roles_page(),
         REFERENCE / "experiment.md": experiment_page(),
         REFERENCE / "knobs.md": knobs_page(),
+        REFERENCE / "knob-outcomes.md": outcomes_page(),
         REFERENCE / "experiment.schema.json": json.dumps(json_schema(), indent=2) + "\n",
     }
 
@@ -110,6 +112,30 @@ def knobs_page() -> str:
         for one in CONFLICTS
     ]
     parts += ["## Conflicts", _table(("knob", "set to", "excludes", "set to", "because"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def outcomes_page() -> str:
+    """What became of each knob on the generated machines and on the virtual one."""
+    found = outcomes.outcomes()
+    about = (
+        f"What became of every knob when each machine was tuned with the profile `{outcomes.PROFILE}`; of"
+        " knobs that the profile leaves alone only whether the machine has them. The first machines are"
+        " generated after the kernel's documentation (`tests/machines.py`) and take writes by its rules"
+        " (`tests/kernel.py`); `vm` is a virtual machine with a kernel of its own, as its test recorded it"
+        f" (`{outcomes.MADE_BY}`). Where the places of a knob differ, the worst counts: 32/40 are 32 of 40."
+    )
+    rows = [
+        (f"`{name}`", str(knob.number), *(outcomes_of.get(name, "") for outcomes_of in found.values()))
+        for name, knob in KNOBS.items()
+    ]
+    parts = [_MADE, "# Knobs on different machines", about, _table(("knob", "number", *found), rows)]
+    shown = ", ".join(f"`{name}`" for name in outcomes.only_real(found))
+    told = (
+        "The virtual machine has none of these, some for want of hardware, some because no package brings"
+        " them; that a kernel keeps to their rules only a real machine can show"
+    )
+    parts += ["## What only a real machine can show", f"{told}: {shown}."]
     return "\n\n".join(parts) + "\n"
 
 

@@ -3,6 +3,7 @@
 Whatever ends it: the command itself, kill -9 at any step of the journal, or the mains. One VM for the file;
 what is compared, and what is left out, is in tests/lab/snapshot.py. BENCHCTL_TEST_STEPS is how many steps an
 act is killed at (999: all), BENCHCTL_TEST_CUTS how many the power is cut at (6: all).
+BENCHCTL_TEST_RECORD writes down what became of each knob, for the documentation.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from benchctl.agent.knobs import KNOBS
 from benchctl.agent.profiles import PROFILES
 from benchctl.benchmark.connection import connect
 from benchctl.model.host import Host
+from docs import outcomes
 from tests.acceptance.conftest import PROGRAM
 from tests.lab import snapshot
 from tests.lab.host import await_true
@@ -182,7 +184,9 @@ def test_a_host_is_given_back_byte_for_byte(bed: Bed) -> None:
     before, knobs = bed.snapshot(), bed.knobs()
     assert before["unit cron.service"] == "loaded active running"
     assert before["unit man-db.timer"] == "loaded active waiting"
+    there = bed.agent("snapshot")["knobs"]
     rows = {row["knob"]: row for row in bed.hosts("tune")["knobs"]}
+    assert_as_recorded(outcomes.words(there, list(rows.values())))
     assert [name for name, row in rows.items() if row["outcome"] == "failed"] == []
     for name in ("swappiness", "thp", "timers", "services", "wakeup_latency"):
         assert rows[name]["outcome"] == "applied", rows[name]
@@ -198,6 +202,23 @@ def test_a_host_is_given_back_byte_for_byte(bed: Bed) -> None:
     assert differences(before, bed.snapshot()) == []
     assert bed.knobs() == knobs
     assert bed.journal() == []
+
+
+def assert_as_recorded(found: dict[str, str]) -> None:
+    """The documentation says of each knob what this VM says; how many places it has may differ."""
+    if os.environ.get("BENCHCTL_TEST_RECORD"):
+        outcomes.RECORDED.parent.mkdir(exist_ok=True)
+        outcomes.RECORDED.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    recorded = outcomes.outcomes()["vm"]
+    assert {name: plain(text) for name, text in found.items()} == {
+        name: plain(text) for name, text in recorded.items()
+    }, "record it anew: BENCHCTL_TEST_RECORD=1, then `make docs`"
+
+
+def plain(outcome: str) -> str:
+    """An outcome without its counts; whether it was so before depends on how far the boot is."""
+    word = outcome.partition(" ")[0]
+    return "set" if word in SET else word
 
 
 def missing(bed: Bed, changed: list[str]) -> list[str]:
