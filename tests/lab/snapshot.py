@@ -84,6 +84,7 @@ ASIDE = {
         r"unit (session-|user-|user@|system-|run-user-).*",
         r"unit systemd-tmpfiles-clean\.service",
         r"/run/systemd/transient/session-.*",
+        r"/sys/fs/ext4/.*/journal_task",  # the pid of its thread
     ),
     "made by systemd when first needed, and kept until the next boot": (
         r"/run/systemd/(transient|system\.control)",
