@@ -38,6 +38,7 @@ STEPS = int(os.environ.get("BENCHCTL_TEST_STEPS", "2"))
 CUTS = int(os.environ.get("BENCHCTL_TEST_CUTS", "1"))
 CUT_AT = (20, 2, 1, 8, 35, 50)  # steps; 1 is half of the journal's text, 2 all of it
 LIMIT = 600.0
+TTL = 30.0  # seconds for which a killed run may come back: to begin takes a VM some of them
 ENDED = "1 acts of tuning ended with their boot: nothing to restore"
 TORN = "ends in the middle of a line"
 # What a boot makes anew: worked out from the memory that is free then, or only the first boot's.
@@ -120,7 +121,7 @@ class Bed:
         """Kill the agent of a run that tunes for its own time, and let nobody come back to it."""
         self._stop_at(step)
         host = Host(name=NAME, transport="ssh", options={**self.vm.options(), "python": WRAPPER})
-        agent = connect(host, "guarded", owner="tests", ttl=5.0)
+        agent = connect(host, "guarded", owner="tests", ttl=TTL)
         agent.submit("tune", values=PROFILES["repeatable"])
         self._kill_stopped(agent.close)
 
