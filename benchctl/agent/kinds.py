@@ -21,6 +21,8 @@ class Kind(NamedTuple):
     between: Optional[Callable[[str, str, str], bool]] = None
     """Say whether a text can be what a crash leaves between two others, where one takes several writes."""
     together: Optional[Callable[[Machine, Sequence[str], str], None]] = None  # writes one text to many paths
+    lingers: Optional[Callable[[Machine, str], bool]] = None
+    """Say whether a text that was set still works, though its place no longer shows it: until a reboot."""
 
 
 def of(name: str) -> Kind:
@@ -97,6 +99,7 @@ KINDS: Dict[str, Kind] = {
         find=boot_loader.find,
         wanted=boot_loader.wanted,
         between=boot_loader.between,
+        lingers=boot_loader.lingers,
     ),
     "swap": Kind(swap.read, swap.write, between=swap.between),
     "mount": Kind(mounts.read, mounts.write, find=mounts.find),

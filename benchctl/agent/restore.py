@@ -5,7 +5,7 @@ Owns what is left alone: a value that somebody else set meanwhile, and settings 
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from benchctl.agent import boot_loader, forms, kinds
+from benchctl.agent import forms, kinds
 from benchctl.agent.machine import Machine
 from benchctl.agent.places import distinct
 from benchctl.agent.refusal import RefusalError
@@ -96,7 +96,7 @@ def _restore(
         [{**_row(machine, one), "error": _words(errors.get(one.path))} for one in failed],
         [_row(machine, one) for one in gone],
         problems,
-        reboot=any(one.kind == "boot" and boot_loader.lingers(machine, one.last or "") for one in todo),
+        reboot=any(_lingers(machine, target) for target in todo),
     )
 
 
@@ -123,6 +123,11 @@ def _is_foreign(machine: Machine, target: Target) -> bool:
         return False
     between = kinds.of(target.kind).between
     return between is None or not between(now, target.last, target.text)
+
+
+def _lingers(machine: Machine, target: Target) -> bool:
+    lingers = kinds.of(target.kind).lingers
+    return lingers is not None and lingers(machine, target.last or "")
 
 
 def _is_back(machine: Machine, target: Target) -> bool:

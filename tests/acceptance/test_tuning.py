@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchctl.agent import detached, process
+from tests.acceptance.conftest import FAST
 from tests.acceptance.test_faults import ended, entries, only_run, wait_for
 from tests.machines import intel_active, lay
 
@@ -22,19 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.ansible, pytest.mark.slow]
 
-TUNED = """
-name: mine
-workload:
-  role: command
-  run: >-
-    printf '{"throughput": 12.5}\\n'
-  parse: {json: true}
-factors:
-  side: {a: {}, b: {}}
-design: {blocks: 1}
-metrics: [{name: throughput, better: higher}]
-tuning: {profile: own.yml}
-"""
+TUNED = FAST + "tuning: {profile: own.yml}\n"
 OWN = """
 knobs:
   boost: off
@@ -85,6 +74,13 @@ class Bed:
         assert not self.state.exists()
         self.shell.nothing_left()
 
+    def gives_back(self, running: subprocess.Popen[str], code: int) -> None:
+        """The run ends with that exit code, and says that it gave the host back, which is so."""
+        found, output = ended(running)
+        assert found == code
+        assert "44 places restored" in output
+        self.is_given_back()
+
     def under_way(self) -> subprocess.Popen[str]:
         """A run in its first trial, on a tuned host."""
         process = self.shell.start("run", "mine.yml", LONG)
@@ -126,19 +122,13 @@ def test_a_signal_gives_the_host_back(bed: Bed) -> None:
     running = bed.under_way()
     assert "tuned      localhost (own.yml)\n" in bed.shell.run("status", "latest").stdout
     running.send_signal(signal.SIGINT)
-    code, output = ended(running)
-    assert code == 130
-    assert "44 places restored" in output
-    bed.is_given_back()
+    bed.gives_back(running, 130)
 
 
 def test_a_killed_agent_s_host_is_given_back_by_the_next(bed: Bed) -> None:
     running = bed.under_way()
     kill(bed.supervisor())
-    code, output = ended(running)
-    assert code == 1
-    assert "44 places restored" in output
-    bed.is_given_back()
+    bed.gives_back(running, 1)
 
 
 def test_with_controller_and_agent_killed_destroy_gives_the_host_back(bed: Bed) -> None:

@@ -115,7 +115,7 @@ class Bed:
         self.vm.inventory.write_text(plain.replace("/usr/bin/python3", WRAPPER), "utf-8")
         command = subprocess.Popen(self._command("tune"), **self._run)
         try:
-            self._kill_stopped(command.kill)
+            self._kill_stopped(command.kill, command)
         finally:
             command.kill()
             command.communicate()
@@ -138,14 +138,19 @@ class Bed:
     def _stop_at(self, step: int) -> None:
         self.vm.ssh(f"rm -f {PAUSED}; echo {step} > /root/step")
 
-    def _await_stop(self) -> str:
-        """The pid of what has stopped."""
-        return await_true(
-            lambda: self.vm.ssh(f"cat {PAUSED} 2>/dev/null", check=False).strip(), "it stops", LIMIT
-        )
+    def _await_stop(self, command: subprocess.Popen[str] | None = None) -> str:
+        """The pid of what has stopped; an error with what the command says that ends before."""
 
-    def _kill_stopped(self, controller: Callable[[], None]) -> None:
-        pid = self._await_stop()
+        def look() -> str:
+            assert command is None or command.poll() is None, command.communicate()
+            return self.vm.ssh(f"cat {PAUSED} 2>/dev/null", check=False).strip()
+
+        return await_true(look, "it stops", LIMIT)
+
+    def _kill_stopped(
+        self, controller: Callable[[], None], command: subprocess.Popen[str] | None = None
+    ) -> None:
+        pid = self._await_stop(command)
         controller()
         self.vm.ssh(f"kill -KILL {pid}")
 

@@ -23,11 +23,6 @@ GRUB = "/boot/grub/grub.cfg"
 WORDS = "nohz_full=1-3,5-7 rcu_nocbs=1-3,5-7 skew_tick=1"
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "state")
-
-
 def made(name: str = "intel_active") -> KernelTree:
     machine = MACHINES[name]()
     machine.roles = ("dbms",)

@@ -28,11 +28,6 @@ PARTITION = f"{MEASURED}/cpuset.cpus.partition"
 SLICES = ("system.slice", "user.slice", "init.scope")
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "state")
-
-
 def made(name: str, *roles: str) -> KernelTree:
     machine = MACHINES[name]()
     machine.roles = roles

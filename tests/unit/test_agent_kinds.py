@@ -10,27 +10,17 @@ import pytest
 from benchctl.agent import nic, nodes, tuning
 from benchctl.agent.machine import Machine
 from benchctl.agent.restore import restore
-from benchctl.agent.tuning_journal import Journal
 from tests.kernel import CPU, PowerCut
-from tests.machines import intel_active, two_sockets
+from tests.machines import two_sockets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from benchctl.agent.tuning_journal import Journal
     from tests.kernel import KernelTree
 
 DROP_IN = "/run/systemd/journald.conf.d/zz-benchctl.conf"
 HEAD = {"run": "run-1", "profile": "mine", "kept": True, "program": "agent.pyz"}
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "state")
-
-
-@pytest.fixture
-def intel() -> KernelTree:
-    return intel_active()
 
 
 def tune(machine: Machine, journal: Journal, **values: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,25 +14,17 @@ from benchctl.agent.knobs import KNOBS
 from benchctl.agent.profiles import PROFILES
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.restore import restore
-from benchctl.agent.tuning_journal import Journal
 from tests.kernel import CPU, CPUFREQ, KERNEL, VM, KernelTree, PowerCut
 from tests.machines import MACHINES, acpi_cpufreq, cloud_vm, intel_active, two_sockets
+
+if TYPE_CHECKING:
+    from benchctl.agent.tuning_journal import Journal
 
 HEAD = {"run": "run-1", "profile": "repeatable", "kept": True, "program": "agent.pyz"}
 REPEATABLE = PROFILES["repeatable"]
 SWAPPINESS = f"{VM}/swappiness"
 CASES = Path(__file__).parents[1] / "cases" / "tuning"
 REFUSALS = sorted(path.name for path in CASES.iterdir())
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "state")
-
-
-@pytest.fixture
-def intel() -> KernelTree:
-    return intel_active()
 
 
 def tune(machine: KernelTree, journal: Journal, values: dict[str, str], **more: Any) -> dict[str, Any]:

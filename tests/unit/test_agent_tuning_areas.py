@@ -24,11 +24,6 @@ HEAD = {"run": "direct", "profile": "repeatable", "kept": True, "program": ""}
 ORDER = ("quiet", "cpu", "isolation", "memory", "disk", "network")  # of playbooks/tune.yml
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path)
-
-
 def tune(machine: KernelTree, journal: Journal, area: str = "") -> dict[str, str]:
     reply = tuning.tune(machine, journal, PROFILES["repeatable"], HEAD, area=area)
     return {row["knob"]: row["outcome"] for row in reply["knobs"]}
