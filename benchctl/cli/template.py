@@ -70,11 +70,11 @@ def experiment_lines(wish: Wish, folders: Sequence[Path]) -> Iterator[str]:
 
 
 def _window(loader: RoleMeta) -> Iterator[str]:
-    from benchctl.loaders import LOADERS, get
+    from benchctl.loaders import get, known
 
     warmup = 5.0
     try:
-        if loader.name in LOADERS:
+        if loader.name in known():
             get(loader.name).names(Workload(role=loader.name, warmup=warmup))
     except SpecError:
         yield "  duration: 30s                # about as long as it takes; the options decide"

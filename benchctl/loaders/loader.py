@@ -1,20 +1,22 @@
-"""What every load generator's module offers, and the table that finds it by the role's name.
+"""What every load generator's module offers, and how it is found: by the role's name.
 
-A module here has seven functions: `names` says what will be measured, `prepare`, `command` and `null_run`
-what to execute; `parse`, `samples` and `latencies` read the raw folder of a finished trial. Numbers come from
-the raw files and the given window alone, so that they can be derived again at any time, offline.
+A module of this room is named as its role; a name that starts with `_` is a part of another. Each has seven
+functions: `names` says what will be measured, `prepare`, `command` and `null_run` what to execute; `parse`,
+`samples` and `latencies` read the raw folder of a finished trial. Numbers come from the raw files and the
+given window alone, so that they can be derived again at any time, offline.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from benchctl.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import numpy as np
     import pyarrow as pa
@@ -27,11 +29,7 @@ if TYPE_CHECKING:
 
 Descriptor = dict[str, Any]
 Target = dict[str, Any]
-LOADERS = {
-    "pgbench": "benchctl.loaders.pgbench",
-    "redis_benchmark": "benchctl.loaders.redis_benchmark",
-    "command": "benchctl.loaders.command",
-}
+_ROOM = {"loader", "merge"}
 
 
 class Command(NamedTuple):
@@ -111,11 +109,17 @@ class Loader(Protocol):
         """
 
 
+@cache
+def known() -> frozenset[str]:
+    """The load generators that there are, by role's name."""
+    return frozenset(found.stem for found in Path(__file__).parent.glob("[!_]*.py")) - _ROOM
+
+
 def get(role: str) -> Loader:
     """Find a load generator by its role's name. Raises UsageError with the known ones."""
-    if role not in LOADERS:
+    if role not in known():
         raise UsageError(
             f"workload.role: there is no load generator {role!r}",
-            remedy=f"known: {', '.join(sorted(LOADERS))}",
+            remedy=f"known: {', '.join(sorted(known()))}",
         )
-    return cast("Loader", import_module(LOADERS[role]))
+    return cast("Loader", import_module(f"benchctl.loaders.{role}"))

@@ -250,10 +250,10 @@ class Checks:
 
     def _check_load(self, workload: Workload, label: str) -> None:
         """What the load generator cannot do, or will not report, is known before it runs."""
-        from benchctl.loaders import LOADERS, get
+        from benchctl.loaders import get, known
 
         own = workload.role == "command"
-        if self._experiment.stages or workload.role not in LOADERS or (own and "run" not in workload.options):
+        if self._experiment.stages or workload.role not in known() or (own and "run" not in workload.options):
             return
         loader = get(workload.role)
         try:
@@ -264,11 +264,11 @@ class Checks:
             place, _, found = error.detail.partition(": ")
             self._add_once(place, found, label, "", error.remedy)
             return
-        known = {metric.name for metric in self._roles["workload"].metrics}
+        told = {metric.name for metric in self._roles["workload"].metrics}
         for index, metric in enumerate(self._experiment.metrics):
             if not self._is_sound(f"metrics.{index}"):
                 continue
-            if names is not None and metric.name not in names and (not known or metric.name in known):
+            if names is not None and metric.name not in names and (not told or metric.name in told):
                 self._add_once(
                     f"metrics.{index}.name",
                     f"found {metric.name!r}, which this load does not report",

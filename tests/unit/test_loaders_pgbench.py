@@ -19,7 +19,7 @@ import pytest
 
 from benchctl import loaders
 from benchctl.errors import ParseError, SpecError, UsageError
-from benchctl.loaders import pgbench_log
+from benchctl.loaders import _pgbench_log
 from benchctl.model.experiment import Workload
 from benchctl.model.measurement import LoaderResult, Window
 from tests.perf import parse_log
@@ -120,13 +120,13 @@ def test_raw_files_that_are_missing_are_named(tmp_path: Path) -> None:
 def test_blocks_of_any_size_give_the_same(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     case = next(case for case in GOOD if case.name == "16-skipped")
     whole = parse(case)
-    monkeypatch.setattr(pgbench_log, "BLOCK_BYTES", size)
+    monkeypatch.setattr(_pgbench_log, "BLOCK_BYTES", size)
     assert parse(case) == whole
 
 
 def test_a_line_longer_than_a_block_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parse_log.write_raw(tmp_path, 10)
-    monkeypatch.setattr(pgbench_log, "BLOCK_BYTES", 8)
+    monkeypatch.setattr(_pgbench_log, "BLOCK_BYTES", 8)
     with pytest.raises(ParseError, match="the last line was cut"):
         parse(tmp_path, ALWAYS)
 

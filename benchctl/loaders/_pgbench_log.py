@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from benchctl.loaders.pgbench_text import Summary, Text
+    from benchctl.loaders._pgbench_text import Summary, Text
     from benchctl.model.measurement import Window
 
     Ints = NDArray[np.integer]

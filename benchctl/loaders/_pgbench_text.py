@@ -52,7 +52,7 @@ _REMARK = re.compile(
 )
 _FAILURE = re.compile(r"pgbench: (?:error|fatal): (.*)")
 _REMEDY = (
-    "look at the raw files; a form that pgbench really prints belongs into benchctl/loaders/pgbench_text.py"
+    "look at the raw files; a form that pgbench really prints belongs into benchctl/loaders/_pgbench_text.py"
 )
 
 
