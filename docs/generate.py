@@ -22,7 +22,7 @@ from benchctl.cli.main import cli
 from benchctl.spec import json_schema
 from benchctl.spec.roles import read_role
 from benchctl.spec.share import roles_in
-from docs import outcomes
+from docs import catalogue, outcomes
 from docs.keys import ABOUT, sections
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "cli.md": command_page(),
         REFERENCE / "roles.md": roles_page(),
+        REFERENCE / "catalogue.md": catalogue_page(),
         REFERENCE / "experiment.md": experiment_page(),
         REFERENCE / "knobs.md": knobs_page(),
         REFERENCE / "knob-outcomes.md": outcomes_page(),
@@ -75,6 +76,21 @@ def roles_page() -> str:
     parts = [_MADE, "# Roles", about, scope]
     for name in roles_in((ROLES,)):
         parts += _role(read_role(name, (ROLES,)))
+    return "\n\n".join(parts) + "\n"
+
+
+def catalogue_page() -> str:
+    """Every pair of DBMS and load generator, with what came out of a short run."""
+    about = (
+        "Every DBMS under every load generator that drives it, each pair run by `benchctl run` on two"
+        f" containers of one machine for a few seconds (`{catalogue.MADE_BY}`). The figures show that a pair"
+        " works and what its steps cost there; they say nothing about how the systems compare. Install has"
+        " Ansible's whole converge in it, on hosts where other pairs of the same DBMS may have been before;"
+        " prepare is the data image, made once; reset is its clone for a trial."
+    )
+    parts = [_MADE, "# Catalogue", about, _table(catalogue.TITLES, catalogue.rows())]
+    if left_out := list(catalogue.left_out()):
+        parts += ["## Not run", _table(("DBMS", "load generator", "because"), left_out)]
     return "\n\n".join(parts) + "\n"
 
 
