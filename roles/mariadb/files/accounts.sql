@@ -1,0 +1,3 @@
+CREATE DATABASE bench;
+CREATE USER bench@localhost;
+GRANT ALL PRIVILEGES ON *.* TO bench@localhost;
