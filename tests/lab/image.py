@@ -25,7 +25,14 @@ PACKAGES = (
     "systemd",
     "systemd-sysv",
 )
-AT_HAND = ("postgresql-15", "postgresql-contrib", "redis-tools")  # their files, for roles to install them
+AT_HAND = (  # their files, for roles to install them
+    "mariadb-client",
+    "mariadb-server-core",
+    "postgresql-15",
+    "postgresql-contrib",
+    "redis-tools",
+    "sysbench",
+)
 PASSWORD = "correct horse"  # noqa: S105 # of user `plain`, on hosts that only tests can reach
 SETUP = f"""
 set -e
