@@ -36,7 +36,7 @@ def check(program: str, file: str, folder: str) -> int:
     lines = [line for line in done.stderr.splitlines() if OBJECTION.search(line)]
     if done.returncode and not lines:
         lines = done.stderr.splitlines() or [f"exit code {done.returncode}"]
-    print("\n".join(lines), file=sys.stderr)
+    sys.stderr.write("\n".join(lines) + "\n")
     return 1 if lines else 0
 
 
@@ -50,7 +50,7 @@ def names(program: str) -> int:
         if not line:
             break
         if found:
-            print(found[1].replace("-", "_"))
+            sys.stdout.write(found[1].replace("-", "_") + "\n")
     return 0
 
 
