@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ansible.test_hosts import holds, succeed, words
-from tests.ansible.test_hosts import site as site  # noqa: PLC0414 - the fixture
+from tests.ansible.site import holds, succeed, words
 from tests.lab.host import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.ansible.test_hosts import Site
+    from tests.ansible.site import Site
     from tests.lab.host import LabHost
 
 pytestmark = [pytest.mark.ansible, pytest.mark.slow]
