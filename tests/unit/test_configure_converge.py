@@ -213,6 +213,7 @@ def test_variables_carry_what_was_given_and_nothing_else() -> None:
         "bench_stamps": {"pgbench": "h"},
         "bench_dbms_roles": ["postgresql"],
         "bench_loader_roles": ["pgbench"],
+        "bench_stage_roles": {"localhost": []},
         "bench_addresses": {"localhost": "127.0.0.1"},
         "bench_loader_addresses": [],
         "postgresql_instances": [{"id": "postgresql-0", "version": "18", "initdb": ("-k",)}],

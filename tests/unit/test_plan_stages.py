@@ -153,7 +153,13 @@ def names() -> dict[str, object]:
     trial = PlannedTrial(ordinal=3, block=2, position=1, treatment="t01", seed=99)
     levels = {"clients": "8", "a.b": "; rm -rf /\n", "long": "x" * 40_000, "nul": "\x00"}
     return Names(spec().experiment, HOSTS).at(
-        "items", HOSTS.groups["items"][1], levels=levels, trial=trial, work="/w", files="/w/f"
+        "items",
+        HOSTS.groups["items"][1],
+        levels=levels,
+        trial=trial,
+        work="/w",
+        files="/w/f",
+        roles={"redis": "/usr/bin"},
     )
 
 
