@@ -105,5 +105,6 @@ def of_reader(
         yield Complaint(f"{path}.parse.role", f"found {reader!r}", allowed, remedy)
     elif others := {*(task.parse or {})} - {"role"}:
         yield Complaint(f"{path}.parse", f"found {', '.join(sorted(others))} beside role", "role alone")
-    if task.units:
-        yield Complaint(f"{path}.units", f"found units, and {reader} has its own", "", "leave them out")
+    for key in ("units", "values"):
+        if getattr(task, key):
+            yield Complaint(f"{path}.{key}", f"found {key}, and {reader} has its own", "", "leave them out")

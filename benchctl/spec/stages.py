@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchctl.errors import SpecError
 from benchctl.spec import installs
-from benchctl.spec.levels import as_workload, reader_of
+from benchctl.spec.levels import as_workload, reader_of, units_missing
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.scopes import SCOPES, placed, rows
 from benchctl.spec.templates import analyse, known_names, texts, used_by
@@ -145,7 +145,8 @@ class StageChecks:
 
     def _check_output(self, path: str, stage: StageSpec, task: TaskSpec) -> None:
         unmeasured = stage.measure is None and not self._touched(f"{path.partition('.tasks.')[0]}.measure")
-        for key, given in (("parse", task.parse), ("units", task.units)):
+        for key in ("parse", "values", "units"):
+            given = getattr(task, key)
             if given and unmeasured:
                 self._add(
                     f"{path}.{key}",
@@ -241,18 +242,41 @@ class StageChecks:
             self._check_parse(at, stage)
 
     def _check_parse(self, path: str, stage: StageSpec) -> None:
-        """What reads the output is an installed load generator, or `command`, which says what it can read."""
+        """What reads the output is an installed load generator, or `command`: it says what it can read."""
         from benchctl.loaders import get
 
         if reader_of(stage.tasks[0]):
-            self._complain(installs.of_reader(path, stage, self._experiment, self._roles))
-            return
-        try:
-            get("command").command(as_workload(stage), {}, None, 0)
-        except SpecError as error:
-            found, _, form = error.detail.partition(": ")
-            key = found.removeprefix("workload.")
-            self._add(f"{path}.{key}", form or found, error.remedy or "")
+            complaints = list(installs.of_reader(path, stage, self._experiment, self._roles))
+            self._complain(complaints)
+            if complaints:
+                return
+        else:
+            try:
+                get("command").command(as_workload(stage), {}, None, 0)
+            except SpecError as error:
+                found, _, form = error.detail.partition(": ")
+                key = found.removeprefix("workload.")
+                self._add(f"{path}.{key}", form or found, "", error.remedy)
+                return
+        if [one for one in self._experiment.stages if one.measure is not None] == [stage]:
+            self._check_metrics(stage)
+
+    def _check_metrics(self, stage: StageSpec) -> None:
+        """What is compared is measured, and has its unit."""
+        from benchctl.loaders import get
+
+        workload = as_workload(stage)
+        names = get(workload.role).names(workload)
+        for index, metric in enumerate(self._experiment.metrics):
+            if names is not None and metric.name not in names and not self._touched(f"metrics.{index}"):
+                self._add(
+                    f"metrics.{index}.name",
+                    f"found {metric.name!r}, which the measured stage does not report",
+                    f"{', '.join(sorted(names))}{did_you_mean(metric.name, names)}",
+                )
+        for place, name, remedy in units_missing(self._experiment, workload):
+            if names is None and not self._touched(place):
+                self._add(f"{place}.name", f"found {name!r} without its unit", "", remedy)
 
     def _check_scopes(self) -> None:
         indexes = {stage.name: number for number, stage in enumerate(self._experiment.stages)}
