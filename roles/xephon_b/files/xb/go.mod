@@ -1,6 +1,6 @@
 module benchctl/xb
 
-go 1.22
+go 1.24
 
 require github.com/libtsdb/libtsdb-go v0.0.1
 
