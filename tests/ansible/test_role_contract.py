@@ -189,7 +189,14 @@ def test_no_text_of_a_role_runs_a_shell_or_fetches_the_latest() -> None:
 def test_playbooks_hold_no_logic() -> None:
     for path in shared("playbooks").glob("*.yml"):
         for play in load(path):
-            allowed = {"name", "hosts", "gather_facts", "strategy", "tasks", "ansible.builtin.import_playbook"}
+            allowed = {
+                "name",
+                "hosts",
+                "gather_facts",
+                "strategy",
+                "tasks",
+                "ansible.builtin.import_playbook",
+            }
             assert set(play) <= allowed, path
             for task in play.get("tasks", ()):
                 assert "ansible.builtin.include_role" in task, path
