@@ -17,9 +17,9 @@ from benchctl.spec.factors import FactorReader
 from benchctl.spec.nodes import MAX_BYTES, compose_mapping, decode
 from benchctl.spec.overrides import override
 from benchctl.spec.problems import Place, Problems
-from benchctl.spec.role_names import SECTIONS, read_installed, read_roles
+from benchctl.spec.role_names import SECTIONS, folders_for, read_roles
 from benchctl.spec.shapes import experiment_shape
-from benchctl.spec.share import find_experiment, role_folders
+from benchctl.spec.share import find_experiment
 from benchctl.spec.stages import StageChecks
 from benchctl.spec.tuning import TuningReader
 from benchctl.spec.walk import Walker, join
@@ -74,11 +74,12 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
     for option in sets:
         root = override(root, option, problems)
     readable = not problems.any()
-    folders = role_folders(path.parent, roles_paths)
-    roles = read_roles(root, folders, problems)
+    folders = folders_for(root, path.parent, roles_paths)
+    named = read_roles(root, folders, problems)
+    roles = {section: meta for section, meta in named.items() if section in SECTIONS}
+    installed = {meta.name: meta for part, meta in named.items() if part not in SECTIONS}
     given = {key.text for key, _ in root.entries}
     staged = "stages" in given
-    installed = read_installed(root, folders, problems)
     shape = experiment_shape(
         roles.get("dbms"), roles.get("workload"), staged=staged, installed=installed.values()
     )

@@ -6,69 +6,75 @@ Must not check what the file gives to them.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl.errors import SpecError
 from benchctl.spec.nodes import Entries, Items, Text
 from benchctl.spec.problems import did_you_mean
 from benchctl.spec.roles import read_role
-from benchctl.spec.share import find_role, roles_in
+from benchctl.spec.share import broken_plugins, find_role, role_folders, roles_in, with_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from benchctl.model.role import Kind, RoleMeta
+    from benchctl.spec.nodes import Node
     from benchctl.spec.problems import Problems
 
 SECTIONS = ("dbms", "workload")  # that a role stands behind
+_KINDS: dict[str, tuple[Kind, ...]] = {"dbms": ("dbms",), "workload": ("loader",)}
 _INSTALLED: tuple[Kind, ...] = ("dbms", "loader")  # what a stage may install
+_OWN_ROLE = "put a role of your own beside the experiment, or name its folder by --roles-path"
+
+
+class Named(NamedTuple):
+    """A role's name in a file, and the part that it belongs to; one that is no text is the walker's to tell."""
+
+    part: str  # dotted path
+    name: Text
+    kinds: tuple[Kind, ...]
+
+
+def folders_for(root: Entries, beside: Path, roles_paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Where roles are looked for; other packages are asked only when a role is nowhere else."""
+    folders = role_folders(beside, roles_paths)
+    lost = any(find_role(one.name.text, folders) is None for one in _named(root))
+    return with_plugins(folders) if lost else folders
 
 
 def read_roles(root: Entries, folders: Sequence[Path], problems: Problems) -> dict[str, RoleMeta]:
-    """Return the roles of the sections, by section; each that there is not is a problem."""
+    """Return the roles by the part that they belong to; each that there is not is a problem."""
     roles: dict[str, RoleMeta] = {}
-    for section in SECTIONS:
-        part = root.get(section)
-        name = part.get("role") if isinstance(part, Entries) else None
-        if not isinstance(name, Text) or not name.text:
-            continue  # the walker says what is wrong with it
+    for part, name, kinds in _named(root):
         if find_role(name.text, folders) is not None:
-            roles[section] = read_role(name.text, folders)
-        elif name.text == "external" and section == "dbms":
+            roles[part] = read_role(name.text, folders)
+        elif name.text == "external" and part == "dbms":
             problems.add(name.place, "dbms.role", "role external is not supported in this version")
         else:
-            _unknown(name, f"{section}.role", ["dbms" if section == "dbms" else "loader"], folders, problems)
+            known = _roles_of(kinds, folders)
+            problems.add(
+                name.place,
+                f"{part}.role",
+                f"found no role {name.text!r}",
+                f"{', '.join(known)}{did_you_mean(name.text, known)}",
+                "; ".join([_OWN_ROLE, *broken_plugins()]),
+            )
     return roles
 
 
-def read_installed(root: Entries, folders: Sequence[Path], problems: Problems) -> dict[str, RoleMeta]:
-    """Return the roles that stages install, by name; each that there is not is a problem."""
-    found: dict[str, RoleMeta] = {}
+def _named(root: Entries) -> Iterator[Named]:
+    parts: list[tuple[str, Node | None, tuple[Kind, ...]]] = [
+        (section, root.get(section), _KINDS[section]) for section in SECTIONS
+    ]
     stages = root.get("stages")
     for index, stage in enumerate(stages.items if isinstance(stages, Items) else ()):
-        install = stage.get("install") if isinstance(stage, Entries) else None
-        name = install.get("role") if isinstance(install, Entries) else None
-        if not isinstance(name, Text) or not name.text:
-            continue
-        if find_role(name.text, folders) is not None:
-            found[name.text] = read_role(name.text, folders)
-        else:
-            _unknown(name, f"stages.{index}.install.role", _INSTALLED, folders, problems)
-    return found
-
-
-def _unknown(
-    name: Text, path: str, kinds: Sequence[Kind], folders: Sequence[Path], problems: Problems
-) -> None:
-    known = _roles_of(kinds, folders)
-    problems.add(
-        name.place,
-        path,
-        f"found no role {name.text!r}",
-        f"{', '.join(known)}{did_you_mean(name.text, known)}",
-        "put a role of your own beside the experiment, or name its folder by --roles-path",
-    )
+        if isinstance(stage, Entries):
+            parts.append((f"stages.{index}.install", stage.get("install"), _INSTALLED))
+    for part, node, kinds in parts:
+        name = node.get("role") if isinstance(node, Entries) else None
+        if isinstance(name, Text) and name.text:
+            yield Named(part, name, kinds)
 
 
 def _roles_of(kinds: Sequence[Kind], folders: Sequence[Path]) -> list[str]:

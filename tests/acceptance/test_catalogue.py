@@ -34,8 +34,10 @@ WINDOW = {"warmup": "1s", "duration": "3s"}
 # What makes a load generator's run short; every one that is shipped has its row.
 LOADS: dict[str, dict[str, Any]] = {
     "command": {"run": "printf '{\"ops\": 1}\\n'", "parse": {"json": True}, "units": {"ops": "1/s"}},
+    "mysqlslap": {"queries": 1000, "clients": 2},
     "pgbench": {"scale": 1, "clients": 2, **WINDOW},
     "redis_benchmark": {"requests": 100_000, "clients": 4, "keyspace": 1000},
+    "sysbench": {"table_size": 1000, "threads": 2, **WINDOW},
 }
 SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
     "postgresql": {"source": "package", "version": "15"}
