@@ -1,0 +1,70 @@
+"""The shipped chain by one command: Cassandra, KairosDB, two loaders; every point is read back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.results import trials
+from tests.acceptance.test_stages import services
+from tests.needs import need
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import Shell
+    from tests.lab.fixtures import Fresh
+
+pytestmark = [pytest.mark.ansible, pytest.mark.slow]
+
+SHIPPED = Path(__file__).parents[2] / "experiments" / "kairosdb.yml"
+WINDOWS = ("measure: {warmup: 5s, duration: 20s}", "measure: {warmup: 1s, duration: 4s}")
+LIMIT = 1500.0  # seconds; it is done in three minutes where nothing else runs
+
+
+def test_the_shipped_chain(shell: Shell, fresh: Fresh) -> None:
+    need("go", "install Go 1.25 or newer (go.dev)", available=shutil.which("go") is not None)
+    need("maven", "apt-get install maven", available=shutil.which("mvn") is not None)
+    text = SHIPPED.read_text(encoding="utf-8")
+    assert WINDOWS[0] in text
+    (shell.workspace / "kairosdb.yml").write_text(text.replace(*WINDOWS), encoding="utf-8")
+    names = {"dbms": ["dbms-host"], "kairosdb": ["kairosdb-host"], "loader": ["loader-a", "loader-b"]}
+    hosts = {group: [fresh(name=name) for name in members] for group, members in names.items()}
+    groups = {group: {"count": len(members)} for group, members in names.items()}
+    path = str(fresh.lab.inventory(hosts))
+    where = json.dumps({"provider": "inventory", "path": path, "groups": groups})
+
+    shell.run(
+        "run", "kairosdb.yml", f"--set=hosts={where}", "--set=design.blocks=1", code={0, 4}, limit=LIMIT
+    )
+    (run,) = (shell.workspace / "runs").iterdir()
+
+    found = trials(run)
+    assert [trial["ordinal"] for trial in found] == [1, 2]
+    for trial in found:
+        assert [load["host"] for load in trial["loads"]] == names["loader"]
+        assert trial["validity"] in {"ok", "suspect"}, trial["findings"]
+        metrics = {name: quantity["value"] for name, quantity in trial["result"]["metrics"].items()}
+        assert metrics["throughput"] > 0
+        assert metrics["latency_p50"] is not None  # of both hosts' requests together
+        assert trial["start"]["spread"] >= 0
+        counts = [read_back(run, trial["ordinal"], host) for host in names["loader"]]
+        assert sum(counts) == metrics["points"]
+    assert services(run) == [
+        ("start", "cassandra.1"),
+        ("start", "kairosdb.1"),
+        ("stop", "kairosdb.1"),
+        ("stop", "cassandra.1"),
+    ]
+    for members in hosts.values():
+        assert all(host.shell("pgrep -f '[j]ava .*-cp' || true").strip() == "" for host in members)
+
+
+def read_back(run: Path, ordinal: int, host: str) -> int:
+    """What a loader counted, which was found in the database."""
+    said = run / "trials" / f"{ordinal:04d}" / "raw" / host / "stages" / "read-back" / "1.stdout"
+    found = json.loads(said.read_text())
+    assert found["pointsReadBack"] == found["pointsCounted"] > 0
+    return int(found["pointsCounted"])
