@@ -1,4 +1,4 @@
-"""The shipped chain by one command on four hosts: Cassandra, KairosDB, two loaders; every point is read back."""
+"""The shipped chain by one command: Cassandra, KairosDB, two loaders; every point is read back."""
 
 from __future__ import annotations
 
