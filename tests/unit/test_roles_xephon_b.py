@@ -19,5 +19,5 @@ if TYPE_CHECKING:
 def test_go(words: tuple[str, ...], tmp_path: Path) -> None:
     source = tmp_path / "xb"
     shutil.copytree(shared("roles") / "xephon_b" / "files" / "xb", source)
-    done = subprocess.run([golang.program(), *words], cwd=source, capture_output=True, text=True, check=False)
+    done = subprocess.run([golang.compiler(), *words], cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
