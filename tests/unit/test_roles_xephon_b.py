@@ -19,5 +19,6 @@ if TYPE_CHECKING:
 def test_go(words: tuple[str, ...], tmp_path: Path) -> None:
     source = tmp_path / "xb"
     shutil.copytree(shared("roles") / "xephon_b" / "files" / "xb", source)
-    done = subprocess.run([golang.compiler(), *words], cwd=source, capture_output=True, text=True, check=False)
+    argv = [golang.compiler(), *words]
+    done = subprocess.run(argv, cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
