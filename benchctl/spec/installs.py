@@ -103,7 +103,8 @@ def of_reader(
         allowed = f"json{''.join(f', {name}' for name in readers)}{did_you_mean(reader, readers)}"
         remedy = f"a stage has to install it on {stage.group}"
         yield Complaint(f"{path}.parse.role", f"found {reader!r}", allowed, remedy)
-    elif others := {*(task.parse or {})} - {"role"}:
+        return
+    if others := {*(task.parse or {})} - {"role"}:
         yield Complaint(f"{path}.parse", f"found {', '.join(sorted(others))} beside role", "role alone")
     for key in ("units", "values"):
         if getattr(task, key):

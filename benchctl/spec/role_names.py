@@ -29,7 +29,7 @@ _OWN_ROLE = "put a role of your own beside the experiment, or name its folder by
 
 
 class Named(NamedTuple):
-    """A role's name in a file, and the part that it belongs to; what is no text is the walker's to tell."""
+    """A role's name in a file, and the part that it belongs to; the walker tells of one that is no text."""
 
     part: str  # dotted path
     name: Text

@@ -39,6 +39,7 @@ LOADS: dict[str, dict[str, Any]] = {
     "pgbench": {"scale": 1, "clients": 2, **WINDOW},
     "redis_benchmark": {"requests": 100_000, "clients": 4, "keyspace": 1000},
     "sysbench": {"table_size": 1000, "threads": 2, **WINDOW},
+    "xephon_b": {"workers": 2, **WINDOW},
 }
 SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
     "postgresql": {"source": "package", "version": "15"}

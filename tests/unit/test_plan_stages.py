@@ -156,6 +156,11 @@ def test_what_stages_install_is_made_once_and_takes_its_time() -> None:
     assert plan.expected_seconds - make(spec(stage("server", "x"))).expected_seconds == 2 * INSTALL_SECONDS
 
 
+def test_a_role_that_there_is_not_is_named_with_its_place() -> None:
+    with pytest.raises(SpecError, match=r":8:\d+: stages\.0\.install\.role: found no role 'redos'.*'redis'"):
+        spec("- {name: one, group: app, install: {role: redos}}")
+
+
 def test_a_load_that_a_role_reads_is_a_load_of_that_role() -> None:
     text = """
 - {name: loader, group: app, install: {role: redis_benchmark}}

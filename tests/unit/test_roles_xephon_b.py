@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchctl.software import golang
 from benchctl.spec.share import shared
-from tests.needs import need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("words", [("vet", "./..."), ("test", "./...")], ids=lambda words: words[0])
 def test_go(words: tuple[str, ...], tmp_path: Path) -> None:
-    need("go", "install Go 1.25 or newer (go.dev)", available=shutil.which("go") is not None)
     source = tmp_path / "xb"
     shutil.copytree(shared("roles") / "xephon_b" / "files" / "xb", source)
-    done = subprocess.run(["go", *words], cwd=source, capture_output=True, text=True, check=False)
+    argv = [golang.compiler(), *words]
+    done = subprocess.run(argv, cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

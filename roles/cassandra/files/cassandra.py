@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-
 """Cassandra in the foreground, from a folder with its libraries: one node that is a cluster by itself.
 
 `cassandra.json` beside this program says where Java and the libraries are. What it does not set stays as

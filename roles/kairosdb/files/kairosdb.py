@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-
 """KairosDB in the foreground, from a folder with its libraries, on its own store (H2) or on Cassandra.
 
 `kairosdb.json` beside this program says where Java and the libraries are. A line of --settings is
@@ -32,9 +31,7 @@ def read_words() -> argparse.Namespace:
     reader.add_argument("--data", type=Path, required=True, help="folder for all that KairosDB writes")
     reader.add_argument("--listen", default="127.0.0.1", help="address for clients")
     reader.add_argument("--port", type=int, default=8080, help="port for HTTP")
-    reader.add_argument(
-        "--cassandra", default="", help="HOST:PORT of a Cassandra to store points in; else H2"
-    )
+    reader.add_argument("--cassandra", default="", help="HOST:PORT of a Cassandra for the points")
     reader.add_argument("--heap", default="512m", help="size of Java's heap")
     reader.add_argument("--settings", type=Path, help="file with lines `name: value`, as in kairosdb.conf")
     return reader.parse_args()
