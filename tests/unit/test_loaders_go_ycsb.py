@@ -139,16 +139,6 @@ def test_a_changed_output_is_an_error_and_never_a_number(
         parse(changed(tmp_path, old, new), **RECORDED["a-redis"])
 
 
-@pytest.mark.parametrize("case", RECORDED)
-def test_every_cut_is_an_error(case: str, tmp_path: Path) -> None:
-    text = (CASES / case / "stdout").read_bytes()
-    (tmp_path / "stderr").touch()
-    for length in range(0, len(text), 97):
-        (tmp_path / "stdout").write_bytes(text[:length])
-        with pytest.raises(ParseError, match="stdout"):
-            parse(tmp_path, **RECORDED[case])
-
-
 def test_fewer_operations_than_wanted_are_an_error() -> None:
     with pytest.raises(ParseError, match="50000 operations of 60000 are reported"):
         parse(CASES / "a-redis", workload="a", operations=60_000, clients=4)

@@ -98,15 +98,6 @@ def test_a_changed_output_is_an_error_and_never_a_number(
         parse(tmp_path / "raw")
 
 
-def test_every_cut_is_an_error(tmp_path: Path) -> None:
-    text = (CASES / "get" / "stdout").read_bytes()
-    (tmp_path / "stderr").touch()
-    for length in range(0, len(text), 997):
-        (tmp_path / "stdout").write_bytes(text[:length])
-        with pytest.raises(ParseError, match="stdout"):
-            parse(tmp_path)
-
-
 def test_the_command_has_the_workload() -> None:
     argv, env = hey.command(workload(rate=100, clients=8, method="POST", body="x=1"), DESCRIPTOR, None, 1)
     words = dict(zip(argv[1:-1:2], argv[2:-1:2], strict=True))
