@@ -35,7 +35,7 @@ WINDOW = {"warmup": "1s", "duration": "3s"}
 LOADS: dict[str, dict[str, Any]] = {
     "command": {"run": "printf '{\"ops\": 1}\\n'", "parse": {"json": True}, "units": {"ops": "1/s"}},
     "go_tpc": {"warehouses": 1, "clients": 2, "duration": "4s"},
-    "go_ycsb": {"records": 2000, "operations": 10_000, "clients": 2},
+    "go_ycsb": {"operations": 2000, "records": 1000, "clients": 2},
     "hey": {},
     "mysqlslap": {"queries": 1000, "clients": 2},
     "pgbench": {"scale": 1, "clients": 2, **WINDOW},

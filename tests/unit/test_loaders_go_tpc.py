@@ -18,6 +18,7 @@ from benchctl.spec import read_role
 from benchctl.spec.share import shared
 
 CASES = Path(__file__).parents[1] / "cases" / "loaders" / "go_tpc"
+BROKEN = CASES.with_name("go_tpc-broken")
 DESCRIPTOR: dict[str, Any] = {"binaries": {"go-tpc": "/opt/bin/go-tpc"}, "env": {"PGPASSFILE": "/x/pgpass"}}
 TARGET: dict[str, Any] = {"protocol": "postgresql", "port": 54321, "user": "bench", "database": "postgres"}
 
@@ -49,9 +50,11 @@ def test_transactions_that_failed_are_counted_and_no_successes() -> None:
     assert found.requests == 2783
 
 
-def test_a_server_that_is_down_is_an_error() -> None:
-    with pytest.raises(ParseError, match="stderr:2: go-tpc says: panic: failed to connect"):
-        parse(CASES / "down")
+@pytest.mark.parametrize("case", sorted(BROKEN.iterdir()), ids=lambda path: path.name)
+def test_a_run_that_really_failed_is_an_error(case: Path) -> None:
+    with pytest.raises(ParseError) as caught:
+        parse(case)
+    assert (case / "error.txt").read_text().strip() in str(caught.value)
 
 
 @pytest.mark.parametrize(
