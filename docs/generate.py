@@ -19,7 +19,7 @@ from benchctl.agent.knobs import AREAS, CONFLICTS, KNOBS
 from benchctl.agent.profiles import PROFILES
 from benchctl.cli.main import cli
 from benchctl.spec import json_schema
-from docs import outcomes, roles
+from docs import catalogue, outcomes, roles
 from docs.keys import ABOUT, sections
 from docs.table import table
 
@@ -38,6 +38,7 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "cli.md": command_page(),
         **roles.pages(REFERENCE, MADE),
+        REFERENCE / "catalogue.md": catalogue_page(),
         REFERENCE / "experiment.md": experiment_page(),
         REFERENCE / "knobs.md": knobs_page(),
         REFERENCE / "knob-outcomes.md": outcomes_page(),
@@ -53,6 +54,21 @@ def command_page() -> str:
         " [what `--json` prints](json.md) have pages of their own."
     )
     parts = [MADE, "# The command", about, *_command(cli, context, level=2)]
+    return "\n\n".join(parts) + "\n"
+
+
+def catalogue_page() -> str:
+    """Every pair of DBMS and load generator, with what came out of a short run."""
+    about = (
+        "Every DBMS under every load generator that drives it, each pair run by `benchctl run` on two"
+        f" containers of one machine for a few seconds (`{catalogue.MADE_BY}`). The figures show that a pair"
+        " works and what its steps cost there; they say nothing about how the systems compare. Install has"
+        " Ansible's whole converge in it, on hosts where other pairs of the same DBMS may have been before;"
+        " prepare is the data image, made once; reset is its clone for a trial."
+    )
+    parts = [MADE, "# Catalogue", about, table(catalogue.TITLES, catalogue.rows())]
+    if left_out := list(catalogue.left_out()):
+        parts += ["## Not run", table(("DBMS", "load generator", "because"), left_out)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -5,7 +5,8 @@ left in its working folder (`stdout`, `stderr` and its own files) and beside it:
 
 - `expected.json`: `metrics` (name to number, or null where the sample does not carry it), and any other field
   of LoaderResult that is worth stating (`requests`, `errors`, `version`, `open_loop`, ...);
-- `workload.json`: the options of the experiment that it ran with; not there when there were none;
+- `workload.json`: what stood under `workload` in the experiment beside the role, `warmup` and `duration` in
+  seconds; not there when nothing did;
 - `window.json`: `start` and `end` of the window, seconds since the epoch; for outputs that have times.
 
     class TestMyload(LoaderContract):
@@ -46,6 +47,14 @@ def recorded(cases: Path, role: str) -> list[Path]:
     return sorted(path.parent for path in (cases / role).glob("*/expected.json"))
 
 
+def asked(case: Path) -> tuple[Workload, Window]:
+    """Return what a recorded run was asked for, and its window."""
+    given = msgspec.convert(_json(case / "workload.json", {}), dict[str, Value])
+    times = {name: float(str(given.pop(name))) for name in ("warmup", "duration") if name in given}
+    window = msgspec.convert(_json(case / "window.json", {"start": 0.0, "end": 1.0}), Window)
+    return Workload(role=case.parent.name, **times, options=given), window
+
+
 class LoaderContract:
     """The suite; see the module."""
 
@@ -64,9 +73,7 @@ class LoaderContract:
 
     def parse(self, case: Path, raw: Path) -> LoaderResult:
         """Read a raw folder with the options and the window of a case."""
-        options = _json(case / "workload.json", {})
-        workload = Workload(role=case.parent.name, options=msgspec.convert(options, dict[str, Value]))
-        window = msgspec.convert(_json(case / "window.json", {"start": 0.0, "end": 1.0}), Window)
+        workload, window = asked(case)
         return loaders.get(case.parent.name).parse(raw, window, workload)
 
     def test_it_is_found_by_its_role_s_name(self, case: Path) -> None:
