@@ -120,8 +120,10 @@ def inspect(context: Context, descriptor: Union[str, Json], names: Optional[List
 
 
 def stats(context: Context, descriptor: Union[str, Json]) -> Json:
-    """Read the running server's counters."""
+    """Read the running server's counters; none when the descriptor has no such command."""
     found = _running_one(context, descriptor)
+    if not found.parts.get("stats"):
+        return {"counters": {}}
     printed = _object(found, "stats", command(context, found, "stats", found.part("stats")))
     return {"counters": printed}
 
