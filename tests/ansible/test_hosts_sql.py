@@ -22,7 +22,8 @@ CACHE = "/home/bench/.cache/benchctl"
 SERVER = "bench-foreign.service"
 THEIRS = f"""
 set -e
-apt-get -qq install --no-install-recommends mariadb-server-core mariadb-client-core >/dev/null 2>&1
+apt-get -qq update
+apt-get -qq install --no-install-recommends mariadb-server-core mariadb-client-core >/dev/null
 mariadb-install-db --no-defaults --user=root --datadir=/var/lib/mysql >/dev/null
 systemd-run --quiet --unit={SERVER} mariadbd --no-defaults --user=root --datadir=/var/lib/mysql \
   --socket=/run/theirs.sock --port=53306 --bind-address=ADDRESS

@@ -245,7 +245,7 @@ def test_without_a_dbms_there_is_nothing_to_drive() -> None:
 
 
 def test_an_unknown_load_generator_names_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="command, .*pgbench"):
+    with pytest.raises(UsageError, match=r"command, .*pgbench"):
         loaders.get("pgbnch")
 
 
