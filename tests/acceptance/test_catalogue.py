@@ -34,6 +34,7 @@ WINDOW = {"warmup": "1s", "duration": "3s"}
 # What makes a load generator's run short; every one that is shipped has its row.
 LOADS: dict[str, dict[str, Any]] = {
     "command": {"run": "printf '{\"ops\": 1}\\n'", "parse": {"json": True}, "units": {"ops": "1/s"}},
+    "go_ycsb": {"operations": 2000, "records": 1000, "clients": 2},
     "mysqlslap": {"queries": 1000, "clients": 2},
     "pgbench": {"scale": 1, "clients": 2, **WINDOW},
     "redis_benchmark": {"requests": 100_000, "clients": 4, "keyspace": 1000},

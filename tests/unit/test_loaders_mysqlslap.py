@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from benchctl import loaders
@@ -16,6 +14,7 @@ from benchctl.model.experiment import Workload
 from benchctl.model.measurement import LoaderResult, Window
 from benchctl.spec import read_role
 from benchctl.spec.share import shared
+from benchctl.testing.loader_contract import asked
 
 CASES = Path(__file__).parents[1] / "cases" / "loaders"
 WINDOW = Window(start=0.0, end=1.0)
@@ -49,13 +48,8 @@ def test_a_recorded_output_gives_its_numbers() -> None:
 
 
 @pytest.mark.parametrize("test", mysqlslap.TESTS)
-def test_every_test_was_recorded_and_is_read(test: str) -> None:
-    case = CASES / "mysqlslap" / test
-    asked = msgspec.json.decode((case / "workload.json").read_bytes(), type=Workload)
-    expected = json.loads((case / "expected.json").read_text())
-    found = loaders.get("mysqlslap").parse(case, WINDOW, asked)
-    assert {name: quantity.value for name, quantity in found.metrics.items()} == expected["metrics"]
-    assert found.requests == expected["requests"]
+def test_every_test_was_recorded(test: str) -> None:
+    assert asked(CASES / "mysqlslap" / test)[0].options["test"] == test
 
 
 def test_a_server_that_is_down_is_named() -> None:
