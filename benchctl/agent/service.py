@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Union
 
-from benchctl.agent import layout, pinning, probe, process
+from benchctl.agent import layout, listening, pinning, probe, process
 from benchctl.agent.context import Context, Handle
 from benchctl.agent.descriptor import Descriptor
 from benchctl.agent.process import Setting
@@ -46,6 +46,7 @@ def start(
     found = Descriptor(descriptor, context)
     if running(context, found) is not None:
         raise RefusalError(f"{found.instance} is running already; stop it first", "service")
+    _require_port(found)
     began = time.monotonic()
     make_work_folder(context, found)
     found.write_settings(settings or {})
@@ -155,7 +156,7 @@ def check(context: Context, descriptor: Union[str, Json], settings: Json) -> Jso
     if not part:
         return {"said": "", "names": []}
     make_work_folder(context, found)
-    found.write_lines(Path(part["file"]), settings)
+    found.render(settings, Path(part.get("file", "")))
     answer = _ask_program(context, found, "check", part)
     if answer.exit == 0:
         return {"said": "", "names": []}
@@ -345,6 +346,18 @@ def _running_one(context: Context, descriptor: Union[str, Json]) -> Descriptor:
     if running(context, found) is None:
         raise RefusalError(f"{found.instance} is not running", "service", tail(found.log))
     return found
+
+
+def _require_port(found: Descriptor) -> None:
+    """Refuse a start at a port that somebody else has; without a host, a port only names a socket."""
+    target = found.parts.get("target") or {}
+    holder = listening.at(int(target["port"])) if target.get("host") and target.get("port") else None
+    if holder:
+        raise RefusalError(
+            f"{found.instance}: its port {target['port']} is taken by {holder}; stop that one, or let it be"
+            " and give the instance another port",
+            "service",
+        )
 
 
 def _remember(context: Context, found: Descriptor, handle: process.Process, log_start: int) -> None:

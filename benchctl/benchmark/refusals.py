@@ -5,6 +5,7 @@ Must not know one database from another: a descriptor says how its program is as
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from benchctl.errors import SpecError
@@ -40,7 +41,7 @@ def _ask(bench: Bench, descriptor: str, settings: dict[str, str]) -> Iterator[st
         bench.cancel.check()
         reply = bench.fleet[host].call("check", timeout=CHECK_LIMIT, descriptor=descriptor, settings=settings)
         lines = reply["said"].strip().splitlines()
-        named = {name: line for name in settings for line in reversed(lines) if f'"{name}"' in line}
+        named = {name: line for name in settings for line in reversed(lines) if _names(line, name)}
         for name, line in named.items():
             hint = did_you_mean(name, reply["names"]) if name not in reply["names"] else ""
             place = f"{_origin(bench.plan, name)}dbms.settings.{name}"
@@ -48,6 +49,11 @@ def _ask(bench: Bench, descriptor: str, settings: dict[str, str]) -> Iterator[st
         if lines and not named:
             yield "\n    ".join([f"dbms.settings: the server on {host} does not take them:", *lines])
         settings = {name: value for name, value in settings.items() if named and name not in named}
+
+
+def _names(line: str, setting: str) -> bool:
+    """Whether a program means this setting: it stands in quotation marks, or as an option with its dashes."""
+    return bool(re.search(rf"""(["'`]|(?<![\w-])--?){re.escape(setting)}(?![\w.-])""", line))
 
 
 def _sets(plan: Plan, instance: str) -> Iterator[dict[str, str]]:
