@@ -19,8 +19,8 @@ def at(port: int) -> Optional[str]:
         return None
     for folder in _PROC.glob("[0-9]*"):
         if sockets & _open_by(folder):
-            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-            return f"process {folder.name} ({words[:100]})"
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").split()
+            return f"process {folder.name} ({' '.join(words)[:100]})"
     return "a process of another user"
 
 

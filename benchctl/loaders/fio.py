@@ -1,7 +1,7 @@
 """fio 3: one kind of I/O on a file of its own, for warm-up plus window; its report as JSON.
 
-Closed loop; with a rate too, latency is service time. fio leaves out the warm-up (ramp_time) itself and counts latencies
-(submission to completion) in about 600 bins a decade apart by 1/64; percentiles are made of these.
+Closed loop; with a rate too, latency is service time. fio leaves out the warm-up (ramp_time) itself and
+counts latencies, from submission to completion, in bins that are 1/64 wide; percentiles are made of these.
 The file is laid out anew before each trial and removed after it; the time for that lies in the trial, not in
 the numbers. Without `folder` it lies in the run's own folder, beside those of the trials: it is no raw file.
 Source: fio's HOWTO and stat.c (json+).
@@ -16,7 +16,6 @@ from benchctl.errors import ParseError, SpecError
 from benchctl.loaders._fio_report import REPORT, SERIES
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
-from benchctl.model.units import parse_size
 from benchctl.statistics.percentiles import carries
 
 if TYPE_CHECKING:
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
 ENDS_ITSELF = True
 DEFAULTS: dict[str, Value] = {
     "rw": "randread",
-    "block_size": "4kB",
-    "size": "256MB",
+    "block_size": 4096,
+    "size": 256 << 20,
     "engine": "psync",
     "iodepth": 1,
     "jobs": 1,
@@ -203,9 +202,6 @@ def latencies(
 def _options(given: Mapping[str, Value]) -> _Options:
     """Raises SpecError for what fio would take as something else."""
     found: dict[str, Any] = {**DEFAULTS, **{key: given[key] for key in DEFAULTS if key in given}}
-    for name in ("size", "block_size"):
-        if isinstance(found[name], str):
-            found[name] = int(parse_size(found[name]))
     folder, device = str(found["folder"]), str(found["device"])
     for name, path in (("folder", folder), ("device", device)):
         if path and (

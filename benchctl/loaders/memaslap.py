@@ -29,7 +29,7 @@ DEFAULTS: dict[str, int | bool] = {
     "clients": 16,
     "threads": 1,
     "value_size": 1024,
-    "window": 1000,
+    "window": 1,
     "binary": False,
 }
 NAMES = ("throughput", "latency_mean", "latency_min", "latency_max", "miss_ratio", "errors")
@@ -77,7 +77,7 @@ def command(
     found = _options(workload.options)
     argv = [str(descriptor["binaries"]["memaslap"]), f"--servers={_server(target)}"]
     argv += [f"--threads={found.threads}", f"--concurrency={found.clients}"]
-    argv += [f"--win_size={found.window}", f"--fixed_size={found.value_size}"]
+    argv += [f"--win_size={found.window}k", f"--fixed_size={found.value_size}"]
     argv += [f"--time={int(workload.duration)}s", "--stat_freq=1s", *(["--binary"] if found.binary else [])]
     return Command(tuple(argv), {**descriptor.get("env", {}), "LC_ALL": "C.UTF-8"})
 

@@ -41,13 +41,13 @@ def test_a_recorded_output_gives_its_numbers() -> None:
         "errors": 0.0,
     }
     assert found.metrics.keys() == loaders.get("memaslap").names(workload())
-    assert found.series["throughput"] == (10594, 21732, 34086)
+    assert list(found.series["throughput"]) == [10594, 21732, 34086]
     assert (found.requests, found.open_loop) == (66428, False)
 
 
 def test_misses_are_a_share_of_the_gets() -> None:
     assert parse(CASES / "misses", clients=32).metrics["miss_ratio"].value == 0.0
-    assert parse(CASES / "few", duration=1).series["throughput"] == (1911,)
+    assert list(parse(CASES / "few", duration=1).series["throughput"]) == [1911]
 
 
 def test_a_server_that_died_is_an_error_although_memaslap_sees_none() -> None:
@@ -105,10 +105,10 @@ def test_a_missing_output_is_named(tmp_path: Path) -> None:
 
 
 def test_the_command_line_has_every_option() -> None:
-    given = workload(10, clients=8, threads=2, value_size=64, window=500, binary=True)
+    given = workload(10, clients=8, threads=2, value_size=64, window=5, binary=True)
     command = loaders.get("memaslap").command(given, DESCRIPTOR, TARGET, 7)
     assert " ".join(command.argv) == (
-        "/usr/bin/memcaslap --servers=127.0.0.1:52211 --threads=2 --concurrency=8 --win_size=500"
+        "/usr/bin/memcaslap --servers=127.0.0.1:52211 --threads=2 --concurrency=8 --win_size=5k"
         " --fixed_size=64 --time=10s --stat_freq=1s --binary"
     )
     assert command.env == {"TZ": "UTC", "LC_ALL": "C.UTF-8"}

@@ -4,9 +4,8 @@
 PLACE is a socket's path or HOST:PORT. ping succeeds or fails; settings, stats (the numbers of `stats`) and
 version are printed, the first two as one JSON object. Runs on Python 3.9.
 
-Settings go by the names of the command line's options, as they were given; what the server tells of itself has
-other names and units (`stats settings`), so it is told in those of the options. What the server does not tell
-is taken from the arguments that its process runs with.
+Settings go by the names of the command line's options, as they were given: what the server tells of itself
+(`stats settings`) has other names and units. What it does not tell is taken from its process.
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ def number(text: str) -> float | None:
 
 
 def settings(file: object) -> dict[str, str]:
-    """Return every option that was given with the value that counts, and all else under the server's names."""
+    """Return each option that was given with the value that counts, all else under the server's names."""
     own = dict(ask(file, "stats settings"))
     pid = dict(ask(file, "stats"))["pid"]
     return {**own, **{name: told(own, name, given) for name, given in arguments(pid).items()}}
