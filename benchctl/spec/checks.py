@@ -17,7 +17,7 @@ from benchctl.model.experiment import Become, InventoryHosts, LocalHosts
 from benchctl.model.lab import LabHosts
 from benchctl.model.units import format_duration
 from benchctl.spec.clouds import of_aws, of_azure, of_lab
-from benchctl.spec.levels import split, under
+from benchctl.spec.levels import split, under, units_missing
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.words import is_lost
 
@@ -260,6 +260,8 @@ class Checks:
             names = loader.names(workload)
             if own:
                 self._check_program(loader.command(workload, {}, None, 0).argv, label)
+                if names is None:
+                    self._check_units(workload, label)
         except SpecError as error:
             place, _, found = error.detail.partition(": ")
             self._add_once(place, found, label, "", error.remedy)
@@ -276,6 +278,12 @@ class Checks:
                     f"{', '.join(sorted(names))}{did_you_mean(metric.name, names)}",
                     "",
                 )
+
+    def _check_units(self, workload: Workload, label: str) -> None:
+        """What a program of one's own reports is a number; what is compared has a unit too."""
+        for path, metric, remedy in units_missing(self._experiment, workload):
+            if self._is_sound(path):
+                self._add_once(f"{path}.name", f"found {metric!r} without its unit", label, "", remedy)
 
     def _check_program(self, words: Sequence[str], label: str) -> None:
         if is_lost(words):
