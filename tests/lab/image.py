@@ -25,16 +25,7 @@ PACKAGES = (
     "systemd",
     "systemd-sysv",
 )
-AT_HAND = (  # their files, for roles to install them
-    "postgresql-15",
-    "postgresql-contrib",
-    "redis-tools",
-    "memcached",
-    "libmemcached-tools",
-    "fio",
-    "stress-ng",
-    "etcd-server",
-)
+AT_HAND = ("postgresql-15", "postgresql-contrib", "redis-tools")  # their files, for roles to install them
 PASSWORD = "correct horse"  # noqa: S105 # of user `plain`, on hosts that only tests can reach
 SETUP = f"""
 set -e
