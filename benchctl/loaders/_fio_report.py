@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 REPORT = "fio.json"
 SERIES = "iops"
 _LINE = re.compile(r"(\d+), (\d+), [0-2], \d+, \d+")  # ms, operations in them, direction, bytes, offset
+_LATE = 200  # ms that an entry may be off its second; another one is of a part of a second
 _REMEDY = "look at the raw files; a form that fio really prints belongs into benchctl/loaders/fio.py"
 
 
@@ -74,7 +75,7 @@ def side_of(raw: Path, job: dict[str, Any], name: str) -> Side:
     return side
 
 
-def seconds(raw: Path, duration: float) -> tuple[float, ...]:
+def seconds(raw: Path) -> tuple[float, ...]:
     """Operations in each full second that fio has logged: the last one may be missing. Raises ParseError."""
     path = raw / f"{SERIES}_iops.log"
     found: dict[int, float] = {}
@@ -86,7 +87,7 @@ def seconds(raw: Path, duration: float) -> tuple[float, ...]:
         match = _LINE.fullmatch(line)
         if match is None:
             raise ParseError(f"{path}:{number}: unknown line: {line[:200]!r}", remedy=_REMEDY)
-        second = round(int(match[1]) / 1000) - 1
-        found[second] = found.get(second, 0.0) + float(match[2])
-    last = min(max(found, default=-1) + 1, int(duration))
-    return tuple(found.get(second, 0.0) for second in range(last))
+        second = round(int(match[1]) / 1000)
+        if abs(int(match[1]) - 1000 * second) <= _LATE:
+            found[second] = found.get(second, 0.0) + float(match[2])
+    return tuple(found.get(second, 0.0) for second in range(1, max(found, default=0) + 1))

@@ -17,11 +17,12 @@ REMEDY = "look at the raw files; a form that memaslap really prints belongs into
 _CLEAR = "\x1b[1;1H\x1b[2J"  # before each second's tables
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _KNOWN = re.compile(
-    r"servers: \S+|threads count: \d+|concurrency: \d+|run time: \d+s|windows size: \d+k?"
+    r"servers: \S+|threads count: \d+|concurrency: \d+|windows size: \d+k?"
     r"|[sg]et proportion: [sg]et_prop=[0-9.]+"
     r"|Type +Time\(s\) +Ops +TPS\(ops/s\) +Net\(M/s\) +Get_miss +Min\(us\) +Max\(us\) +Avg\(us\) +Std_dev"
     r" +Geo_dist *|   Log2 Dist:| +\d+:( +\d+){1,4}"
 )
+_RUN_TIME = re.compile(r"run time: (\d+)s")
 _TITLE = re.compile(r"(Get|Set|Total) Statistics(?: \((\d+) events\))?")
 _ROW = re.compile(rf"(Period|Global)((?:\s+{_NUMBER}){{10}})\s*")
 _FIGURE = re.compile(rf"   (Min|Max|Avg|Geo|Std): +{_NUMBER}")
@@ -39,6 +40,7 @@ class Second(NamedTuple):
 class Report(NamedTuple):
     """All that a run printed, of gets and sets together."""
 
+    wanted: int  # seconds that it was to run
     seconds: tuple[Second, ...]
     figures: dict[str, float]  # Min, Max and Avg, in microseconds
     counters: dict[str, int]
@@ -56,15 +58,23 @@ def read(path: Path) -> Report:
         if end is not None or not (not line.strip() or reader.take(line) or _END.fullmatch(line)):
             raise ParseError(f"{path}:{number}: unknown line: {line[:200]!r}", remedy=REMEDY)
         end = _END.fullmatch(line)
-    if end is None or len(reader.counters) < 6 or not {"Min", "Max", "Avg"} <= reader.figures.keys():
+    if (
+        end is None
+        or not reader.wanted
+        or len(reader.counters) < 6
+        or not {"Min", "Max", "Avg"} <= reader.figures.keys()
+    ):
         raise ParseError(f"{path}: the report is cut off after {len(lines)} lines", remedy=REMEDY)
-    return Report(tuple(reader.seconds), reader.figures, reader.counters, int(end[2]), float(end[3]))
+    return Report(
+        reader.wanted, tuple(reader.seconds), reader.figures, reader.counters, int(end[2]), float(end[3])
+    )
 
 
 class _Reader:
     """Takes one line after the other; whose statistics they are, a title has said."""
 
     def __init__(self) -> None:
+        self.wanted = 0
         self.seconds: list[Second] = []
         self.figures: dict[str, float] = {}
         self.counters: dict[str, int] = {}
@@ -72,7 +82,9 @@ class _Reader:
 
     def take(self, line: str) -> bool:
         """Whether the line is known."""
-        if title := _TITLE.fullmatch(line):
+        if run_time := _RUN_TIME.fullmatch(line):
+            self.wanted = int(run_time[1])
+        elif title := _TITLE.fullmatch(line):
             self._part = title[1]
         elif row := _ROW.fullmatch(line):
             if self._part == "Total" and row[1] == "Period":

@@ -169,7 +169,7 @@ def parse(
         metrics=metrics | {"errors": Quantity(value=0.0, unit="1")},  # it ends at the first one
         errors=0,
         requests=total,
-        series={"throughput": seconds(raw, workload.duration)},
+        series={"throughput": seconds(raw)},
         percentile_source="histogram",
         threads=found.jobs,
     )

@@ -99,7 +99,7 @@ def parse(
 ) -> LoaderResult:
     """The last report, and the requests of each second. Raises ParseError, too, for seconds without any."""
     found = _options(workload.options)
-    report = _report(raw, found, workload.duration)
+    report = _report(raw, found)
     gets = report.counters["cmd_get"]
     figures = {
         "throughput": (report.throughput, "1/s"),
@@ -160,7 +160,7 @@ def _server(target: Target | None) -> str:
     return f"{target['host']}:{target['port']}"
 
 
-def _report(raw: Path, found: _Options, duration: float) -> Report:
+def _report(raw: Path, found: _Options) -> Report:
     """Read the whole output and hold its parts against each other. Raises ParseError."""
     from benchctl.loaders._memaslap_text import REMEDY, read
 
@@ -172,8 +172,8 @@ def _report(raw: Path, found: _Options, duration: float) -> Report:
     if said:
         raise ParseError(f"{raw / 'stderr'}: memaslap says: {said[0][:200]}", remedy="see the server's log")
     report = read(path)
-    if len(report.seconds) < int(duration) - 1 or not all(one.requests for one in report.seconds):
-        answered = f"{len(report.seconds)} of {int(duration)} seconds have requests"
+    if len(report.seconds) < report.wanted - 1 or not all(one.requests for one in report.seconds):
+        answered = f"{len(report.seconds)} of {report.wanted} seconds have requests"
         raise ParseError(f"{path}: {answered}: the server stopped answering", remedy="see the server's log")
     commands = report.counters["cmd_get"] + report.counters["cmd_set"]
     if abs(report.requests - commands) > found.clients or not report.requests:

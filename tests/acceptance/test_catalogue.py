@@ -34,8 +34,11 @@ WINDOW = {"warmup": "1s", "duration": "3s"}
 # What makes a load generator's run short; every one that is shipped has its row.
 LOADS: dict[str, dict[str, Any]] = {
     "command": {"run": "printf '{\"ops\": 1}\\n'", "parse": {"json": True}, "units": {"ops": "1/s"}},
+    "fio": {"size": "16MB", "direct": False, **WINDOW},
+    "memaslap": {"clients": 4, "duration": "3s"},
     "pgbench": {"scale": 1, "clients": 2, **WINDOW},
     "redis_benchmark": {"requests": 100_000, "clients": 4, "keyspace": 1000},
+    "stress_ng": {"workers": 1, "duration": "2s"},
 }
 SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
     "postgresql": {"source": "package", "version": "15"}
