@@ -42,6 +42,7 @@ class Descriptor:
             raise RefusalError(f"descriptor {self.path}: run_as is {self.run_as!r}, not one of {_RUN_AS}")
         self.work = context.work / self.instance
         self.data = self.work / "data"
+        self.embedded = bool(raw.get("embedded"))  # no server: the load generator runs the engine
         places = {
             "{data}": str(self.data),
             "{work}": str(self.work),
@@ -175,5 +176,9 @@ def _check_line(form: "re.Pattern[str]", name: str, text: str) -> None:
         raise RefusalError(f"the setting {name!r} = {text!r} cannot be given to the server")
 
 
+def _json_line(name: str, value: object) -> str:
+    return json.dumps({name: str(value)}) + "\n"
+
+
 _WORDS = {"getopt": _getopt_words, "go": _go_words}
-_LINES = {"postgresql": _postgresql_line, "redis": _redis_line}
+_LINES = {"postgresql": _postgresql_line, "redis": _redis_line, "json": _json_line}

@@ -42,8 +42,13 @@ def start(
     """Start the server and wait until it is ready, at most `limit` seconds or what the descriptor says.
 
     When it dies or is late, nothing of it is left, and the refusal carries the last lines of its log.
+    Of an embedded engine only the settings are written: the load generator runs it.
     """
     found = Descriptor(descriptor, context)
+    if found.embedded:
+        make_work_folder(context, found)
+        found.write_settings(settings or {})
+        return {"pid": None, "seconds": 0.0}
     if running(context, found) is not None:
         raise RefusalError(f"{found.instance} is running already; stop it first", "service")
     _require_port(found)
@@ -72,8 +77,10 @@ def start(
 
 
 def ready(context: Context, descriptor: Union[str, Json]) -> Json:
-    """Ask once whether the server takes requests."""
+    """Ask once whether the server takes requests; an embedded engine always does."""
     found = Descriptor(descriptor, context)
+    if found.embedded:
+        return {"ready": True}
     handle = running(context, found)
     return {"ready": handle is not None and not _probe(context, found)(COMMAND_TIMEOUT)}
 
@@ -121,6 +128,8 @@ def inspect(context: Context, descriptor: Union[str, Json], names: Optional[List
 def stats(context: Context, descriptor: Union[str, Json]) -> Json:
     """Read the running server's counters."""
     found = _running_one(context, descriptor)
+    if found.embedded:
+        return {"counters": {}}
     printed = _object(found, "stats", command(context, found, "stats", found.part("stats")))
     return {"counters": printed}
 
@@ -343,7 +352,7 @@ def _births(pids: List[int]) -> Dict[int, int]:
 
 def _running_one(context: Context, descriptor: Union[str, Json]) -> Descriptor:
     found = Descriptor(descriptor, context)
-    if running(context, found) is None:
+    if not found.embedded and running(context, found) is None:
         raise RefusalError(f"{found.instance} is not running", "service", tail(found.log))
     return found
 
