@@ -52,8 +52,12 @@ def _ask(bench: Bench, descriptor: str, settings: dict[str, str]) -> Iterator[st
 
 
 def _names(line: str, setting: str) -> bool:
-    """Whether a program means this setting: it stands in quotation marks, or as an option with its dashes."""
-    return bool(re.search(rf"""(["'`]|(?<![\w-])--?){re.escape(setting)}(?![\w.-])""", line))
+    """Whether a line is about a setting: it stands in quotation marks, or as an option with its dashes.
+
+    "fsync" says PostgreSQL, 'sync-binlog' MariaDB of sync_binlog, -quota etcd.
+    """
+    spelt = re.escape(setting.replace("-", "_"))
+    return bool(re.search(rf"""(["'`]|(?<![\w])__?){spelt}(?![\w.])""", line.replace("-", "_")))
 
 
 def _sets(plan: Plan, instance: str) -> Iterator[dict[str, str]]:

@@ -36,9 +36,11 @@ LOADS: dict[str, dict[str, Any]] = {
     "command": {"run": "printf '{\"ops\": 1}\\n'", "parse": {"json": True}, "units": {"ops": "1/s"}},
     "fio": {"size": "16MB", "direct": False, **WINDOW},
     "memaslap": {"clients": 4, "duration": "3s"},
+    "mysqlslap": {"queries": 1000, "clients": 2},
     "pgbench": {"scale": 1, "clients": 2, **WINDOW},
     "redis_benchmark": {"requests": 100_000, "clients": 4, "keyspace": 1000},
     "stress_ng": {"workers": 1, "duration": "2s"},
+    "sysbench": {"table_size": 1000, "threads": 2, **WINDOW},
 }
 SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
     "postgresql": {"source": "package", "version": "15"}

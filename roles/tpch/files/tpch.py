@@ -14,7 +14,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import random
 import subprocess
 import sys
@@ -76,9 +75,14 @@ class PostgreSql:
 
     def __init__(self, wanted: dict) -> None:
         argv = [*wanted["psql"], "--csv", "--tuples-only", "--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1"]
-        self.errors = tempfile.TemporaryFile("w+", encoding="utf-8")
+        self.errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - as long as psql
         self.process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, encoding="utf-8"
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            encoding="utf-8",
         )
 
     def ask(self, query: str) -> list:
@@ -110,13 +114,18 @@ def prepare(wanted: dict) -> None:
         return
     connection = engine(wanted)
     connection.execute(f"CALL dbgen(sf={wanted['scale']})")
-    with tempfile.TemporaryDirectory(dir=os.getcwd()) as folder:
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         for table, key in KEYS.items():
             path = f"{folder}/{table}.csv"
             connection.execute(f"COPY {table} TO '{path}' (FORMAT csv, HEADER false)")
             named = "SELECT sql FROM duckdb_tables() WHERE table_name = ?"
             ((created,),) = connection.execute(named, [table]).fetchall()
-            psql(wanted, created, f"\\copy {table} FROM '{path}' CSV", f"ALTER TABLE {table} ADD PRIMARY KEY ({key})")
+            psql(
+                wanted,
+                created,
+                f"\\copy {table} FROM '{path}' CSV",
+                f"ALTER TABLE {table} ADD PRIMARY KEY ({key})",
+            )
             Path(path).unlink()
             psql(wanted, *(f"CREATE INDEX ON {table} ({columns})" for columns in INDEXES.get(table, ())))
     psql(wanted, "VACUUM ANALYZE")
@@ -137,7 +146,7 @@ def run(wanted: dict) -> None:
     answers = answers_of(book, wanted["scale"]) if wanted["check"] else {}
     book.close()
     system = SYSTEMS[wanted["engine"]](wanted)
-    order = random.Random(wanted["seed"])
+    order = random.Random(wanted["seed"])  # noqa: S311 - no secret
     for number in range(wanted["rounds"]):
         chosen = list(wanted["queries"] or sorted(queries))
         if wanted["shuffle"]:
@@ -147,13 +156,22 @@ def run(wanted: dict) -> None:
             rows = system.ask(queries[query])
             seconds = time.monotonic() - began
             right = same(rows, answers[query]) if query in answers else None
-            tell(round=number + 1, query=query, seconds=seconds, rows=len(rows), right=right, sha256=hash_of(rows))
+            tell(
+                round=number + 1,
+                query=query,
+                seconds=seconds,
+                rows=len(rows),
+                right=right,
+                sha256=hash_of(rows),
+            )
     tell(done=True, engine=wanted["engine"], scale=wanted["scale"], checked=bool(answers))
 
 
 def answers_of(book: object, scale: float) -> dict:
     """The extension's own answers; nothing for a scale that it has none of."""
-    found = book.execute("SELECT query_nr, answer FROM tpch_answers() WHERE scale_factor = ?", [scale]).fetchall()
+    found = book.execute(
+        "SELECT query_nr, answer FROM tpch_answers() WHERE scale_factor = ?", [scale]
+    ).fetchall()
     return {query: [line.split("|") for line in answer.splitlines()[1:]] for query, answer in found}
 
 
