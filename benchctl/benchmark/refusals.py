@@ -34,6 +34,19 @@ def require_settings(bench: Bench) -> None:
         raise SpecError("\n".join(problems), remedy=REMEDY)
 
 
+def require_one_host(bench: Bench) -> None:
+    """Raise SpecError where a load generator is to run an embedded engine away from its data."""
+    for instance in bench.plan.instances:
+        server = bench.server.name
+        others = [host.name for host in bench.loaders if host.name != server]
+        if others and bench.descriptors[server][instance.id].content.get("embedded"):
+            raise SpecError(
+                f"hosts.groups.loader: {instance.role} has no server, the load generator runs it;"
+                f" found {', '.join(others)} for the load and {server} for the data",
+                remedy="one host for both: with an inventory, loader: {inventory_group: dbms}",
+            )
+
+
 def _ask(bench: Bench, descriptor: str, settings: dict[str, str]) -> Iterator[str]:
     """What the program has against settings; as it may stop early, it is asked again without those."""
     host = bench.server.name

@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - a script of the instance, no part of a package
 """Ask DuckDB itself, as a descriptor needs it: `ask_duckdb.py PACKAGES VERB [FILE]`.
 
-PACKAGES is the folder with the Python package duckdb. FILE has the settings: on each line a JSON object of name
-to value. version is printed; check says what DuckDB has against the settings; settings are read back from an
+PACKAGES is the folder with the Python package duckdb. FILE has the settings, a line a JSON object of name to
+value. version is printed; check says what DuckDB has against the settings; settings are read back from an
 engine that has taken them, as one JSON object; names are those of all settings. Runs on Python 3.9.
 """
 
