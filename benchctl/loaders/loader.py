@@ -1,6 +1,7 @@
 """What every load generator's module offers, and how it is found: by the role's name.
 
-A module of this room is named as its role; a name that starts with `_` is a part of another. Each has seven
+A module of this room is named as its role; a name that starts with `_` is a part of another. Other packages
+bring theirs by entry points (`plugins`); none takes the place of one of this room. Each has seven
 functions: `names` says what will be measured, `prepare`, `command` and `null_run` what to execute; `parse`,
 `samples` and `latencies` read the raw folder of a finished trial. Numbers come from the raw files and the
 given window alone, so that they can be derived again at any time, offline.
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from benchctl.errors import UsageError
+from benchctl.loaders import plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 Descriptor = dict[str, Any]
 Target = dict[str, Any]
-_ROOM = {"loader", "merge"}
+_ROOM = {"loader", "merge", "plugins"}
 
 
 class Command(NamedTuple):
@@ -110,16 +112,35 @@ class Loader(Protocol):
 
 
 @cache
-def known() -> frozenset[str]:
-    """The load generators that there are, by role's name."""
+def shipped() -> frozenset[str]:
+    """The load generators of this room, by role's name."""
     return frozenset(found.stem for found in Path(__file__).parent.glob("[!_]*.py")) - _ROOM
 
 
+def known() -> frozenset[str]:
+    """Those, and the ones that other packages bring."""
+    return shipped() | {plugin.name for plugin in plugins.plugins("benchctl.loaders")}
+
+
+def exists(role: str) -> bool:
+    """Whether there is a load generator; other packages are asked only when it is none of this room."""
+    return role in shipped() or role in known()
+
+
+@cache
 def get(role: str) -> Loader:
-    """Find a load generator by its role's name. Raises UsageError with the known ones."""
-    if role not in known():
+    """Find a load generator by its role's name.
+
+    Raises:
+        UsageError: there is none, with the known ones.
+        UnfitError: a package that should bring it is broken, with its name.
+    """
+    if role in shipped():
+        return cast("Loader", import_module(f"benchctl.loaders.{role}"))
+    found = plugins.module(role)
+    if found is None:
         raise UsageError(
             f"workload.role: there is no load generator {role!r}",
             remedy=f"known: {', '.join(sorted(known()))}",
         )
-    return cast("Loader", import_module(f"benchctl.loaders.{role}"))
+    return cast("Loader", found)

@@ -250,10 +250,10 @@ class Checks:
 
     def _check_load(self, workload: Workload, label: str) -> None:
         """What the load generator cannot do, or will not report, is known before it runs."""
-        from benchctl.loaders import get, known
+        from benchctl.loaders import exists, get
 
         own = workload.role == "command"
-        if self._experiment.stages or workload.role not in known() or (own and "run" not in workload.options):
+        if self._experiment.stages or not exists(workload.role) or (own and "run" not in workload.options):
             return
         loader = get(workload.role)
         try:

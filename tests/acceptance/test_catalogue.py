@@ -35,6 +35,7 @@ WINDOW = {"warmup": "1s", "duration": "3s"}
 LOADS: dict[str, dict[str, Any]] = {
     "command": {"run": "printf '{\"ops\": 1}\\n'", "parse": {"json": True}, "units": {"ops": "1/s"}},
     "fio": {"size": "16MB", "direct": False, **WINDOW},
+    "go_ycsb": {"operations": 2000, "records": 1000, "clients": 2},
     "memaslap": {"clients": 4, "duration": "3s"},
     "mysqlslap": {"queries": 1000, "clients": 2},
     "pgbench": {"scale": 1, "clients": 2, **WINDOW},

@@ -17,6 +17,7 @@ from benchctl.spec import read_role
 from benchctl.spec.share import shared
 
 CASES = Path(__file__).parents[1] / "cases" / "loaders" / "memaslap"
+BROKEN = CASES.with_name("memaslap-broken")
 WINDOW = Window(start=0.0, end=3.0)
 DESCRIPTOR: dict[str, Any] = {"binaries": {"memaslap": "/usr/bin/memcaslap"}, "env": {"TZ": "UTC"}}
 TARGET: dict[str, Any] = {"host": "127.0.0.1", "port": 52211}
@@ -30,38 +31,17 @@ def parse(raw: Path, duration: float = 3, clients: int = 8) -> LoaderResult:
     return loaders.get("memaslap").parse(raw, WINDOW, workload(duration, clients=clients))
 
 
-def test_a_recorded_output_gives_its_numbers() -> None:
-    found = parse(CASES / "get-heavy")
-    assert {name: quantity.value for name, quantity in found.metrics.items()} == {
-        "throughput": 22039,
-        "latency_mean": 0.359,
-        "latency_min": 0.018,
-        "latency_max": 74.006,
-        "miss_ratio": 0.0,
-        "errors": 0.0,
-    }
-    assert found.metrics.keys() == loaders.get("memaslap").names(workload())
-    assert list(found.series["throughput"]) == [10594, 21732, 34086]
-    assert (found.requests, found.open_loop) == (66428, False)
-
-
 def test_misses_are_a_share_of_the_gets() -> None:
     assert parse(CASES / "misses", clients=32).metrics["miss_ratio"].value == 0.0
     assert list(parse(CASES / "few", duration=1).series["throughput"]) == [1911]
 
 
-def test_a_server_that_died_is_an_error_although_memaslap_sees_none() -> None:
-    with pytest.raises(ParseError, match="1 of 4 seconds have requests: the server stopped answering"):
-        parse(CASES / "died", duration=4)
-
-
-@pytest.mark.parametrize(
-    ("case", "message"),
-    [("refused", "cut off after 7 lines"), ("odd", "Concurrency must be the multiples")],
-)
-def test_a_run_that_really_failed_is_an_error(case: str, message: str) -> None:
-    with pytest.raises(ParseError, match=message):
-        parse(CASES / case)
+@pytest.mark.parametrize("case", sorted(BROKEN.iterdir()), ids=lambda case: case.name)
+def test_a_run_that_really_failed_is_an_error(case: Path) -> None:
+    """A server that died is one of them, although memaslap itself sees nothing and ends with 0."""
+    with pytest.raises(ParseError) as caught:
+        parse(case, duration=4)
+    assert (case / "error.txt").read_text().strip() in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -87,16 +67,6 @@ def test_a_changed_output_is_an_error_and_never_a_number(
     (raw / "stdout").write_text(text.replace(old, new))
     with pytest.raises(ParseError, match=message):
         parse(raw)
-
-
-def test_an_output_that_is_cut_off_anywhere_is_an_error(tmp_path: Path) -> None:
-    raw = tmp_path / "raw"
-    shutil.copytree(CASES / "get-heavy", raw)
-    lines = (raw / "stdout").read_text().splitlines(keepends=True)
-    for count in range(len(lines)):
-        (raw / "stdout").write_text("".join(lines[:count]))
-        with pytest.raises(ParseError):
-            parse(raw)
 
 
 def test_a_missing_output_is_named(tmp_path: Path) -> None:

@@ -49,20 +49,6 @@ def argv(**options: Any) -> tuple[str, ...]:
     return loaders.get("pgbench").command(workload(**options), DESCRIPTOR, TARGET, 7).argv
 
 
-@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
-def test_a_recorded_output_gives_the_expected_numbers(case: Path) -> None:
-    expected = json.loads((case / "expected.json").read_text())
-    found = msgspec.to_builtins(parse(case))
-    metrics = {name: quantity["value"] for name, quantity in found.pop("metrics").items()}
-    assert metrics == {
-        name: value if value is None else pytest.approx(value, rel=1e-12)
-        for name, value in expected.pop("metrics").items()
-    }
-    series = expected.pop("series")
-    assert {name: pytest.approx(values) for name, values in series.items()} == found.pop("series")
-    assert {name: found[name] for name in expected} == expected
-
-
 @pytest.mark.parametrize(
     "header",
     [
@@ -245,7 +231,7 @@ def test_without_a_dbms_there_is_nothing_to_drive() -> None:
 
 
 def test_an_unknown_load_generator_names_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="command, pgbench"):
+    with pytest.raises(UsageError, match=r"command, .*pgbench"):
         loaders.get("pgbnch")
 
 
