@@ -109,6 +109,10 @@ class LeaseError(UnfitError):
     """Another run holds this host."""
 
 
+class SoftwareError(UnfitError):
+    """Software could not be fetched or built."""
+
+
 class EngineError(UnfitError):
     """Pulumi's engine cannot be used."""
 

@@ -10,30 +10,25 @@ import inspect
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from ruamel.yaml import YAML
 
 from benchctl.agent.knob import Knob, allowed
 from benchctl.agent.knobs import AREAS, CONFLICTS, KNOBS
 from benchctl.agent.profiles import PROFILES
 from benchctl.cli.main import cli
 from benchctl.spec import json_schema
-from benchctl.spec.roles import read_role
-from benchctl.spec.share import roles_in
-from docs import outcomes
+from docs import catalogue, outcomes, roles
 from docs.keys import ABOUT, sections
+from docs.table import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from benchctl.model.role import Option, RoleMeta
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
-ROLES = ROOT / "roles"
 REFERENCE = ROOT / "docs" / "reference"
-_MADE = "<!-- Made by `make docs` from the code; do not edit. -->"
+MADE = "<!-- Made by `make docs` from the code; do not edit. -->"
 _PROFILES = [name for name, values in PROFILES.items() if values]
 _TITLES = {"cpu": "CPU"}
 
@@ -42,7 +37,8 @@ def pages() -> dict[Path, str]:
     """Every generated page and what it must contain."""
     return {
         REFERENCE / "cli.md": command_page(),
-        REFERENCE / "roles.md": roles_page(),
+        **roles.pages(REFERENCE, MADE),
+        REFERENCE / "catalogue.md": catalogue_page(),
         REFERENCE / "experiment.md": experiment_page(),
         REFERENCE / "knobs.md": knobs_page(),
         REFERENCE / "knob-outcomes.md": outcomes_page(),
@@ -57,33 +53,31 @@ def command_page() -> str:
         "Data goes to stdout, messages and progress to stderr. [Exit codes](exit-codes.md) and"
         " [what `--json` prints](json.md) have pages of their own."
     )
-    parts = [_MADE, "# The command", about, *_command(cli, context, level=2)]
+    parts = [MADE, "# The command", about, *_command(cli, context, level=2)]
     return "\n\n".join(parts) + "\n"
 
 
-def roles_page() -> str:
-    """The shipped roles: what an experiment may set, and what a playbook may call."""
+def catalogue_page() -> str:
+    """Every pair of DBMS and load generator, with what came out of a short run."""
     about = (
-        "What an experiment may say to a role under `dbms:` or `workload:`, and the entry points and"
-        " variables that it has for people who use it from a playbook of their own. Roles that tune hosts are"
-        " for playbooks alone."
+        "Every DBMS under every load generator that drives it, each pair run by `benchctl run` on two"
+        f" containers of one machine for a few seconds (`{catalogue.MADE_BY}`). The figures show that a pair"
+        " works and what its steps cost there; they say nothing about how the systems compare. Install has"
+        " Ansible's whole converge in it, on hosts where other pairs of the same DBMS may have been before;"
+        " prepare is the data image, made once; reset is its clone for a trial."
     )
-    scope = (
-        "Scope tells what a changed value costs: `install` makes another instance, `prepare` another data"
-        " image, `start` a restart (which every trial has anyway), `run` nothing."
-    )
-    parts = [_MADE, "# Roles", about, scope]
-    for name in roles_in((ROLES,)):
-        parts += _role(read_role(name, (ROLES,)))
+    parts = [MADE, "# Catalogue", about, table(catalogue.TITLES, catalogue.rows())]
+    if left_out := list(catalogue.left_out()):
+        parts += ["## Not run", table(("DBMS", "load generator", "because"), left_out)]
     return "\n\n".join(parts) + "\n"
 
 
 def experiment_page() -> str:
     """The keys of the experiment file."""
-    parts = [_MADE, "# The experiment file", ABOUT]
+    parts = [MADE, "# The experiment file", ABOUT]
     for title, about, rows in sections():
         parts += [f"## {title}", *([about] if about else [])]
-        parts.append(_table(("key", "what may stand there", "default", "meaning"), rows))
+        parts.append(table(("key", "what may stand there", "default", "meaning"), rows))
     return "\n\n".join(parts) + "\n"
 
 
@@ -100,18 +94,18 @@ def knobs_page() -> str:
         " kept for everything but what is measured, `device` what fits the kind of disk. All need root. The"
         " profile `none` sets nothing."
     )
-    parts = [_MADE, "# Knobs", about, words]
+    parts = [MADE, "# Knobs", about, words]
     for area in AREAS:
         rows = [_knob(knob) for knob in KNOBS.values() if knob.area == area]
         titles = ("knob", "number", "effect", "what it is", "may be set to", *_PROFILES, "costs")
-        parts += [f"## {_TITLES.get(area, area.capitalize())}", _table(titles, rows)]
+        parts += [f"## {_TITLES.get(area, area.capitalize())}", table(titles, rows)]
     rows = [(f"`{knob.name}`", _places(knob), knob.source) for knob in KNOBS.values()]
-    parts += ["## Where they are", _table(("knob", "where", "after"), rows)]
+    parts += ["## Where they are", table(("knob", "where", "after"), rows)]
     rows = [
         (f"`{one.one}`", _set_to(one.one_value), f"`{one.other}`", _set_to(one.other_value), one.reason)
         for one in CONFLICTS
     ]
-    parts += ["## Conflicts", _table(("knob", "set to", "excludes", "set to", "because"), rows)]
+    parts += ["## Conflicts", table(("knob", "set to", "excludes", "set to", "because"), rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -129,7 +123,7 @@ def outcomes_page() -> str:
         (f"`{name}`", str(knob.number), *(outcomes_of.get(name, "") for outcomes_of in found.values()))
         for name, knob in KNOBS.items()
     ]
-    parts = [_MADE, "# Knobs on different machines", about, _table(("knob", "number", *found), rows)]
+    parts = [MADE, "# Knobs on different machines", about, table(("knob", "number", *found), rows)]
     shown = ", ".join(f"`{name}`" for name in outcomes.only_real(found))
     told = (
         "The virtual machine has none of these, some for want of hardware, some because no package brings"
@@ -163,7 +157,7 @@ def _command(command: click.Command, context: click.Context, level: int) -> Iter
     yield f"```\n{' '.join([context.command_path, *command.collect_usage_pieces(context)])}\n```"
     rows = [option for parameter in command.params if (option := _option(parameter, context))]
     if rows:
-        yield _table(("option", "meaning"), rows)
+        yield table(("option", "meaning"), rows)
     examples: tuple[str, ...] = getattr(command, "examples", ())
     if examples:
         yield "Examples:\n\n```\n{}\n```".format("\n".join(examples))
@@ -180,61 +174,6 @@ def _option(parameter: click.Parameter, context: click.Context) -> tuple[str, st
     return None if record is None or not record[1] else (f"`{record[0]}`", record[1])
 
 
-def _role(meta: RoleMeta) -> Iterator[str]:
-    yield f"## `{meta.name}` ({meta.kind})"
-    yield meta.doc
-    if meta.options:
-        options = [(f"`{name}`", *_option_cells(option)) for name, option in meta.options.items()]
-        yield "In an experiment:\n\n" + _table(("key", "type", "scope", "default", "meaning"), options)
-    if meta.area:
-        names = [f"`{knob.name}`" for knob in KNOBS.values() if knob.area == meta.area and knob.acts]
-        yield f"[Knobs](knobs.md): {', '.join(names)}."
-    if meta.settings:
-        yield f"`settings` takes any name; scope `{meta.settings}`."
-    if meta.metrics:
-        metrics = [(f"`{m.name}`", m.unit, m.better, m.doc) for m in meta.metrics]
-        yield "Metrics:\n\n" + _table(("metric", "unit", "better", "meaning"), metrics)
-    path = ROLES / meta.name / "meta" / "argument_specs.yml"
-    for name, spec in YAML(typ="safe").load(path)["argument_specs"].items():
-        yield from _entry(meta.name, name, spec)
-
-
-def _option_cells(option: Option) -> tuple[str, str, str, str]:
-    kind = " or ".join(f"`{choice}`" for choice in option.choices) or option.type
-    default = "" if option.default is None else f"`{option.default}`"
-    known = [
-        f"{other} {value} has {', '.join(versions)}"
-        for other, values in option.known.items()
-        for value, versions in values.items()
-    ]
-    return (kind, option.scope, default, " ".join([option.doc, *([f"{'; '.join(known)}."] if known else [])]))
-
-
-def _entry(role: str, name: str, spec: Mapping[str, Any]) -> Iterator[str]:
-    yield f"### Entry point `{role}`: `{name}`"
-    yield f"{spec['short_description']}."
-    rows = [
-        (
-            f"`{option}`",
-            str(of.get("type", "str")),
-            "required" if of.get("required") else f"`{of['default']}`" if "default" in of else "",
-            _sentence(of.get("description", "")),
-        )
-        for option, of in spec.get("options", {}).items()
-    ]
-    if rows:
-        yield _table(("variable", "type", "default", "meaning"), rows)
-
-
-def _sentence(description: str | list[str]) -> str:
-    return " ".join(description) if isinstance(description, list) else description
-
-
-def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines: list[tuple[str, ...]] = [titles, tuple("---" for _ in titles), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-
-
 def main(arguments: list[str]) -> int:
     """Write the pages, or with --check name those that differ; return the exit code."""
     made = pages()
@@ -242,11 +181,16 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m docs.generate [--check]\n")
         return 2
     stale = [path for path, text in made.items() if not path.exists() or path.read_text("utf-8") != text]
+    gone = sorted({*ROOT.glob("docs/reference/roles/*.md")} - {*made})
     if arguments:
-        for path in stale:
+        for path in (*stale, *gone):
             sys.stderr.write(f"{path.relative_to(ROOT)}: not what the code says; run `make docs`\n")
-        return 1 if stale else 0
+        return 1 if stale or gone else 0
+    for path in gone:
+        path.unlink()
+        sys.stdout.write(f"removed {path.relative_to(ROOT)}\n")
     for path in stale:
+        path.parent.mkdir(exist_ok=True)
         path.write_text(made[path], encoding="utf-8")
         sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
     return 0

@@ -19,6 +19,7 @@ SCHEMA = 1
 _RUN_AS = ("self", "userns", "nobody")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _REDIS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_MYSQL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _EMPTY = '""'
 
 
@@ -91,7 +92,7 @@ class Descriptor:
         if line is None:
             raise RefusalError(f"descriptor {self.path}: unknown syntax of settings {syntax!r}")
         text = "".join(line(name, value) for name, value in settings.items())
-        path.write_text(text, encoding="utf-8")
+        path.write_text(_HEADS.get(str(syntax), "") + text, encoding="utf-8")
         if self.run_as == "nobody":
             os.chown(path, NOBODY, NOBODY)
 
@@ -145,9 +146,18 @@ def _redis_line(name: str, value: object) -> str:
     return f"{name} {text.strip() or _EMPTY}\n"
 
 
+def _mysql_line(name: str, value: object) -> str:
+    """Names as the server shows its variables: with hyphens, which it takes too, they are not found again."""
+    text = ("OFF", "ON")[value] if isinstance(value, bool) else str(value)
+    _check_line(_MYSQL_NAME, name, text)
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{name} = "{quoted}"\n'
+
+
 def _check_line(form: "re.Pattern[str]", name: str, text: str) -> None:
     if not form.fullmatch(name) or any(ord(letter) < 32 for letter in text):
         raise RefusalError(f"the setting {name!r} = {text!r} cannot be written to a settings file")
 
 
-_LINES = {"postgresql": _postgresql_line, "redis": _redis_line}
+_LINES = {"postgresql": _postgresql_line, "redis": _redis_line, "mysql": _mysql_line}
+_HEADS = {"mysql": "[mysqld]\n"}

@@ -40,7 +40,7 @@ def _ask(bench: Bench, descriptor: str, settings: dict[str, str]) -> Iterator[st
         bench.cancel.check()
         reply = bench.fleet[host].call("check", timeout=CHECK_LIMIT, descriptor=descriptor, settings=settings)
         lines = reply["said"].strip().splitlines()
-        named = {name: line for name in settings for line in reversed(lines) if f'"{name}"' in line}
+        named = {name: line for name in settings for line in reversed(lines) if _quotes(line, name)}
         for name, line in named.items():
             hint = did_you_mean(name, reply["names"]) if name not in reply["names"] else ""
             place = f"{_origin(bench.plan, name)}dbms.settings.{name}"
@@ -48,6 +48,12 @@ def _ask(bench: Bench, descriptor: str, settings: dict[str, str]) -> Iterator[st
         if lines and not named:
             yield "\n    ".join([f"dbms.settings: the server on {host} does not take them:", *lines])
         settings = {name: value for name, value in settings.items() if named and name not in named}
+
+
+def _quotes(line: str, name: str) -> bool:
+    """Whether a line is about a setting: "fsync" says PostgreSQL, 'sync-binlog' or 'sync_binlog=x' others."""
+    spelt = line.replace("-", "_")
+    return any(part in spelt for part in (f'"{name}"', f"'{name}'", f"'{name}="))
 
 
 def _sets(plan: Plan, instance: str) -> Iterator[dict[str, str]]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from benchctl.model.units import parse_duration, parse_size
 
+_SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_SUFFIXED = re.compile(r"(?P<number>\d+)(?P<suffix>[KMGT]?)B?", re.IGNORECASE)
 _BOOLEANS = {
     "on": True,
     "true": True,
@@ -24,7 +28,8 @@ def differing(wanted: dict[str, str], found: dict[str, str]) -> dict[str, tuple[
 
 def same(wanted: str, found: str) -> bool:
     """Compare two spellings: booleans, numbers, sizes and durations by value, all else without case."""
-    return any(form(wanted) == form(found) for form in (_text, _boolean, _number, _size, _duration))
+    forms = (_text, _boolean, _number, _size, _suffixed, _duration)
+    return any(form(wanted) == form(found) for form in forms)
 
 
 def _text(value: str) -> object:
@@ -47,6 +52,12 @@ def _size(value: str) -> object:
         return parse_size(value)
     except ValueError:
         return value
+
+
+def _suffixed(value: str) -> object:
+    """Bytes as servers show them, which take letters: 64M or 64mb is 67108864."""
+    match = _SUFFIXED.fullmatch(value.strip())
+    return int(match["number"]) << _SHIFTS[match["suffix"].upper()] if match else value
 
 
 def _duration(value: str) -> object:

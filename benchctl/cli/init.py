@@ -122,9 +122,9 @@ def _checked(wish: Wish, roles_paths: Sequence[Path]) -> str:
     """The text of the file, known to be valid. Raises UsageError with what the flags get wrong."""
     from benchctl.cli.template import experiment_lines, parts
     from benchctl.spec.load import parse
-    from benchctl.spec.share import role_folders
+    from benchctl.spec.share import role_folders, with_plugins
 
-    folders = role_folders(wish.path.parent, roles_paths)
+    folders = with_plugins(role_folders(wish.path.parent, roles_paths))
     text = "\n".join(experiment_lines(wish, folders)) + "\n"
     try:
         parse(text, wish.path, roles_paths=roles_paths)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def complete_role(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return the roles that begin with what was typed."""
-    from benchctl.spec.share import role_folders, roles_in
+    from benchctl.spec.share import role_folders, roles_in, with_plugins
 
-    known = roles_in(role_folders(Path(), context.params.get("roles_paths") or ()))
+    known = roles_in(with_plugins(role_folders(Path(), context.params.get("roles_paths") or ())))
     return [name for name in known if name.startswith(incomplete)]
 
 
@@ -53,17 +53,29 @@ def print_list(roles_paths: Sequence[Path], *, kind: str | None, as_json: bool) 
     import json
 
     from benchctl.report.text import clean
-    from benchctl.spec.share import role_folders
+    from benchctl.spec.share import broken_plugins, find_role, origin, role_folders, with_plugins
 
-    found = list(_readable(role_folders(Path(), roles_paths), kind))
+    folders = with_plugins(role_folders(Path(), roles_paths))
+    found = list(_readable(folders, kind))
+    for problem in (
+        *broken_plugins(),
+        *(_without_module(meta.name) for meta in found if meta.kind == "loader"),
+    ):
+        if problem:
+            click.echo(f"warning: {problem}", err=True)
+    origins = {meta.name: origin(found_in) for meta in found if (found_in := find_role(meta.name, folders))}
     if as_json:
-        rows = [{"name": meta.name, "kind": meta.kind, "doc": meta.doc} for meta in found]
+        rows = [
+            {"name": meta.name, "kind": meta.kind, "doc": meta.doc, "origin": origins[meta.name]}
+            for meta in found
+        ]
         click.echo(json.dumps({"schema": 1, "roles": rows}, indent=2))
         return
     width = max((len(meta.name) for meta in found), default=0)
     for meta in found:
         words = f"{meta.name:<{width}}  " if kind else f"{meta.name:<{width}}  {meta.kind:<7}  "
-        click.echo(f"{words}{clean(meta.doc)}")
+        place = "" if origins[meta.name] == "benchctl" else f" [{clean(origins[meta.name])}]"
+        click.echo(f"{words}{clean(meta.doc)}{place}")
 
 
 def print_role(name: str, roles_paths: Sequence[Path], *, kind: str | None, as_json: bool) -> None:
@@ -75,10 +87,11 @@ def print_role(name: str, roles_paths: Sequence[Path], *, kind: str | None, as_j
     from benchctl.errors import UsageError
     from benchctl.spec import read_role
     from benchctl.spec.problems import did_you_mean
-    from benchctl.spec.share import find_role, role_folders, roles_in
+    from benchctl.spec.share import find_role, origin, role_folders, roles_in, with_plugins
 
-    folders = role_folders(Path(), roles_paths)
-    if find_role(name, folders) is None:
+    folders = with_plugins(role_folders(Path(), roles_paths))
+    folder = find_role(name, folders)
+    if folder is None:
         known = roles_in(folders)
         raise UsageError(
             f"there is no role {name!r}{did_you_mean(name, known)}",
@@ -90,9 +103,23 @@ def print_role(name: str, roles_paths: Sequence[Path], *, kind: str | None, as_j
             f"{name} is a role of kind {meta.kind}, not {kind}", remedy=f"see `benchctl roles show {name}`"
         )
     if as_json:
-        click.echo(json.dumps({"schema": 1, **to_builtins(meta)}, indent=2))
+        click.echo(json.dumps({"schema": 1, **to_builtins(meta), "origin": origin(folder)}, indent=2))
     else:
-        click.echo("\n".join(_text(meta)))
+        click.echo("\n".join([*_text(meta), f"\nFrom {origin(folder)}"]))
+
+
+def _without_module(name: str) -> str:
+    """What keeps a load generator's role from being used; empty when nothing does."""
+    from benchctl.errors import UnfitError, UsageError
+    from benchctl.loaders import get
+
+    try:
+        get(name)
+    except UsageError:
+        return f"the role {name} has no module: a package brings one by the entry point benchctl.loaders"
+    except UnfitError as error:
+        return error.detail
+    return ""
 
 
 def _readable(folders: Sequence[Path], kind: str | None) -> Iterator[RoleMeta]:

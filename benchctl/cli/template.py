@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_./+]|-(?=[0-9]))(?:[A-Za-z0-9_./%+ -]*[A-Za-z0-9_./%+-])?")
 _NO_TEXT = {"null", "true", "false", "."}  # YAML would read these as something else
-_EXAMPLES = {"run": "/path/to/load.sh", "parse": "{json: true}"}  # what a command of one's own needs
+_EXAMPLES = {  # what a command of one's own needs
+    "run": "/path/to/load.sh",
+    "parse": "{json: true}",
+    "units": "{throughput: 1/s}",
+}
 
 
 class Wish(NamedTuple):
@@ -70,11 +74,11 @@ def experiment_lines(wish: Wish, folders: Sequence[Path]) -> Iterator[str]:
 
 
 def _window(loader: RoleMeta) -> Iterator[str]:
-    from benchctl.loaders import LOADERS, get
+    from benchctl.loaders import exists, get
 
     warmup = 5.0
     try:
-        if loader.name in LOADERS:
+        if exists(loader.name):
             get(loader.name).names(Workload(role=loader.name, warmup=warmup))
     except SpecError:
         yield "  duration: 30s                # about as long as it takes; the options decide"

@@ -4,7 +4,7 @@ Owns everything that is particular to one load generator. Must not start process
 what it reads: it builds an argv before a trial and reads the raw files after it.
 """
 
-from benchctl.loaders.loader import LOADERS, Command, Loader, NullRun, get
+from benchctl.loaders.loader import Command, Loader, NullRun, exists, get, known
 from benchctl.loaders.merge import Part, merge
 
-__all__ = ["LOADERS", "Command", "Loader", "NullRun", "Part", "get", "merge"]
+__all__ = ["Command", "Loader", "NullRun", "Part", "exists", "get", "known", "merge"]

@@ -1,20 +1,24 @@
-"""What every load generator's module offers, and the table that finds it by the role's name.
+"""What every load generator's module offers, and how it is found: by the role's name.
 
-A module here has seven functions: `names` says what will be measured, `prepare`, `command` and `null_run`
-what to execute; `parse`, `samples` and `latencies` read the raw folder of a finished trial. Numbers come from
-the raw files and the given window alone, so that they can be derived again at any time, offline.
+A module of this room is named as its role; a name that starts with `_` is a part of another. Other packages
+bring theirs by entry points (`plugins`); none takes the place of one of this room. Each has seven
+functions: `names` says what will be measured, `prepare`, `command` and `null_run` what to execute; `parse`,
+`samples` and `latencies` read the raw folder of a finished trial. Numbers come from the raw files and the
+given window alone, so that they can be derived again at any time, offline.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from benchctl.errors import UsageError
+from benchctl.loaders import plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import numpy as np
     import pyarrow as pa
@@ -27,11 +31,7 @@ if TYPE_CHECKING:
 
 Descriptor = dict[str, Any]
 Target = dict[str, Any]
-LOADERS = {
-    "pgbench": "benchctl.loaders.pgbench",
-    "redis_benchmark": "benchctl.loaders.redis_benchmark",
-    "command": "benchctl.loaders.command",
-}
+_ROOM = {"loader", "merge", "plugins"}
 
 
 class Command(NamedTuple):
@@ -111,11 +111,36 @@ class Loader(Protocol):
         """
 
 
+@cache
+def shipped() -> frozenset[str]:
+    """The load generators of this room, by role's name."""
+    return frozenset(found.stem for found in Path(__file__).parent.glob("[!_]*.py")) - _ROOM
+
+
+def known() -> frozenset[str]:
+    """Those, and the ones that other packages bring."""
+    return shipped() | {plugin.name for plugin in plugins.plugins("benchctl.loaders")}
+
+
+def exists(role: str) -> bool:
+    """Whether there is a load generator; other packages are asked only when it is none of this room."""
+    return role in shipped() or role in known()
+
+
+@cache
 def get(role: str) -> Loader:
-    """Find a load generator by its role's name. Raises UsageError with the known ones."""
-    if role not in LOADERS:
+    """Find a load generator by its role's name.
+
+    Raises:
+        UsageError: there is none, with the known ones.
+        UnfitError: a package that should bring it is broken, with its name.
+    """
+    if role in shipped():
+        return cast("Loader", import_module(f"benchctl.loaders.{role}"))
+    found = plugins.module(role)
+    if found is None:
         raise UsageError(
             f"workload.role: there is no load generator {role!r}",
-            remedy=f"known: {', '.join(sorted(LOADERS))}",
+            remedy=f"known: {', '.join(sorted(known()))}",
         )
-    return cast("Loader", import_module(LOADERS[role]))
+    return cast("Loader", found)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from benchctl.loaders._pgbench_log import Digest
     from benchctl.loaders.loader import Descriptor, Ints, Target
-    from benchctl.loaders.pgbench_log import Digest
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
@@ -99,8 +99,8 @@ def parse(
     task: TaskResult | None = None,  # noqa: ARG001 - nor is the process needed for it
 ) -> LoaderResult:
     """Throughput, latency, errors, retries and, with a rate, schedule lag, over the window."""
-    from benchctl.loaders.pgbench_log import digest
-    from benchctl.loaders.pgbench_text import read_text
+    from benchctl.loaders._pgbench_log import digest
+    from benchctl.loaders._pgbench_text import read_text
 
     text = read_text(raw)
     found = digest(raw, text, window)
@@ -119,16 +119,16 @@ def parse(
 
 def samples(raw: Path, window: Window) -> pa.Table:
     """Every transaction that succeeded inside the window, thread by thread in the order of completion."""
-    from benchctl.loaders.pgbench_log import table
-    from benchctl.loaders.pgbench_text import read_text
+    from benchctl.loaders._pgbench_log import table
+    from benchctl.loaders._pgbench_text import read_text
 
     return table(raw, read_text(raw), window)
 
 
 def latencies(raw: Path, window: Window) -> dict[str, Ints]:
     """Latencies of the transactions that succeeded inside the window, and with a rate how late they began."""
-    from benchctl.loaders.pgbench_log import digest
-    from benchctl.loaders.pgbench_text import read_text
+    from benchctl.loaders._pgbench_log import digest
+    from benchctl.loaders._pgbench_text import read_text
 
     found = digest(raw, read_text(raw), window)
     return {"latency": found.latency} | ({} if found.lag is None else {"schedule_lag": found.lag})
@@ -151,7 +151,7 @@ def _metrics(found: Digest, window: Window) -> dict[str, Quantity]:
 
 def _percentiles(microseconds: Ints, wanted: dict[str, float]) -> dict[str, Quantity]:
     """Each wanted percentile in ms; None where the sample is too small for it."""
-    from benchctl.loaders.pgbench_log import quantiles_ms
+    from benchctl.loaders._pgbench_log import quantiles_ms
 
     carried = {name: q for name, q in wanted.items() if carries(len(microseconds), q)}
     values = quantiles_ms(microseconds, tuple(carried.values())) if carried else []

@@ -197,7 +197,10 @@ def _row(raw: Path) -> dict[str, float]:
     """Read the table: its head and one row of numbers. Raises ParseError."""
     path = raw / "stdout"
     _require_silence(raw / "stderr")
-    lines = _text(path).splitlines()
+    text = _text(path)
+    lines = text.splitlines()
+    if text and not text.endswith("\n"):
+        raise ParseError(f"{path}:{len(lines)}: the last line has no end: the table was cut", remedy=_REMEDY)
     head, *rows = list(csv.reader(lines)) or [[]]
     if head != ["test", *_COLUMNS]:
         raise ParseError(f"{path}:1: unknown head of a table: {lines[:1]}", remedy=_REMEDY)

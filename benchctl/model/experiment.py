@@ -175,6 +175,10 @@ class TaskSpec(Record, frozen=True, kw_only=True):
         dict[str, Scalar] | None,
         Meta(description="measured stage: how the output is read, as the load generator `command` reads it"),
     ] = None
+    values: Annotated[
+        dict[str, Text],
+        Meta(description="measured stage: where each metric stands: a JSON path, a column or a pattern"),
+    ] = field(default_factory=dict)
     units: Annotated[
         dict[str, Text], Meta(description="measured stage: units of the metrics by name: {throughput: 1/s}")
     ] = field(default_factory=dict)

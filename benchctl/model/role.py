@@ -96,5 +96,12 @@ class RoleMeta(Record, frozen=True, kw_only=True):
     stages: tuple[RoleStage, ...] = ()
     metrics: tuple[MetricDoc, ...] = ()
     ports: tuple[int, ...] = ()
+    changes: Annotated[
+        dict[str, str],
+        Meta(
+            description="what the role changes on the host beside its files in benchctl's cache and its"
+            " packages, and how that is undone"
+        ),
+    ] = field(default_factory=dict)
     area: Annotated[str, Meta(description="the knobs that a tuning role sets; empty for all of them")] = ""
     drives: Annotated[tuple[str, ...], Meta(description="the DBMS roles a load generator can drive")] = ()

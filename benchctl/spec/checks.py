@@ -17,7 +17,7 @@ from benchctl.model.experiment import Become, InventoryHosts, LocalHosts
 from benchctl.model.lab import LabHosts
 from benchctl.model.units import format_duration
 from benchctl.spec.clouds import of_aws, of_azure, of_lab
-from benchctl.spec.levels import split, under
+from benchctl.spec.levels import split, under, units_missing
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.words import is_lost
 
@@ -250,25 +250,27 @@ class Checks:
 
     def _check_load(self, workload: Workload, label: str) -> None:
         """What the load generator cannot do, or will not report, is known before it runs."""
-        from benchctl.loaders import LOADERS, get
+        from benchctl.loaders import exists, get
 
         own = workload.role == "command"
-        if self._experiment.stages or workload.role not in LOADERS or (own and "run" not in workload.options):
+        if self._experiment.stages or not exists(workload.role) or (own and "run" not in workload.options):
             return
         loader = get(workload.role)
         try:
             names = loader.names(workload)
             if own:
                 self._check_program(loader.command(workload, {}, None, 0).argv, label)
+                if names is None:
+                    self._check_units(workload, label)
         except SpecError as error:
             place, _, found = error.detail.partition(": ")
             self._add_once(place, found, label, "", error.remedy)
             return
-        known = {metric.name for metric in self._roles["workload"].metrics}
+        told = {metric.name for metric in self._roles["workload"].metrics}
         for index, metric in enumerate(self._experiment.metrics):
             if not self._is_sound(f"metrics.{index}"):
                 continue
-            if names is not None and metric.name not in names and (not known or metric.name in known):
+            if names is not None and metric.name not in names and (not told or metric.name in told):
                 self._add_once(
                     f"metrics.{index}.name",
                     f"found {metric.name!r}, which this load does not report",
@@ -276,6 +278,12 @@ class Checks:
                     f"{', '.join(sorted(names))}{did_you_mean(metric.name, names)}",
                     "",
                 )
+
+    def _check_units(self, workload: Workload, label: str) -> None:
+        """What a program of one's own reports is a number; what is compared has a unit too."""
+        for path, metric, remedy in units_missing(self._experiment, workload):
+            if self._is_sound(path):
+                self._add_once(f"{path}.name", f"found {metric!r} without its unit", label, "", remedy)
 
     def _check_program(self, words: Sequence[str], label: str) -> None:
         if is_lost(words):

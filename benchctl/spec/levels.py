@@ -13,7 +13,7 @@ import msgspec
 from benchctl.model.experiment import Dbms, Measure, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from benchctl.model.experiment import Experiment, Level, StageSpec, Value
     from benchctl.model.role import RoleMeta, Scope
@@ -48,10 +48,23 @@ def as_workload(stage: StageSpec) -> Workload:
     """
     task = stage.tasks[0]
     measure = stage.measure or Measure()
-    options: dict[str, Value] = {"run": task.run, "units": dict(task.units), "window": True}
+    options: dict[str, Value] = {"run": task.run, "window": True}
+    options |= {"values": dict(task.values), "units": dict(task.units)}
     if task.parse is not None:
         options["parse"] = task.parse
     return Workload(role="command", warmup=measure.warmup, duration=measure.duration, options=options)
+
+
+def units_missing(experiment: Experiment, workload: Workload) -> Iterator[tuple[str, str, str]]:
+    """Yield place, name and remedy of each metric that is compared while nothing states its unit.
+
+    The workload is one of the load generator `command`, which refuses `units` that are no mapping.
+    """
+    units = workload.options.get("units", {})
+    for index, metric in enumerate(experiment.metrics):
+        if metric.name not in {"seconds", *(units if isinstance(units, dict) else ())}:
+            remedy = f"add units: {{{metric.name}: 1/s}} beside parse, in the unit that the program prints"
+            yield f"metrics.{index}", metric.name, remedy
 
 
 def split(path: str) -> Path:

@@ -20,7 +20,14 @@ from benchctl.spec.overrides import override
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.roles import read_role
 from benchctl.spec.shapes import experiment_shape
-from benchctl.spec.share import find_experiment, find_role, role_folders, roles_in
+from benchctl.spec.share import (
+    broken_plugins,
+    find_experiment,
+    find_role,
+    role_folders,
+    roles_in,
+    with_plugins,
+)
 from benchctl.spec.stages import StageChecks
 from benchctl.spec.tuning import TuningReader
 from benchctl.spec.walk import Walker, join
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
 
 LATER = {"dbms": frozenset({"address"})}
 _DEFAULT_DELTA = 0.02
+_OWN_ROLE = "put a role of your own beside the experiment, or name its folder by --roles-path"
 _ROLES = ("dbms", "workload")  # the sections that a role stands behind
 
 
@@ -75,7 +83,7 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
     for option in sets:
         root = override(root, option, problems)
     readable = not problems.any()
-    folders = role_folders(path.parent, roles_paths)
+    folders = _folders(root, path.parent, roles_paths)
     roles = _read_roles(root, folders, problems)
     given = {key.text for key, _ in root.entries}
     staged = "stages" in given
@@ -108,6 +116,19 @@ def _read(path: Path) -> bytes:
         raise SpecError(f"{path}: {error.strerror}", remedy="make the file readable") from error
 
 
+def _folders(root: Entries, beside: Path, roles_paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Where roles are looked for; other packages are asked only when a role is nowhere else."""
+    folders = role_folders(beside, roles_paths)
+    parts = (root.get(section) for section in _ROLES)
+    names = [
+        name.text
+        for part in parts
+        if isinstance(part, Entries) and isinstance(name := part.get("role"), Text)
+    ]
+    lost = any(find_role(name, folders) is None for name in names if name)
+    return with_plugins(folders) if lost else folders
+
+
 def _read_roles(root: Entries, folders: Sequence[Path], problems: Problems) -> dict[str, RoleMeta]:
     roles: dict[str, RoleMeta] = {}
     for section in _ROLES:
@@ -124,7 +145,7 @@ def _read_roles(root: Entries, folders: Sequence[Path], problems: Problems) -> d
             hint = did_you_mean(name.text, known)
             problems.add(
                 name.place, f"{section}.role", f"found no role {name.text!r}", f"{', '.join(known)}{hint}",
-                "put a role of your own beside the experiment, or name its folder by --roles-path",
+                "; ".join([_OWN_ROLE, *broken_plugins()]),
             )  # fmt: skip
     return roles
 

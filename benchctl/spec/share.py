@@ -32,6 +32,31 @@ def role_folders(beside: Path | None, roles_paths: Sequence[Path] = ()) -> tuple
     return (*own, *roles_paths, shared("roles"))
 
 
+def with_plugins(folders: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the folders with those of other packages' roles before the last, the shipped one."""
+    from benchctl.loaders.plugins import role_folders as brought
+
+    found = (one.folder for one in brought(shared("roles")) if one.folder is not None)
+    return (*folders[:-1], *found, folders[-1])
+
+
+def broken_plugins() -> tuple[str, ...]:
+    """Return what is wrong with other packages' roles, each with the package's name."""
+    from benchctl.loaders.plugins import role_folders as brought
+
+    return tuple(one.problem for one in brought(shared("roles")) if one.problem)
+
+
+def origin(folder: Path) -> str:
+    """Return where a role's folder comes from: benchctl, another package or the folder itself."""
+    from benchctl.loaders.plugins import role_folders as brought
+
+    if folder.parent.resolve() == shared("roles"):
+        return "benchctl"
+    packages = (one.plugin.package for one in brought(shared("roles")) if one.folder == folder.parent)
+    return next((f"package {package}" for package in packages), str(folder.absolute()))
+
+
 def find_role(name: str, folders: Sequence[Path]) -> Path | None:
     """Return the folder of a role that has a meta/bench.yml, or None."""
     if Path(name).name != name or len(os.fsencode(name)) > _NAME_LIMIT:

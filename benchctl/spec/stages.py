@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchctl.errors import SpecError
-from benchctl.spec.levels import as_workload
+from benchctl.spec.levels import as_workload, units_missing
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.scopes import SCOPES, placed, rows
 from benchctl.spec.templates import analyse, known_names, texts, used_by
@@ -129,7 +129,8 @@ class StageChecks:
 
     def _check_output(self, path: str, stage: StageSpec, task: TaskSpec) -> None:
         unmeasured = stage.measure is None and not self._touched(f"{path.partition('.tasks.')[0]}.measure")
-        for key, given in (("parse", task.parse), ("units", task.units)):
+        for key in ("parse", "values", "units"):
+            given = getattr(task, key)
             if given and unmeasured:
                 self._add(
                     f"{path}.{key}",
@@ -225,7 +226,7 @@ class StageChecks:
             self._check_parse(at, stage)
 
     def _check_parse(self, path: str, stage: StageSpec) -> None:
-        """The load generator `command` reads the output; it says what it can read."""
+        """The load generator `command` reads the output; it says what it can read, and what of it."""
         from benchctl.loaders import get
 
         try:
@@ -233,7 +234,27 @@ class StageChecks:
         except SpecError as error:
             found, _, form = error.detail.partition(": ")
             key = found.removeprefix("workload.")
-            self._add(f"{path}.{key}", form or found, error.remedy or "")
+            self._add(f"{path}.{key}", form or found, "", error.remedy)
+            return
+        if [one for one in self._experiment.stages if one.measure is not None] == [stage]:
+            self._check_metrics(stage)
+
+    def _check_metrics(self, stage: StageSpec) -> None:
+        """What is compared is measured, and has its unit."""
+        from benchctl.loaders import get
+
+        workload = as_workload(stage)
+        names = get("command").names(workload)
+        for index, metric in enumerate(self._experiment.metrics):
+            if names is not None and metric.name not in names and not self._touched(f"metrics.{index}"):
+                self._add(
+                    f"metrics.{index}.name",
+                    f"found {metric.name!r}, which the measured stage does not report",
+                    f"{', '.join(sorted(names))}{did_you_mean(metric.name, names)}",
+                )
+        for place, name, remedy in units_missing(self._experiment, workload):
+            if names is None and not self._touched(place):
+                self._add(f"{place}.name", f"found {name!r} without its unit", "", remedy)
 
     def _check_scopes(self) -> None:
         indexes = {stage.name: number for number, stage in enumerate(self._experiment.stages)}

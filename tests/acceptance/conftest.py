@@ -34,6 +34,7 @@ workload:
   run: >-
     printf '{"throughput": 12.5}\\n'
   parse: {json: true}
+  units: {throughput: 1/s}
 factors:
   side: {a: {}, b: {}}
 design: {blocks: 1}

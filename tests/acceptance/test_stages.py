@@ -131,9 +131,10 @@ stages:
   - name: load
     group: one
     measure: {duration: 1s}
-    tasks: [{shell: true, run: 'sleep 3; echo "{\\"throughput\\": 1}"', parse: {json: true}}]
+    tasks:
+      - {shell: true, run: 'sleep 3; echo "{\\"ops\\": 1}"', parse: {json: true}, units: {ops: 1/s}}
 design: {blocks: 1}
-metrics: [{name: throughput, better: higher}]
+metrics: [{name: ops, better: higher}]
 """
 
 

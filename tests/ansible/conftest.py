@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from benchctl.agent import process
 from benchctl.spec.share import shared
+from tests.ansible.site import Site, kill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.lab.fixtures import Fresh
 
 INVENTORY = shared("playbooks").parent / "inventories" / "local"
 TIMEOUT = 600
@@ -73,19 +74,6 @@ class Player:
         )
 
 
-def kill(started: subprocess.Popen[str]) -> None:
-    """It and all below it, as when somebody kills them all at once; nothing when it has ended.
-
-    By descent: Ansible's workers lead sessions of their own. Stopped first, so that none is born meanwhile.
-    """
-    if started.poll() is None:
-        started.send_signal(signal.SIGSTOP)
-        below = set(process.descendants(started.pid))
-        process.kill_all({started.pid, *below})
-        started.communicate()
-        assert process.await_gone(below) == set()
-
-
 @pytest.fixture
 def play(tmp_path: Path, bench_cache: Path) -> Iterator[Player]:
     sockets = tempfile.mkdtemp(prefix="bc-")  # a socket's path has to be short
@@ -102,3 +90,8 @@ def play(tmp_path: Path, bench_cache: Path) -> Iterator[Player]:
     }
     yield Player(environment, tmp_path / "remote")
     shutil.rmtree(sockets, ignore_errors=True)
+
+
+@pytest.fixture
+def site(fresh: Fresh, play: Player) -> Callable[..., Site]:
+    return lambda user, **variables: Site(fresh, play, user, variables)

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ansible.conftest import kill
-from tests.lab.host import await_true
+from tests.ansible.site import Site, holds, succeed, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.ansible.conftest import Outcome, Player
-    from tests.lab.fixtures import Fresh
-    from tests.lab.host import LabHost
 
 pytestmark = [pytest.mark.ansible, pytest.mark.slow]
-
-# What a host has, but for caches, logs, and the backups that tools keep of the files they write.
-SNAPSHOT = r"""
-echo "== packages"; dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n'
-echo "== users"; getent passwd; getent group; cut -d: -f1 /etc/shadow /etc/gshadow
-echo "== units"; systemctl list-unit-files --no-legend --plain
-systemctl list-units --type=service --state=active --no-legend --plain | cut -d' ' -f1 \
-  | grep -Ev '^(user|systemd-)'
-echo "== files"
-find /etc /usr /var/lib /root /home /opt /srv \
-  \( -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd \
-  -o -name .ansible -o -name .cache -o -name __pycache__ \) -prune -o -printf '%p %y %m %U:%G %l\n' | sort
-echo "== contents"; find /etc -type f ! -name '*-' ! -name ld.so.cache -exec sha256sum {} + | sort -k2
-"""
 
 PACKAGES = {
     "postgresql_source": "package",
@@ -49,57 +31,7 @@ ROOTLESS = {
     "redis_benchmark_prefix": "/usr",
 }
 REDIS = {"bench_dbms_roles": ["redis"], "bench_loader_roles": ["redis_benchmark"]}
-LIMIT = 300.0  # s, for a playbook to come so far
 RECORD = "/var/lib/benchctl/packages.json"
-
-
-def words(outcome: Outcome) -> str:
-    return " ".join(outcome.text.split())
-
-
-def succeed(outcome: Outcome) -> Outcome:
-    assert outcome.code == 0, outcome.text[-8000:]
-    return outcome
-
-
-class Site:
-    """Two hosts, one for each group, and the playbooks on them."""
-
-    def __init__(self, fresh: Fresh, player: Player, user: str, variables: dict[str, Any]) -> None:
-        self.hosts = [fresh(name="dbms-host"), fresh(name="loader-host")]
-        self.dbms, self.loader = self.hosts
-        self.inventory = fresh.lab.inventory(
-            {"dbms": [self.dbms], "loader": [self.loader]}, user=user, **variables
-        )
-        self.player = player
-
-    def play(self, playbook: str, *arguments: str, **variables: Any) -> Outcome:
-        return self.player(playbook, *arguments, *extra(variables), inventory=self.inventory)
-
-    def play_until(self, condition: Callable[[], object], what: str, playbook: str, **variables: Any) -> None:
-        """Kill it, with all its children here, as soon as the condition holds."""
-        started = self.player.start(playbook, *extra(variables), inventory=self.inventory)
-        try:
-            await_true(lambda: condition() or started.poll() is not None, what, LIMIT)
-            assert started.poll() is None, started.communicate()[0][-8000:]
-        finally:
-            kill(started)
-
-    def snapshots(self) -> list[list[str]]:
-        return [host.shell(SNAPSHOT).splitlines() for host in self.hosts]
-
-
-def extra(variables: dict[str, Any]) -> tuple[str, ...]:
-    return ("-e", json.dumps(variables)) if variables else ()
-
-
-@pytest.fixture
-def site(fresh: Fresh, play: Player) -> Callable[..., Site]:
-    return lambda user, **variables: Site(fresh, play, user, variables)
-
-
-def holds(host: LabHost, condition: str) -> bool:
-    return host.shell(f"if {condition} >/dev/null; then echo yes; fi").strip() == "yes"
 
 
 def test_packages_come_and_go_and_the_host_is_as_it_was(site: Callable[..., Site]) -> None:

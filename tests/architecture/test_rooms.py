@@ -22,6 +22,7 @@ ROOMS = (
     "spec",
     "plan",
     "provision",
+    "software",
     "configure",
     "benchmark",
     "collect",

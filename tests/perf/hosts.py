@@ -72,6 +72,7 @@ workload:
   run: >-
     {command}
   parse: {{json: true}}
+  units: {{ops: 1/s}}
 design: {{blocks: {trials}, on_failure: continue}}
 metrics: [{{name: ops, better: higher}}]
 """,

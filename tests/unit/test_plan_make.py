@@ -165,7 +165,7 @@ def test_without_a_dbms(tmp_path: Path) -> None:
     file = tmp_path / "x.yml"
     file.write_text(
         "name: x\nworkload: {role: command, run: bench, parse: {role: json}, duration: 2s}\n"
-        "metrics: [{name: anything, better: higher}]\nfactors: {workload.run: [bench -a, bench -b]}\n",
+        "metrics: [{name: seconds, better: lower}]\nfactors: {workload.run: [bench -a, bench -b]}\n",
         encoding="utf-8",
     )
     made = make(load(file))

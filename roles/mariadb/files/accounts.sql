@@ -1,0 +1,4 @@
+FLUSH PRIVILEGES;
+CREATE DATABASE bench;
+CREATE USER bench@localhost;
+GRANT ALL PRIVILEGES ON *.* TO bench@localhost;

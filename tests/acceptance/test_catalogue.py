@@ -1,0 +1,151 @@
+"""Each DBMS under each load generator that drives it, by the real command on two hosts of the lab.
+
+With BENCHCTL_TEST_RECORD=1 what came out is written to the case that docs/reference/catalogue.md is made of.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from benchctl.spec import read_role
+from benchctl.spec.share import roles_in, shared
+from docs.catalogue import RECORDED
+from tests.acceptance.results import trials
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchctl.model.role import RoleMeta
+    from tests.acceptance.conftest import Shell
+    from tests.lab.fixtures import Fresh
+    from tests.lab.host import LabHost
+
+pytestmark = [pytest.mark.ansible, pytest.mark.slow]
+
+ROLES = shared("roles")
+ALONE = "none"  # what drives no DBMS
+WINDOW = {"warmup": "1s", "duration": "3s"}
+
+# What makes a load generator's run short; every one that is shipped has its row.
+LOADS: dict[str, dict[str, Any]] = {
+    "command": {"run": "printf '{\"ops\": 1}\\n'", "parse": {"json": True}, "units": {"ops": "1/s"}},
+    "go_ycsb": {"operations": 2000, "records": 1000, "clients": 2},
+    "mysqlslap": {"queries": 1000, "clients": 2},
+    "pgbench": {"scale": 1, "clients": 2, **WINDOW},
+    "redis_benchmark": {"requests": 100_000, "clients": 4, "keyspace": 1000},
+    "sysbench": {"table_size": 1000, "threads": 2, **WINDOW},
+}
+SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
+    "postgresql": {"source": "package", "version": "15"}
+}
+METRICS: dict[str, list[dict[str, str]]] = {"command": [{"name": "ops", "better": "higher"}]}
+WHY: dict[str, str] = {}  # pairs that cannot run here
+
+
+def meta(role: str) -> RoleMeta:
+    return read_role(role, (ROLES,))
+
+
+def pairs() -> dict[str, list[str]]:
+    """Load generators by the DBMS that they drive."""
+    known = roles_in((ROLES,))
+    found: dict[str, list[str]] = {}
+    for loader in known:
+        if meta(loader).kind == "loader":
+            for dbms in meta(loader).drives or (ALONE,):
+                found.setdefault(dbms, []).append(loader)
+    return found
+
+
+def experiment(dbms: str, loader: str, inventory: Path) -> dict[str, Any]:
+    system = {} if dbms == ALONE else {"dbms": {"role": dbms, **SYSTEMS.get(dbms, {})}}
+    group = {"loader": {"count": 1}} | ({} if dbms == ALONE else {"dbms": {"count": 1}})
+    metrics = {"metrics": METRICS[loader]} if loader in METRICS else {}
+    return {
+        "name": f"{dbms}-{loader}".replace("_", "-"),
+        "hosts": {"provider": "inventory", "path": str(inventory), "groups": group},
+        **system,
+        "workload": {"role": loader, **LOADS[loader]},
+        "factors": {"again": {"a": {}, "b": {}}},
+        "design": {"blocks": 1},
+        **metrics,
+    }
+
+
+@pytest.mark.parametrize("dbms", sorted(pairs()))
+def test_every_load_generator_drives_what_it_says_it_drives(dbms: str, shell: Shell, fresh: Fresh) -> None:
+    server, driver = fresh(name="dbms-host"), fresh(name="loader-host")
+    inventory = fresh.lab.inventory({"dbms": [server], "loader": [driver]})
+    for loader in pairs()[dbms]:
+        name = f"{dbms} {loader}"
+        if name in WHY:
+            record(name, {"why": WHY[name]})
+            continue
+        run = measure(shell, experiment(dbms, loader, inventory))
+        found = trials(run)
+        assert len(found) == 2
+        assert {trial["result"]["loader"] for trial in found} == {loader}
+        assert {trial["validity"] for trial in found} <= {"ok", "suspect"}, json.dumps(found)[:4000]
+        assert primary(found[-1], loader)["value"] > 0
+        record(name, {"dbms": dbms, "loader": loader, **outcome(run, loader, driver)})
+
+
+def measure(shell: Shell, wanted: dict[str, Any]) -> Path:
+    """One run; suspect trials end with 4, for both hosts share this machine."""
+    path = shell.workspace / f"{wanted['name']}.yml"
+    with path.open("w", encoding="utf-8") as file:
+        YAML().dump(wanted, file)
+    before = set((shell.workspace / "runs").glob("*"))
+    shell.run("run", str(path), code={0, 4}, limit=600)
+    (run,) = set((shell.workspace / "runs").glob("*")) - before
+    return run
+
+
+def primary(trial: dict[str, Any], loader: str) -> dict[str, Any]:
+    (first, *_) = METRICS.get(loader, [{"name": "throughput"}])
+    found: dict[str, Any] = trial["result"]["metrics"][first["name"]]
+    return found
+
+
+def outcome(run: Path, loader: str, driver: LabHost) -> dict[str, Any]:
+    last = trials(run)[-1]
+    server = last.get("server") or {}
+    return {
+        "options": {name: value for name, value in LOADS[loader].items() if not isinstance(value, dict)},
+        "dbms_version": server.get("version", ""),
+        "loader_version": last["result"]["version"] or version(driver, run, loader),
+        "primary": primary(last, loader),
+        "p99": last["result"]["metrics"].get("latency_p99"),
+        "validity": last["validity"],
+        "install": seconds(run, "step.configure"),
+        "prepare": seconds(run, "image"),
+        "reset": last["phases"].get("reset"),
+    }
+
+
+def version(host: LabHost, run: Path, loader: str) -> str:
+    path = json.loads((run / "descriptors.json").read_text())[host.name][loader]
+    return str(json.loads(host.shell(f"cat {path}")).get("version", ""))
+
+
+def seconds(run: Path, act: str) -> float | None:
+    """How long an act took, by the journal; none when it was not done."""
+    entries = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    begun = {
+        entry["seq"]: entry["time"] for entry in entries if (entry["act"], entry["phase"]) == (act, "meant")
+    }
+    spent = [entry["time"] - begun[entry["of"]] for entry in entries if entry["of"] in begun]
+    return round(sum(spent), 1) if spent else None
+
+
+def record(name: str, what: dict[str, Any]) -> None:
+    if not os.environ.get("BENCHCTL_TEST_RECORD"):
+        return
+    known = json.loads(RECORDED.read_text("utf-8")) if RECORDED.exists() else {}
+    RECORDED.parent.mkdir(parents=True, exist_ok=True)
+    RECORDED.write_text(json.dumps(dict(sorted({**known, name: what}.items())), indent=1) + "\n", "utf-8")

@@ -1,0 +1,37 @@
+"""All roles of DBMS and load generators on two hosts: they come, verify, go; the hosts are as they were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchctl.spec import read_role
+from benchctl.spec.share import roles_in, shared
+from tests.ansible.site import Site, succeed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [pytest.mark.ansible, pytest.mark.slow]
+
+ROLES = shared("roles")
+VARIABLES: dict[str, Any] = {  # where a role's default does not do
+    "postgresql_source": "package",
+    "postgresql_version": "15",
+}
+
+
+def of_kind(kind: str) -> list[str]:
+    return [role for role in roles_in((ROLES,)) if read_role(role, (ROLES,)).kind == kind]
+
+
+def test_every_role_comes_and_goes(site: Callable[..., Site]) -> None:
+    roles = {"bench_dbms_roles": of_kind("dbms"), "bench_loader_roles": of_kind("loader")}
+    here = site("root", **roles, **VARIABLES)
+    before = here.snapshots()
+    assert succeed(here.play("site")).changed > 0
+    assert succeed(here.play("site")).changed == 0
+    succeed(here.play("verify"))
+    succeed(here.play("uninstall"))
+    assert here.snapshots() == before

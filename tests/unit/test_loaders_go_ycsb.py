@@ -1,0 +1,217 @@
+"""go-ycsb's command line, and its parser on outputs of 1.0.1 that were recorded with real servers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchctl import loaders
+from benchctl.errors import ParseError, SpecError
+from benchctl.loaders import go_ycsb
+from benchctl.model.experiment import Workload
+from benchctl.model.measurement import LoaderResult, Window
+from benchctl.spec import read_role
+from benchctl.spec.share import shared
+
+CASES = Path(__file__).parents[1] / "cases" / "loaders" / "go_ycsb"
+WINDOW = Window(start=0.0, end=1.0)
+DESCRIPTOR: dict[str, Any] = {"binaries": {"go-ycsb": "/opt/bin/go-ycsb"}, "env": {"PGPASSFILE": "/x/pgpass"}}
+REDIS: dict[str, Any] = {"protocol": "redis", "socket": "{runtime}/redis.sock", "port": 6379}
+POSTGRESQL: dict[str, Any] = {
+    "protocol": "postgresql",
+    "port": 54321,
+    "user": "bench",
+    "database": "postgres",
+}
+RECORDED: dict[str, dict[str, Any]] = {
+    "a-redis": {"workload": "a", "operations": 50_000, "clients": 4},
+    "a-redis-short": {"workload": "a", "operations": 20_000, "clients": 4},
+    "e-postgresql-rate": {"workload": "e", "operations": 20_000, "clients": 4},
+    "f-postgresql": {"workload": "f", "operations": 20_000, "clients": 4},
+}
+
+
+def workload(**options: Any) -> Workload:
+    warmup = options.pop("warmup", 0.0)
+    return Workload(role="go_ycsb", warmup=warmup, options=options)
+
+
+def parse(raw: Path, **options: Any) -> LoaderResult:
+    return loaders.get("go_ycsb").parse(raw, WINDOW, workload(**options))
+
+
+def values(found: LoaderResult) -> dict[str, float | None]:
+    return {name: quantity.value for name, quantity in found.metrics.items()}
+
+
+def test_a_recorded_output_gives_its_numbers() -> None:
+    found = parse(CASES / "a-redis", **RECORDED["a-redis"])
+    assert values(found) == {
+        "throughput": 37613.1,
+        "errors": 0.0,
+        "latency_mean": 0.103,
+        "latency_min": 0.013,
+        "latency_p50": 0.092,
+        "latency_p90": 0.142,
+        "latency_p95": 0.171,
+        "latency_p99": 0.432,
+        "latency_p999": 2.753,
+        "latency_p9999": None,  # 50,000 requests do not carry it
+        "latency_max": 8.583,
+        "read_throughput": 18809.0,
+        "read_latency_mean": 0.108,
+        "read_latency_p99": 0.462,
+        "update_throughput": 18811.9,
+        "update_latency_mean": 0.099,
+        "update_latency_p99": 0.41,
+    }
+    assert (found.requests, found.errors, found.open_loop, found.threads) == (50_000, 0, False, 4)
+    assert found.series["throughput"] == (38368.0,)
+
+
+@pytest.mark.parametrize("case", RECORDED)
+def test_a_run_gives_the_metrics_that_were_promised(case: str) -> None:
+    found = parse(CASES / case, **RECORDED[case])
+    assert set(found.metrics) == go_ycsb.names(workload(**RECORDED[case]))
+    documented = {metric.name: metric.unit for metric in read_role("go_ycsb", (shared("roles"),)).metrics}
+    assert {name: quantity.unit for name, quantity in found.metrics.items()}.items() <= documented.items()
+
+
+def test_what_is_read_to_be_updated_counts_as_two_requests() -> None:
+    found = parse(CASES / "f-postgresql", **RECORDED["f-postgresql"])
+    assert found.requests == 30_114
+    assert values(found)["read_modify_write_latency_p99"] == 13.671
+    assert sum(value or 0 for value in found.series["throughput"]) == 29_330  # the last report came later
+
+
+def test_a_run_that_was_ended_is_an_error_although_it_reports() -> None:
+    with pytest.raises(ParseError, match="stdout:15: unknown line: ''"):
+        parse(CASES / "interrupted", workload="a", operations=5_000_000)
+
+
+def test_a_server_that_is_down_is_an_error() -> None:
+    with pytest.raises(ParseError, match=r"stderr:1: go-ycsb says: create db pg failed .* refused"):
+        parse(CASES / "down")
+
+
+def changed(tmp_path: Path, old: str, new: str) -> Path:
+    raw = tmp_path / "raw"
+    shutil.copytree(CASES / "a-redis", raw)
+    text = (raw / "stdout").read_text()
+    assert old in text
+    (raw / "stdout").write_text(text.replace(old, new))
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("OPS: 37613.1", "OPS: 37613,1", "stdout:26: unknown line"),
+        ("OPS: 37613.1", "OPS: NaN", "stdout:26: unknown line"),
+        ("Avg(us): 103,", "Avg(ms): 103,", "stdout:26: unknown line"),
+        (
+            "TOTAL  - Takes(s): 1.3, Count: 50000",
+            "TOTAL  - Takes(s): 1.3, Count: 50001",
+            "are 50000, and 50001",
+        ),
+        (
+            "READ   - Takes(s): 1.3, Count: 24998",
+            "READ   - Takes(s): 1.3, Count: 24997",
+            "are 49999, and 50000",
+        ),
+        (
+            "READ   - Takes(s): 1.0, Count: 19136",
+            "READ   - Takes(s): 1.0, Count: 99136",
+            "less than the one before",
+        ),
+        ("READ   - Takes(s): 1.3", "PEEK   - Takes(s): 1.3", "stdout:25: unknown line"),
+        ("Run finished, takes 2.329132817s", "operation err: EOF", "stdout:23: unknown line"),
+        ('"threadcount"="4"', "threadcount 4", "stdout:16: unknown line"),
+    ],
+)
+def test_a_changed_output_is_an_error_and_never_a_number(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(ParseError, match=message):
+        parse(changed(tmp_path, old, new), **RECORDED["a-redis"])
+
+
+@pytest.mark.parametrize("case", RECORDED)
+def test_every_cut_is_an_error(case: str, tmp_path: Path) -> None:
+    text = (CASES / case / "stdout").read_bytes()
+    (tmp_path / "stderr").touch()
+    for length in range(0, len(text), 97):
+        (tmp_path / "stdout").write_bytes(text[:length])
+        with pytest.raises(ParseError, match="stdout"):
+            parse(tmp_path, **RECORDED[case])
+
+
+def test_fewer_operations_than_wanted_are_an_error() -> None:
+    with pytest.raises(ParseError, match="50000 operations of 60000 are reported"):
+        parse(CASES / "a-redis", workload="a", operations=60_000, clients=4)
+
+
+def test_errors_are_counted_and_not_part_of_the_throughput(tmp_path: Path) -> None:
+    last = "READ   - Takes(s): 1.3, Count: 24998"
+    failed = "READ_ERROR - Takes(s): 1.3, Count: 12, OPS: 9.0, Avg(us): 1, Min(us): 1, Max(us): 1"
+    rest = ", ".join(f"{name}(us): 1" for name in ("50th", "90th", "95th", "99th", "99.9th", "99.99th"))
+    raw = changed(tmp_path, "TOTAL  - Takes(s): 1.3", f"{failed}, {rest}\nTOTAL  - Takes(s): 1.3")
+    assert last in (raw / "stdout").read_text()
+    found = parse(raw, workload="a", operations=50_012, clients=4)
+    assert (found.errors, found.requests, values(found)["throughput"]) == (12, 50_012, 37613.1)
+
+
+def properties(argv: tuple[str, ...]) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in argv if "=" in word)
+
+
+def test_the_command_is_the_workload_over_a_socket() -> None:
+    argv, env = go_ycsb.command(
+        workload(workload="e", rate=500, warmup=2.0), DESCRIPTOR, {**POSTGRESQL, "socket": "{runtime}"}, 1
+    )
+    assert argv[:3] == ("/opt/bin/go-ycsb", "run", "pg")
+    found = properties(argv)
+    assert (found["scanproportion"], found["readproportion"], found["updateproportion"]) == ("0.95", "0", "0")
+    assert (found["target"], found["warmuptime"], found["operationcount"]) == ("500", "2", "100000")
+    assert found["pg.sslmode"] == "disable&host={runtime}"
+    assert found["pg.host"] == ""  # else it wins
+    assert found["debug.pprof"] == "127.0.0.1:0"
+    assert env == {"PGPASSFILE": "/x/pgpass", "LC_ALL": "C.UTF-8"}
+
+
+def test_the_command_reaches_other_hosts_by_their_address() -> None:
+    redis = {"protocol": "redis", "host": "fd00::1", "port": 7000}
+    argv, _ = go_ycsb.command(workload(distribution="uniform"), DESCRIPTOR, redis, 1)
+    assert properties(argv)["redis.addr"] == "[fd00::1]:7000"
+    assert properties(argv)["requestdistribution"] == "uniform"
+    argv, _ = go_ycsb.prepare({"records": 10}, DESCRIPTOR, {**POSTGRESQL, "host": "10.0.0.1"}, 1)
+    assert argv[:3] == ("/opt/bin/go-ycsb", "load", "pg")
+    assert (properties(argv)["pg.host"], properties(argv)["pg.sslmode"]) == ("10.0.0.1", "disable")
+    assert properties(argv)["recordcount"] == "10"
+
+
+@pytest.mark.parametrize(
+    ("options", "target", "message"),
+    [
+        ({"workload": "g"}, REDIS, "there is no workload 'g'"),
+        ({"workload": "e"}, REDIS, "cannot scan a Redis"),
+        ({"operations": 3, "clients": 4}, REDIS, "fewer than clients"),
+        ({"warmup": 1.5}, REDIS, "whole seconds"),
+        ({}, None, "drives a Redis or a PostgreSQL"),
+        ({}, {"protocol": "mysql"}, "drives a Redis or a PostgreSQL"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(
+    options: dict[str, Any], target: dict[str, Any] | None, message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        go_ycsb.command(workload(**options), DESCRIPTOR, target, 1)
+
+
+def test_the_roles_defaults_are_the_modules() -> None:
+    options = read_role("go_ycsb", (shared("roles"),)).options
+    assert {name: options[name].default for name in go_ycsb.DEFAULTS} == go_ycsb.DEFAULTS
+    assert options["workload"].choices == tuple(go_ycsb.WORKLOADS)
