@@ -65,11 +65,14 @@ def _ask(
     for item in (*_PROPERTIES, f"StandardOutput=append:{log}", f"StandardError=append:{log}"):
         words += ["-p", item]
     words += [f"--setenv={key}={value}" for key, value in environment.items()]
-    return subprocess.run(
-        [_PROGRAM, *words, "--", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        timeout=_START_LIMIT,
-        check=False,
-    )
+    try:
+        return subprocess.run(
+            [_PROGRAM, *words, "--", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_START_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"systemd-run did not end in {_START_LIMIT:g} s") from error

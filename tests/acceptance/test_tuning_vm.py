@@ -42,7 +42,6 @@ LIMIT = 600.0
 TTL = 30.0  # seconds for which a killed run may come back: to begin takes a VM some of them
 ENDED = "1 acts of tuning ended with their boot: nothing to restore"
 TORN = "ends in the middle of a line"
-# What a boot makes anew: worked out from the memory that is free then, or only the first boot's.
 SET = ("applied", "already")
 AGENT, JOURNAL = "/root/agent.pyz", "/var/lib/benchctl/tuning.jsonl"
 ON_DEMAND = pytest.mark.skipif(
@@ -115,7 +114,7 @@ class Bed:
         self.vm.inventory.write_text(plain.replace("/usr/bin/python3", WRAPPER), "utf-8")
         command = subprocess.Popen(self._command("tune"), **self._run)
         try:
-            self._kill_stopped(command.kill, command)
+            self._kill_stopped(command.kill, lambda: _said(command))
         finally:
             command.kill()
             command.communicate()
@@ -126,8 +125,8 @@ class Bed:
         self._stop_at(step)
         host = Host(name=NAME, transport="ssh", options={**self.vm.options(), "python": WRAPPER})
         agent = connect(host, "guarded", owner="tests", ttl=TTL)
-        agent.submit("tune", values=PROFILES["repeatable"])
-        self._kill_stopped(agent.close)
+        asked = agent.submit("tune", values=PROFILES["repeatable"])
+        self._kill_stopped(agent.close, lambda: f"{asked.result(LIMIT)}" if asked.done else "")
 
     def stop_by_hand(self, step: int) -> None:
         """Let the agent's program tune by itself, and stop for good when it has done so many steps."""
@@ -138,19 +137,22 @@ class Bed:
     def _stop_at(self, step: int) -> None:
         self.vm.ssh(f"rm -f {PAUSED}; echo {step} > /root/step")
 
-    def _await_stop(self, command: subprocess.Popen[str] | None = None) -> str:
-        """The pid of what has stopped; an error with what the command says that ends before."""
+    def _await_stop(self, ended: Callable[[], str] = str) -> str:
+        """The pid of what has stopped; an error with what `ended` says of whoever ended before it stopped."""
 
         def look() -> str:
-            assert command is None or command.poll() is None, command.communicate()
+            said = ended()
+            assert not said, said
             return self.vm.ssh(f"cat {PAUSED} 2>/dev/null", check=False).strip()
 
-        return await_true(look, "it stops", LIMIT)
+        try:
+            return await_true(look, "it stops", LIMIT)
+        except TimeoutError as error:
+            there = self.vm.ssh("ps -e -o pid,stat,etime,args --sort=start_time | tail -n 20", check=False)
+            raise AssertionError(f"{error}\n{there}\n{self.journal()}") from error
 
-    def _kill_stopped(
-        self, controller: Callable[[], None], command: subprocess.Popen[str] | None = None
-    ) -> None:
-        pid = self._await_stop(command)
+    def _kill_stopped(self, controller: Callable[[], None], ended: Callable[[], str]) -> None:
+        pid = self._await_stop(ended)
         controller()
         self.vm.ssh(f"kill -KILL {pid}")
 
@@ -161,6 +163,11 @@ class Bed:
     def _run(self) -> dict[str, Any]:
         pipe = subprocess.PIPE
         return {"env": self.environment, "text": True, "stdout": pipe, "stderr": pipe}
+
+
+def _said(command: subprocess.Popen[str]) -> str:
+    """What a command said that has ended; "" while it goes on."""
+    return "" if command.poll() is None else f"it ended: {command.communicate()}"
 
 
 @pytest.fixture(scope="module")

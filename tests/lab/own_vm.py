@@ -120,7 +120,7 @@ class OwnVm:
             "IdentitiesOnly": "yes",
             "UserKnownHostsFile": str(self.known_hosts),
             "BatchMode": "yes",
-            "ConnectTimeout": "10",
+            "ConnectTimeout": "25",
         }
         lines = "".join(f"  {key} {value}\n" for key, value in options.items())
         self._config.write_text(f"Host {NAME}\n{lines}", encoding="ascii")

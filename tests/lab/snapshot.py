@@ -124,8 +124,12 @@ def taken(*, quick: bool = False) -> Shown:
     for folder in SETTINGS:
         device = os.stat(folder).st_dev  # noqa: PTH116 - of thousands: text is enough
         _walk(folder, found, device, quick=quick)
-    if quick:
-        return found
+    return found if quick else {**found, **beside()}
+
+
+def beside() -> Shown:
+    """Return the part of it that is in no file system of settings: files, and the state of units."""
+    found: Shown = {}
     for path in FILES:
         _keep(path, found)
     for name, state in _units():

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from functools import partial
@@ -41,10 +42,13 @@ class Steps:
         self.at = at
         self.end = end
         self.names: list[str] = []
+        self._one = threading.Lock()  # an agent has threads: none may step over the chosen one
 
     def hit(self, name: str) -> None:
-        self.names.append(name)
-        if len(self.names) == self.at:
+        with self._one:
+            self.names.append(name)
+            last = len(self.names) == self.at
+        if last:
             self.end()
 
     def install(self) -> None:
@@ -182,7 +186,8 @@ def chosen(count: int, most: int) -> list[int]:
 def part(values: Mapping[str, str], most: int, take: Callable[[], Shown]) -> None:
     """Kill tuning with these values, and restoring them, at so many steps.
 
-    All that `take` sees is looked at after the last step, and in between the files that tuning changes.
+    All that `take` sees is looked at after the last step. In between it is the files that tuning changes, or,
+    where it changes more than those, all that is no setting of the kernel: units are not read one by one.
     """
     before = take()
     tuning = partial(tune, values)
@@ -190,18 +195,18 @@ def part(values: Mapping[str, str], most: int, take: Callable[[], Shown]) -> Non
     moved = snapshot.changed(before, take())
     restored_by = forked(restore).steps
     near = {path: before[path] for path in moved if path in before}
+    look: Callable[[], Shown] = partial(snapshot.shown, near)
     if not all(path.startswith(snapshot.SETTINGS) for path in near):
-        near = {}  # units are not read one by one
+        near = {path: text for path, text in before.items() if not path.startswith(snapshot.SETTINGS)}
+        look = snapshot.beside
     for name, steps in (("tune", tuned_by), ("restore", restored_by)):
         for number in chosen(len(steps), min(len(steps), most)):
             begin = time.monotonic()
             if name == "restore":
                 forked(tuning)
             act = restore if name == "restore" else tuning
-            if number < len(steps) and near:
-                told = one(act, number, near, partial(snapshot.shown, near))
-            else:
-                told = one(act, number, before, take)
+            last = number == len(steps)
+            told = one(act, number, *((before, take) if last else (near, look)))
             told |= {"seconds": round(time.monotonic() - begin, 1), "act": name}
             told |= {"step": number, "of": len(steps), "name": steps[number - 1]}
             sys.stdout.write(f"{json.dumps(told)}\n")
