@@ -185,10 +185,23 @@ def _check_line(form: "re.Pattern[str]", name: str, text: str) -> None:
         raise RefusalError(f"the setting {name!r} = {text!r} cannot be given to the server")
 
 
+def _yaml_line(name: str, value: object) -> str:
+    """JSON is YAML; a text is quoted, so that it stays one."""
+    text = json.dumps(value)
+    _check_line(_NAME, name, text)
+    return f"{name}: {text}\n"
+
+
 def _json_line(name: str, value: object) -> str:
     return json.dumps({name: str(value)}) + "\n"
 
 
 _WORDS = {"getopt": _getopt_words, "go": _go_words}
-_LINES = {"postgresql": _postgresql_line, "redis": _redis_line, "json": _json_line, "mysql": _mysql_line}
+_LINES = {
+    "postgresql": _postgresql_line,
+    "redis": _redis_line,
+    "mysql": _mysql_line,
+    "yaml": _yaml_line,
+    "json": _json_line,
+}
 _HEADS = {"mysql": "[mysqld]\n"}

@@ -77,12 +77,17 @@ def start(
 
 
 def ready(context: Context, descriptor: Union[str, Json]) -> Json:
-    """Ask once whether the server takes requests; an embedded engine always does."""
+    """Ask once whether the server takes requests; an embedded engine always does.
+
+    A line of its log was there before its start was over.
+    """
     found = Descriptor(descriptor, context)
     if found.embedded:
         return {"ready": True}
-    handle = running(context, found)
-    return {"ready": handle is not None and not _probe(context, found)(COMMAND_TIMEOUT)}
+    if running(context, found) is None:
+        return {"ready": False}
+    said = "log" in (found.parts.get("ready") or {})
+    return {"ready": said or not _probe(context, found)(COMMAND_TIMEOUT)}
 
 
 def stop(context: Context, descriptor: Union[str, Json], log: Optional[str] = None) -> Json:
@@ -126,9 +131,9 @@ def inspect(context: Context, descriptor: Union[str, Json], names: Optional[List
 
 
 def stats(context: Context, descriptor: Union[str, Json]) -> Json:
-    """Read the running server's counters."""
+    """Read the running server's counters; none when the descriptor has no such command."""
     found = _running_one(context, descriptor)
-    if found.embedded:
+    if found.embedded or not found.parts.get("stats"):
         return {"counters": {}}
     printed = _object(found, "stats", command(context, found, "stats", found.part("stats")))
     return {"counters": printed}

@@ -35,7 +35,9 @@ WINDOW = {"warmup": "1s", "duration": "3s"}
 LOADS: dict[str, dict[str, Any]] = {
     "command": {"run": "printf '{\"ops\": 1}\\n'", "parse": {"json": True}, "units": {"ops": "1/s"}},
     "fio": {"size": "16MB", "direct": False, **WINDOW},
+    "go_tpc": {"warehouses": 1, "clients": 2, "duration": "4s"},
     "go_ycsb": {"operations": 2000, "records": 1000, "clients": 2},
+    "hey": {},
     "memaslap": {"clients": 4, "duration": "3s"},
     "mysqlslap": {"queries": 1000, "clients": 2},
     "pgbench": {"scale": 1, "clients": 2, **WINDOW},
@@ -43,12 +45,15 @@ LOADS: dict[str, dict[str, Any]] = {
     "stress_ng": {"workers": 1, "duration": "2s"},
     "sysbench": {"table_size": 1000, "threads": 2, **WINDOW},
     "tpch": {"scale": 0.01},
+    "xephon_b": {"workers": 2, **WINDOW},
 }
 SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
     "postgresql": {"source": "package", "version": "15"}
 }
 METRICS: dict[str, list[dict[str, str]]] = {"command": [{"name": "ops", "better": "higher"}]}
-WHY: dict[str, str] = {}  # pairs that cannot run here
+WHY: dict[str, str] = {  # pairs that cannot run here
+    "none hey": "it needs the URL of something that speaks HTTP"
+}
 
 
 def meta(role: str) -> RoleMeta:
