@@ -174,3 +174,10 @@ def test_the_roles_defaults_are_the_modules() -> None:
     options = read_role("go_ycsb", (shared("roles"),)).options
     assert {name: options[name].default for name in go_ycsb.DEFAULTS} == go_ycsb.DEFAULTS
     assert options["workload"].choices == tuple(go_ycsb.WORKLOADS)
+
+
+def test_etcd_is_filled_with_the_record_that_only_its_client_misses() -> None:
+    target = {"protocol": "etcd", "host": "127.0.0.1", "port": 53379}
+    argv = loaders.get("go_ycsb").prepare({"records": 500}, DESCRIPTOR, target, 7).argv  # type: ignore[union-attr]
+    assert "recordcount=501" in argv
+    assert "etcd.endpoints=127.0.0.1:53379" in argv

@@ -18,6 +18,8 @@ SECONDS = 30
 VERBS = ("ping", "settings", "stats", "version")
 STARTED = '"msg":"starting an etcd server"'
 MILLISECONDS = ("heartbeat-interval", "election-timeout")  # flags in ms, told as 100ms or 1s
+# What the line tells besides: of itself, and of the program.
+NO_SETTINGS = ("level", "ts", "caller", "msg", "etcd-version", "git-sha", "go-version", "go-os", "go-arch")
 OTHERWISE = {"quota-size-bytes": "quota-backend-bytes"}  # in the log -> its flag
 
 
@@ -60,7 +62,9 @@ def told(log: str) -> dict[str, str]:
     if not lines:
         raise EtcdError(f"{log} does not tell the settings")
     found = {OTHERWISE.get(name, name): as_flag(name, value) for name, value in json.loads(lines[-1]).items()}
-    return {name: value for name, value in found.items() if isinstance(value, str)}
+    return {
+        name: value for name, value in found.items() if isinstance(value, str) and name not in NO_SETTINGS
+    }
 
 
 def as_flag(name: str, value: object) -> object:
