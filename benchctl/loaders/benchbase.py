@@ -3,7 +3,7 @@
 Closed loop, so latency is service time; with a rate too, for it begins when a terminal takes a request up.
 Each run creates and loads the benchmark's tables and then executes, all from the loader's host: BenchBase
 reaches servers over TCP alone. Throughput is what BenchBase calls goodput: transactions that were committed.
-TPC-C has no think times here, so this is never its tpmC. Latencies are of all requests, whatever came of them.
+TPC-C has no think times here, so this is never its tpmC. Latencies are of all requests, committed or not.
 Source: BenchBase's DBWorkload.java, ResultWriter.java.
 """
 

@@ -46,7 +46,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
 }
 METRICS: dict[str, list[dict[str, str]]] = {"command": [{"name": "ops", "better": "higher"}]}
 WHY: dict[str, str] = {  # pairs that cannot run here
-    "postgresql benchbase": "needs Java 23 and BenchBase, which test hosts cannot have; its parser has a recorded run"
+    "postgresql benchbase": "needs Java 23 and BenchBase, which test hosts cannot have"
 }
 
 

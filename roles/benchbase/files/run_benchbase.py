@@ -72,11 +72,11 @@ def main() -> None:
         )
     memory = os.memfd_create("benchbase", 0)
     os.write(memory, text)
-    os.set_inheritable(memory, True)
+    os.set_inheritable(memory, True)  # noqa: FBT003 - it takes no name
     os.chdir(wish["home"])  # where it looks for its parts
     argv = [wish["java"], "-jar", "benchbase.jar", "-b", wish["benchmark"], "-c", f"/proc/self/fd/{memory}"]
     argv += ["-d", results, "-s", "1", "--create=true", "--load=true", "--execute=true"]
-    os.execv(argv[0], argv)
+    os.execv(argv[0], argv)  # noqa: S606 - none is wanted
 
 
 if __name__ == "__main__":
