@@ -159,5 +159,17 @@ def _check_line(form: "re.Pattern[str]", name: str, text: str) -> None:
         raise RefusalError(f"the setting {name!r} = {text!r} cannot be written to a settings file")
 
 
-_LINES = {"postgresql": _postgresql_line, "redis": _redis_line, "mysql": _mysql_line}
+def _yaml_line(name: str, value: object) -> str:
+    """JSON is YAML; a text is quoted, so that it stays one."""
+    text = json.dumps(value)
+    _check_line(_NAME, name, text)
+    return f"{name}: {text}\n"
+
+
+_LINES = {
+    "postgresql": _postgresql_line,
+    "redis": _redis_line,
+    "mysql": _mysql_line,
+    "yaml": _yaml_line,
+}
 _HEADS = {"mysql": "[mysqld]\n"}

@@ -71,10 +71,12 @@ def start(
 
 
 def ready(context: Context, descriptor: Union[str, Json]) -> Json:
-    """Ask once whether the server takes requests."""
+    """Ask once whether the server takes requests; a line of its log was there before its start was over."""
     found = Descriptor(descriptor, context)
-    handle = running(context, found)
-    return {"ready": handle is not None and not _probe(context, found)(COMMAND_TIMEOUT)}
+    if running(context, found) is None:
+        return {"ready": False}
+    said = "log" in (found.parts.get("ready") or {})
+    return {"ready": said or not _probe(context, found)(COMMAND_TIMEOUT)}
 
 
 def stop(context: Context, descriptor: Union[str, Json], log: Optional[str] = None) -> Json:

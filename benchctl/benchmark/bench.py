@@ -72,6 +72,15 @@ class Bench:
         """The hosts of the load generators; without a group of that name, the first host."""
         return self.inventory.groups.get("loader") or self.inventory.hosts[:1]
 
+    def programs(self, host: str) -> dict[str, str]:
+        """The folder with the programs of each role on a host."""
+        found = [descriptor.content for descriptor in self.descriptors.get(host, {}).values()]
+        return {
+            one["role"]: str(Path(next(iter(one["binaries"].values()))).parent)
+            for one in found
+            if one["binaries"]
+        }
+
     def work(self, host: str) -> str:
         """The run's folder on a host."""
         return str(self.fleet[host].hello["work"])

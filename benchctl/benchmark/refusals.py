@@ -22,7 +22,9 @@ REMEDY = "correct the file and run it again; `resume` keeps the plan as it is"
 
 def require_settings(bench: Bench) -> None:
     """Raise SpecError with every setting that a server does not take, and where it comes from."""
-    host = bench.server.name if bench.plan.instances else ""
+    if bench.plan.experiment.dbms is None:
+        return
+    host = bench.server.name
     problems: dict[str, None] = {}
     for instance in bench.plan.instances:
         descriptor = bench.descriptors[host][instance.id]

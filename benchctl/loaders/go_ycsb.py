@@ -221,12 +221,13 @@ def _connection(target: Target | None) -> tuple[str, dict[str, str]]:
         case {"protocol": "redis"}:
             return "redis", {"redis.addr": _place(reach)}
         case {"protocol": "postgresql"}:
-            host = str(reach.get("host", "127.0.0.1"))
-            # what follows the mode in the URL that it makes wins over the host before it: a socket's folder
-            socket = f"&host={quote(str(reach['socket']), safe='/{}')}" if "socket" in reach else ""
-            words = {"host": host, "port": reach["port"], "user": reach["user"], "db": reach["database"]}
+            words = {"port": reach["port"], "user": reach["user"], "db": reach["database"]}
             named = {f"pg.{name}": str(value) for name, value in words.items()}
-            return "pg", named | {"pg.sslmode": f"disable{socket}"}
+            if "socket" not in reach:
+                return "pg", named | {"pg.host": str(reach["host"]), "pg.sslmode": "disable"}
+            # the mode is the last of the URL that go-ycsb makes: what follows it names the socket's folder
+            socket = quote(str(reach["socket"]), safe="/{}")
+            return "pg", named | {"pg.host": "", "pg.sslmode": f"disable&host={socket}"}
     raise SpecError(
         "workload.role: go_ycsb drives a Redis or a PostgreSQL",
         remedy="add `dbms: {role: redis}` or `dbms: {role: postgresql}`",

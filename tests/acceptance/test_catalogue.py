@@ -35,18 +35,22 @@ WINDOW = {"warmup": "1s", "duration": "3s"}
 LOADS: dict[str, dict[str, Any]] = {
     "benchbase": {"benchmark": "tpcc"},
     "command": {"run": "printf '{\"ops\": 1}\\n'", "parse": {"json": True}, "units": {"ops": "1/s"}},
+    "go_tpc": {"warehouses": 1, "clients": 2, "duration": "4s"},
     "go_ycsb": {"operations": 2000, "records": 1000, "clients": 2},
+    "hey": {},
     "mysqlslap": {"queries": 1000, "clients": 2},
     "pgbench": {"scale": 1, "clients": 2, **WINDOW},
     "redis_benchmark": {"requests": 100_000, "clients": 4, "keyspace": 1000},
     "sysbench": {"table_size": 1000, "threads": 2, **WINDOW},
+    "xephon_b": {"workers": 2, **WINDOW},
 }
 SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
     "postgresql": {"source": "package", "version": "15"}
 }
 METRICS: dict[str, list[dict[str, str]]] = {"command": [{"name": "ops", "better": "higher"}]}
 WHY: dict[str, str] = {  # pairs that cannot run here
-    "postgresql benchbase": "needs Java 23 and BenchBase, which test hosts cannot have"
+    "none hey": "it needs the URL of something that speaks HTTP"
+    "postgresql benchbase": "needs Java 23 and BenchBase, which test hosts cannot have",
 }
 
 
