@@ -49,7 +49,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
 }
 METRICS: dict[str, list[dict[str, str]]] = {"command": [{"name": "ops", "better": "higher"}]}
 WHY: dict[str, str] = {  # pairs that cannot run here
-    "none hey": "it needs the URL of something that speaks HTTP"
+    "none hey": "it needs the URL of something that speaks HTTP",
     "postgresql benchbase": "needs Java 23 and BenchBase, which test hosts cannot have",
 }
 
