@@ -30,6 +30,9 @@ _EXAMPLES = {  # what a command of one's own needs
 }
 
 
+_USUAL_LOADERS = {"postgresql": "pgbench", "redis": "redis_benchmark"}  # the system's own
+
+
 class Wish(NamedTuple):
     """What the flags or the answers say."""
 
@@ -103,7 +106,8 @@ def parts(role: str, folders: Sequence[Path]) -> tuple[RoleMeta | None, RoleMeta
         )
     if meta.kind == "loader":
         return (read_role(meta.drives[0], folders) if meta.drives else None), meta
-    for name in known:
+    usual = _USUAL_LOADERS.get(role)
+    for name in known if usual is None else (usual, *known):
         loader = read_role(name, folders)
         if loader.kind == "loader" and role in loader.drives:
             return meta, loader

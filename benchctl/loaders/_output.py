@@ -7,6 +7,7 @@ pattern takes only a part of, a second match, a last line without its end, a dec
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import re
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from benchctl.errors import ParseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from benchctl.loaders._form import Form, Steps
@@ -148,32 +149,45 @@ def _csv(path: Path, text: str, form: Form) -> dict[str, float]:
         if column not in head:
             raise ParseError(f"{path}:1: there is no column {column!r}; there are {', '.join(head)}")
     if form.row is not None:
-        column, wish = form.row
-        rows = [(line, row) for line, row in rows if row[head.index(column)] == wish]
-    line, row = _only(path, rows, form, "row")
+        at, wish = head.index(form.row[0]), form.row[1]
+        rows = (one for one in rows if one[1][at].strip() == wish)
+    kept = deque(rows, 1) if form.last else islice(rows, 2)
+    line, row = _only(path, list(kept), form, "row")
     return {
         name: _word(f"{path}:{line}", name, row[head.index(column)].strip())
         for name, column in wanted.items()
     }
 
 
-def _table(path: Path, text: str, delimiter: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The head, and each row with the number of its last line. Raises ParseError."""
+def _table(path: Path, text: str, delimiter: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The head, and each row with the number of its last line. Raises ParseError, at a row when read."""
     if not text.endswith("\n"):
         raise ParseError(f"{path}:{text.count(chr(10)) + 1}: the last line has no end: the table was cut")
-    reader = csv.reader(text.split("\n"), delimiter=delimiter, strict=True)
-    try:
-        table = [(reader.line_num, [word.strip() for word in row]) for row in reader if row]
-    except csv.Error as error:
-        raise ParseError(f"{path}:{reader.line_num}: {error}") from error
-    (_, head), *rows = table
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows = _rows(path, reader)
+    head = [word.strip() for word in next(rows)[1]]
     if len(set(head)) < len(head):
         raise ParseError(f"{path}:1: a column is there twice: {', '.join(head)}")
+    return head, _of_width(path, rows, len(head))
+
+
+def _rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401 - csv has no name for its type
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise ParseError(f"{path}:{reader.line_num}: {error}") from error
+
+
+def _of_width(
+    path: Path, rows: Iterator[tuple[int, list[str]]], width: int
+) -> Iterator[tuple[int, list[str]]]:
     for line, row in rows:
-        if len(row) != len(head):
-            found = f"{path}:{line}: {len(row)} fields under a head of {len(head)}"
+        if len(row) != width:
+            found = f"{path}:{line}: {len(row)} fields under a head of {width}"
             raise ParseError(found, remedy=f"{_COMMA}; or give the delimiter")
-    return head, rows
+        yield line, row
 
 
 def _regex(path: Path, text: str, form: Form) -> dict[str, float]:

@@ -33,6 +33,7 @@ WINDOW = {"warmup": "1s", "duration": "3s"}
 
 # What makes a load generator's run short; every one that is shipped has its row.
 LOADS: dict[str, dict[str, Any]] = {
+    "benchbase": {"benchmark": "tpcc"},
     "command": {"run": "printf '{\"ops\": 1}\\n'", "parse": {"json": True}, "units": {"ops": "1/s"}},
     "fio": {"size": "16MB", "direct": False, **WINDOW},
     "go_tpc": {"warehouses": 1, "clients": 2, "duration": "4s"},
@@ -52,7 +53,8 @@ SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
 }
 METRICS: dict[str, list[dict[str, str]]] = {"command": [{"name": "ops", "better": "higher"}]}
 WHY: dict[str, str] = {  # pairs that cannot run here
-    "none hey": "it needs the URL of something that speaks HTTP"
+    "none hey": "it needs the URL of something that speaks HTTP",
+    "postgresql benchbase": "needs Java 23 and BenchBase, which test hosts cannot have",
 }
 
 
