@@ -89,14 +89,18 @@ class Bench:
         """How a load generator on the host `seen_from` reaches the DBMS: its socket only on the same host."""
         server = self.server
         agent, descriptor = self.fleet[server.name], self.descriptors[server.name][instance]
-        reach = {
-            key: value.replace("{runtime}", agent.hello["runtime"]) if isinstance(value, str) else value
-            for key, value in descriptor.content["target"].items()
-        }
+        places = {"{runtime}": agent.hello["runtime"], "{work}": f"{self.work(server.name)}/{instance}"}
+        reach = {key: _filled(value, places) for key, value in descriptor.content["target"].items()}
         if seen_from != server.name:
             reach.pop("socket", None)
             reach["host"] = server.address
         return reach
+
+
+def _filled(value: object, places: Mapping[str, str]) -> object:
+    for name, place in places.items() if isinstance(value, str) else ():
+        value = str(value).replace(name, place)
+    return value
 
 
 def read_descriptors(

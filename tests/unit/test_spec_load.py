@@ -17,7 +17,14 @@ from benchctl.spec import Spec, load
 from benchctl.spec.share import shared
 
 SHIPPED = (
-    *("quickstart", "aa", "pg-work-mem", "clients-sweep", "pg-two-loaders", "pg-lab", "stages-example"),
+    "quickstart",
+    "aa",
+    "pg-work-mem",
+    "clients-sweep",
+    "pg-two-loaders",
+    "pg-lab",
+    "stages-example",
+    "mariadb-flush",
     "kairosdb",
 )
 TEXT = """\
