@@ -259,14 +259,18 @@ class StageChecks:
                 self._add(f"{path}.{key}", form or found, "", error.remedy)
                 return
         if [one for one in self._experiment.stages if one.measure is not None] == [stage]:
-            self._check_metrics(stage)
+            self._check_metrics(path, stage)
 
-    def _check_metrics(self, stage: StageSpec) -> None:
+    def _check_metrics(self, path: str, stage: StageSpec) -> None:
         """What is compared is measured, and has its unit."""
         from benchctl.loaders import get
 
         workload = as_workload(stage)
-        names = get(workload.role).names(workload)
+        try:
+            names = get(workload.role).names(workload)
+        except SpecError as error:
+            self._add(f"{path}.parse", error.detail.partition(": ")[2] or error.detail, "", error.remedy)
+            return
         for index, metric in enumerate(self._experiment.metrics):
             if names is not None and metric.name not in names and not self._touched(f"metrics.{index}"):
                 self._add(

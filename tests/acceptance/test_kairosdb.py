@@ -30,7 +30,10 @@ def test_the_shipped_chain(cold_shell: Shell, fresh: Fresh) -> None:
     assert WINDOWS[0] in text
     (cold_shell.workspace / "kairosdb.yml").write_text(text.replace(*WINDOWS), encoding="utf-8")
     counts = {"dbms": 1, "kairosdb": 1, "loader": 2}
-    hosts = {group: [fresh(name=f"{group}-host") for _ in range(count)] for group, count in counts.items()}
+    hosts = {
+        group: [fresh(name=f"{group}-{number}") for number in range(1, count + 1)]
+        for group, count in counts.items()
+    }
     groups = {group: {"count": count} for group, count in counts.items()}
     loaders = [host.name for host in hosts["loader"]]
     path = str(fresh.lab.inventory(hosts))
@@ -48,7 +51,7 @@ def test_the_shipped_chain(cold_shell: Shell, fresh: Fresh) -> None:
         assert trial["validity"] in {"ok", "suspect"}, trial["findings"]
         metrics = {name: quantity["value"] for name, quantity in trial["result"]["metrics"].items()}
         assert metrics["throughput"] > 0
-        assert metrics["latency_p50"] is not None  # of both hosts' requests together
+        assert metrics["latency_mean"] is not None
         assert trial["start"]["spread"] >= 0
         assert sum(read_back(run, trial["ordinal"], host) for host in loaders) == metrics["points"]
     assert services(run) == [

@@ -157,7 +157,7 @@ def test_what_stages_install_is_made_once_and_takes_its_time() -> None:
 
 
 def test_a_role_that_there_is_not_is_named_with_its_place() -> None:
-    with pytest.raises(SpecError, match=r":8:\d+: stages\.0\.install\.role: found no role 'redos'.*'redis'"):
+    with pytest.raises(SpecError, match=r":7:43: stages\.0\.install\.role: found no role 'redos'.*'redis'"):
         spec("- {name: one, group: app, install: {role: redos}}")
 
 
