@@ -159,8 +159,8 @@ def test_the_command_reaches_other_hosts_by_their_address() -> None:
         ({"workload": "e"}, REDIS, "cannot scan a Redis"),
         ({"operations": 3, "clients": 4}, REDIS, "fewer than clients"),
         ({"warmup": 1.5}, REDIS, "whole seconds"),
-        ({}, None, "drives a Redis or a PostgreSQL"),
-        ({}, {"protocol": "mysql"}, "drives a Redis or a PostgreSQL"),
+        ({}, None, "drives a Redis, a PostgreSQL or an etcd"),
+        ({}, {"protocol": "mysql"}, "drives a Redis, a PostgreSQL or an etcd"),
     ],
 )
 def test_what_it_cannot_do_is_refused(

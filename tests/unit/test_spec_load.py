@@ -16,7 +16,17 @@ from benchctl.model.record import to_json
 from benchctl.spec import Spec, load
 from benchctl.spec.share import shared
 
-SHIPPED = ("quickstart", "aa", "pg-work-mem", "clients-sweep", "pg-two-loaders", "pg-lab", "stages-example")
+SHIPPED = (
+    "quickstart",
+    "aa",
+    "pg-work-mem",
+    "clients-sweep",
+    "pg-two-loaders",
+    "pg-lab",
+    "stages-example",
+    "mariadb-flush",
+    "kairosdb",
+)
 TEXT = """\
 name: mine
 dbms:

@@ -392,7 +392,8 @@ def install(question: dict) -> dict:
     wanted = question["packages"]
     lacking = missing(wanted, packages)
     claim = sorted(wanted)
-    if not lacking and (record["claims"].get(question["owner"]) == claim or not record["packages"]):
+    is_ours = bool(set(wanted) & set(record["packages"]))  # what was there before needs nobody's claim
+    if not lacking and (record["claims"].get(question["owner"]) == claim or not is_ours):
         return {"changed": False, "installed": [], "versions": chosen(wanted, packages)}
     record["claims"][question["owner"]] = claim
     if lacking:
