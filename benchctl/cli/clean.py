@@ -17,9 +17,10 @@ from benchctl.cli.confirm import byte_size, confirm
 def clean(*, yes: bool, as_json: bool) -> None:
     """Remove what benchctl keeps on this machine for later runs.
 
-    Data images, installed instances, agents of other versions, measured capacities of load generators, what
-    Ansible said of inventories, and work folders of runs that were not destroyed. Later runs make again what
-    they need. Results stay (`benchctl runs rm` removes them), and nothing goes while a run holds the machine.
+    Data images, installed instances, agents of other versions, measured capacities of load generators,
+    software that was fetched or built for hosts, what Ansible said of inventories, and work folders of runs
+    that were not destroyed. Later runs make again what they need. Results stay (`benchctl runs rm` removes
+    them), and nothing goes while a run holds the machine.
     With --json and without --yes it only lists.
     """
     from benchctl.agent.layout import cache_folder

@@ -29,6 +29,7 @@ JOB_TIMEOUT = 3600  # seconds for a whole playbook
 MAX_FORKS = 32
 _PERSIST = 60  # seconds that ssh keeps a connection for the next task
 _MIN_FORKS = 5  # Ansible's own default
+_TAKES_LONG = ", once: "  # in the name of a task that says how long it takes; it is told before it begins
 _POLL = 1  # seconds between looks at `cancelled`
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -163,6 +164,8 @@ class _Listener:
             self.failures.append(found)
             self._on_event(str(found))
         data = event.get("event_data") or {}
+        if event.get("event") == "playbook_on_task_start" and _TAKES_LONG in str(data.get("task")):
+            self._on_event(str(data["task"]))
         if event.get("event") == "runner_on_ok" and (data.get("res") or {}).get("changed"):
             self.changed += 1
             self._on_event(f"{data.get('host')}: {task_name(event)}")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ASIDE = ".removed"
 LEASE_TTL = 3600.0  # seconds; the lease ends with this process anyway
 
-Kind = Literal["image", "instance", "agent", "capacity", "work", "inventory", "leftover"]
+Kind = Literal["image", "instance", "agent", "capacity", "software", "work", "inventory", "leftover"]
 
 
 class Item(NamedTuple):
@@ -48,6 +48,8 @@ def removable(cache: Path, current_agent: str) -> list[Item]:
         *_items(cache, "instance", "instances/*", _about_instance),
         *_items(cache, "agent", "agent/*", lambda _: "of another version of benchctl"),
         *_items(cache, "capacity", memory.FILE, lambda _: "what load generators reach here at most"),
+        *_items(cache, "software", "software/*/", lambda _: "fetched for hosts, or to build for them"),
+        *_items(cache, "software", "prefixes/*.tar.gz", lambda _: "packed for hosts"),
         *_items(cache, "work", "runs/*", lambda _: "work folder of a run"),
         *_items(cache, "inventory", "inventories/*", lambda _: "what Ansible said of an inventory"),
         *_items(cache, "leftover", f"{ASIDE}/*", lambda _: "of a removal that was cut short"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchctl.configure.ansible import _Listener
 from benchctl.configure.failures import failure, task_name
 
 
@@ -40,3 +41,11 @@ def test_a_failure_without_words_says_so() -> None:
 
 def test_a_task_outside_of_roles_has_its_own_name_only() -> None:
     assert task_name({"event_data": {"task": "Do it"}}) == "Do it"
+
+
+def test_a_task_that_takes_long_is_told_before_it_begins() -> None:
+    told: list[str] = []
+    listener = _Listener(told.append)
+    for task in ("Look for it on the host", "Make on the controller, once: go-ycsb 1.0.1, two minutes"):
+        listener.hear({"event": "playbook_on_task_start", "event_data": {"task": task}})
+    assert told == ["Make on the controller, once: go-ycsb 1.0.1, two minutes"]
