@@ -19,8 +19,10 @@ SCHEMA = 1
 _RUN_AS = ("self", "userns", "nobody")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _REDIS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_OPTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _MYSQL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _EMPTY = '""'
+_OPTIONS = "{options}"  # the word of an argv in whose place settings stand that are options
 
 
 class Descriptor:
@@ -41,6 +43,7 @@ class Descriptor:
             raise RefusalError(f"descriptor {self.path}: run_as is {self.run_as!r}, not one of {_RUN_AS}")
         self.work = context.work / self.instance
         self.data = self.work / "data"
+        self.embedded = bool(raw.get("embedded"))  # no server: the load generator runs the engine
         places = {
             "{data}": str(self.data),
             "{work}": str(self.work),
@@ -48,11 +51,12 @@ class Descriptor:
             "{instance}": self.instance,
         }
         if raw.get("settings"):
-            places["{conf}"] = fill(raw["settings"]["file"], places)
+            places["{conf}"] = fill(raw["settings"].get("file", ""), places)
         self.places = places
         self.conf = Path(places.get("{conf}", ""))
         self.parts: Json = fill(raw, places)
         self.log = self.work / "server.log"
+        self._options: List[str] = []
 
     def part(self, name: str) -> Json:
         """Return one part, such as `start`. Raises RefusalError when the descriptor has none."""
@@ -66,7 +70,7 @@ class Descriptor:
         argv = part.get("argv")
         if not argv or not isinstance(argv, list) or not all(isinstance(word, str) for word in argv):
             raise RefusalError(f"descriptor {self.path}: {name}.argv is no list of strings")
-        return argv
+        return [word for given in argv for word in (self._options if given == _OPTIONS else [given])]
 
     def setting(self, *, server: bool) -> Setting:
         """Return how its programs start: the server with user, limits and CPUs, the others as the caller."""
@@ -83,11 +87,17 @@ class Descriptor:
             if given:
                 raise RefusalError(f"descriptor {self.path} takes no settings, not even {sorted(given)}")
             return
-        self.write_lines(self.conf, {**(part.get("base") or {}), **given})
+        self.render({**(part.get("base") or {}), **given}, self.conf)
 
-    def write_lines(self, path: Path, settings: Json) -> None:
-        """Render these settings and no others. Raises RefusalError for what has no form."""
+    def render(self, settings: Json, path: Path) -> None:
+        """Write these settings and no others to the file, or keep them as options for the next `argv`.
+
+        Raises RefusalError for what has no form.
+        """
         syntax = (self.parts.get("settings") or {}).get("syntax")
+        if syntax in _WORDS:
+            self._options = [word for name, value in settings.items() for word in _WORDS[syntax](name, value)]
+            return
         line = _LINES.get(str(syntax))
         if line is None:
             raise RefusalError(f"descriptor {self.path}: unknown syntax of settings {syntax!r}")
@@ -146,6 +156,22 @@ def _redis_line(name: str, value: object) -> str:
     return f"{name} {text.strip() or _EMPTY}\n"
 
 
+def _getopt_words(name: str, value: object) -> List[str]:
+    """As getopt_long reads them: an option that takes no value is there or not."""
+    text = str(value)
+    _check_line(_OPTION_NAME, name, text)
+    if text.lower() in ("true", "false"):
+        return [f"--{name}"] if text.lower() == "true" else []
+    return [f"--{name}={text}"]
+
+
+def _go_words(name: str, value: object) -> List[str]:
+    """As Go's package flag reads them, booleans with their value too."""
+    text = str(value).lower() if str(value).lower() in ("true", "false") else str(value)
+    _check_line(_OPTION_NAME, name, text)
+    return [f"--{name}={text}"]
+
+
 def _mysql_line(name: str, value: object) -> str:
     """Names as the server shows its variables: with hyphens, which it takes too, they are not found again."""
     text = ("OFF", "ON")[value] if isinstance(value, bool) else str(value)
@@ -156,8 +182,26 @@ def _mysql_line(name: str, value: object) -> str:
 
 def _check_line(form: "re.Pattern[str]", name: str, text: str) -> None:
     if not form.fullmatch(name) or any(ord(letter) < 32 for letter in text):
-        raise RefusalError(f"the setting {name!r} = {text!r} cannot be written to a settings file")
+        raise RefusalError(f"the setting {name!r} = {text!r} cannot be given to the server")
 
 
-_LINES = {"postgresql": _postgresql_line, "redis": _redis_line, "mysql": _mysql_line}
+def _yaml_line(name: str, value: object) -> str:
+    """JSON is YAML; a text is quoted, so that it stays one."""
+    text = json.dumps(value)
+    _check_line(_NAME, name, text)
+    return f"{name}: {text}\n"
+
+
+def _json_line(name: str, value: object) -> str:
+    return json.dumps({name: str(value)}) + "\n"
+
+
+_WORDS = {"getopt": _getopt_words, "go": _go_words}
+_LINES = {
+    "postgresql": _postgresql_line,
+    "redis": _redis_line,
+    "mysql": _mysql_line,
+    "yaml": _yaml_line,
+    "json": _json_line,
+}
 _HEADS = {"mysql": "[mysqld]\n"}

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Union
 
-from benchctl.agent import layout, pinning, probe, process
+from benchctl.agent import layout, listening, pinning, probe, process
 from benchctl.agent.context import Context, Handle
 from benchctl.agent.descriptor import Descriptor
 from benchctl.agent.process import Setting
@@ -42,10 +42,16 @@ def start(
     """Start the server and wait until it is ready, at most `limit` seconds or what the descriptor says.
 
     When it dies or is late, nothing of it is left, and the refusal carries the last lines of its log.
+    Of an embedded engine only the settings are written: the load generator runs it.
     """
     found = Descriptor(descriptor, context)
+    if found.embedded:
+        make_work_folder(context, found)
+        found.write_settings(settings or {})
+        return {"pid": None, "seconds": 0.0}
     if running(context, found) is not None:
         raise RefusalError(f"{found.instance} is running already; stop it first", "service")
+    _require_port(found)
     began = time.monotonic()
     make_work_folder(context, found)
     found.write_settings(settings or {})
@@ -71,10 +77,17 @@ def start(
 
 
 def ready(context: Context, descriptor: Union[str, Json]) -> Json:
-    """Ask once whether the server takes requests."""
+    """Ask once whether the server takes requests; an embedded engine always does.
+
+    A line of its log was there before its start was over.
+    """
     found = Descriptor(descriptor, context)
-    handle = running(context, found)
-    return {"ready": handle is not None and not _probe(context, found)(COMMAND_TIMEOUT)}
+    if found.embedded:
+        return {"ready": True}
+    if running(context, found) is None:
+        return {"ready": False}
+    said = "log" in (found.parts.get("ready") or {})
+    return {"ready": said or not _probe(context, found)(COMMAND_TIMEOUT)}
 
 
 def stop(context: Context, descriptor: Union[str, Json], log: Optional[str] = None) -> Json:
@@ -118,8 +131,10 @@ def inspect(context: Context, descriptor: Union[str, Json], names: Optional[List
 
 
 def stats(context: Context, descriptor: Union[str, Json]) -> Json:
-    """Read the running server's counters."""
+    """Read the running server's counters; none when the descriptor has no such command."""
     found = _running_one(context, descriptor)
+    if found.embedded or not found.parts.get("stats"):
+        return {"counters": {}}
     printed = _object(found, "stats", command(context, found, "stats", found.part("stats")))
     return {"counters": printed}
 
@@ -155,7 +170,7 @@ def check(context: Context, descriptor: Union[str, Json], settings: Json) -> Jso
     if not part:
         return {"said": "", "names": []}
     make_work_folder(context, found)
-    found.write_lines(Path(part["file"]), settings)
+    found.render(settings, Path(part.get("file", "")))
     answer = _ask_program(context, found, "check", part)
     if answer.exit == 0:
         return {"said": "", "names": []}
@@ -342,9 +357,21 @@ def _births(pids: List[int]) -> Dict[int, int]:
 
 def _running_one(context: Context, descriptor: Union[str, Json]) -> Descriptor:
     found = Descriptor(descriptor, context)
-    if running(context, found) is None:
+    if not found.embedded and running(context, found) is None:
         raise RefusalError(f"{found.instance} is not running", "service", tail(found.log))
     return found
+
+
+def _require_port(found: Descriptor) -> None:
+    """Refuse a start at a port that somebody else has; without a host, a port only names a socket."""
+    target = found.parts.get("target") or {}
+    holder = listening.at(int(target["port"])) if target.get("host") and target.get("port") else None
+    if holder:
+        raise RefusalError(
+            f"{found.instance}: its port {target['port']} is taken by {holder}; stop that one, or let it be"
+            " and give the instance another port",
+            "service",
+        )
 
 
 def _remember(context: Context, found: Descriptor, handle: process.Process, log_start: int) -> None:

@@ -72,6 +72,15 @@ class Bench:
         """The hosts of the load generators; without a group of that name, the first host."""
         return self.inventory.groups.get("loader") or self.inventory.hosts[:1]
 
+    def programs(self, host: str) -> dict[str, str]:
+        """The folder with the programs of each role on a host."""
+        found = [descriptor.content for descriptor in self.descriptors.get(host, {}).values()]
+        return {
+            one["role"]: str(Path(next(iter(one["binaries"].values()))).parent)
+            for one in found
+            if one["binaries"]
+        }
+
     def work(self, host: str) -> str:
         """The run's folder on a host."""
         return str(self.fleet[host].hello["work"])
@@ -80,14 +89,18 @@ class Bench:
         """How a load generator on the host `seen_from` reaches the DBMS: its socket only on the same host."""
         server = self.server
         agent, descriptor = self.fleet[server.name], self.descriptors[server.name][instance]
-        reach = {
-            key: value.replace("{runtime}", agent.hello["runtime"]) if isinstance(value, str) else value
-            for key, value in descriptor.content["target"].items()
-        }
+        places = {"{runtime}": agent.hello["runtime"], "{work}": f"{self.work(server.name)}/{instance}"}
+        reach = {key: _filled(value, places) for key, value in descriptor.content["target"].items()}
         if seen_from != server.name:
             reach.pop("socket", None)
             reach["host"] = server.address
         return reach
+
+
+def _filled(value: object, places: Mapping[str, str]) -> object:
+    for name, place in places.items() if isinstance(value, str) else ():
+        value = str(value).replace(name, place)
+    return value
 
 
 def read_descriptors(

@@ -94,9 +94,14 @@ class WorkloadCourse:
     def _path(self) -> str:
         return self._bench.descriptors[self._host][str(self._instance)].path
 
+    @property
+    def _embedded(self) -> bool:
+        """Whether the load generator runs the engine: no process of it is started, watched or stopped."""
+        return bool(self._bench.descriptors[self._host][str(self._instance)].content.get("embedded"))
+
     @contextmanager
     def _server(self) -> Iterator[None]:
-        """Clone the image, start the server; stop it however the body ends."""
+        """Clone the image, start the server; stop it however the body ends. An embedded engine has none."""
         attempt, settings = self._attempt, self._wanted()
         with attempt.phase("reset", hosts=[self._host]):
             emptied = [
@@ -107,6 +112,11 @@ class WorkloadCourse:
             for pending in emptied:
                 pending.result(attempt.limit())
             attempt.knobs.settle(attempt.limit())
+        if self._embedded:
+            with attempt.phase("start", hosts=[self._host]):
+                attempt.call(self._host, "start", descriptor=self._path, settings=settings)
+            yield
+            return
         try:
             act = self._bench.journal.act("service.start", instance=self._instance, host=self._host)
             with act, attempt.phase("start", hosts=[self._host]):
@@ -162,7 +172,8 @@ class WorkloadCourse:
         limit = attempt.remaining() if open_end else min(expected + GRACE, attempt.remaining())
         timing = Timing(workload.warmup, workload.duration, limit, open_end)
         launches = [self._launch(host.name, number) for number, host in enumerate(self._bench.loaders)]
-        services = {} if self._instance is None else {self._host: self._instance}
+        served = None if self._instance is None or self._embedded else self._instance
+        services = {} if served is None else {self._host: served}
         with attempt.phase("load", expected, hosts=[launch.host for launch in launches]):
             return run_together(attempt, launches, timing, services=services)
 
@@ -173,7 +184,7 @@ class WorkloadCourse:
         descriptor = self._bench.descriptors[host][self._workload.role].content
         generator = loaders.get(self._workload.role)
         command = generator.command(self._workload, descriptor, target, seed)
-        beside = self._instance is not None and host == self._host
+        beside = self._instance is not None and host == self._host and not self._embedded
         return Launch(host, command.argv, command.env, self._instance if beside else None)
 
     def _version(self) -> str:
@@ -185,6 +196,8 @@ class WorkloadCourse:
         return {entry["path"] for entry in self._attempt.call(self._host, "files", dir=folder)["files"]}
 
     def _death(self, loads: Loads) -> str:
+        if self._embedded:
+            return ""
         if self._host in loads.deaths:
             return ending(loads.deaths[self._host])
         if not self._ended["running_before"]:

@@ -31,7 +31,7 @@ def image_name(image: Image, instance: dict[str, Any], prepare: Command | None) 
         "role": instance["role"],
         "binaries": [check.get("sha256") or check.get("stdout") for check in instance["verify"]],
         "init": instance["init"]["argv"][1:],
-        "base": instance["settings"]["base"],
+        "base": (instance.get("settings") or {}).get("base", {}),
         "loader": image.loader,
         "prepare": None if prepare is None else prepare.argv[1:],
         "options": image.prepare,

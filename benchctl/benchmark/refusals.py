@@ -5,6 +5,7 @@ Must not know one database from another: a descriptor says how its program is as
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from benchctl.errors import SpecError
@@ -22,7 +23,9 @@ REMEDY = "correct the file and run it again; `resume` keeps the plan as it is"
 
 def require_settings(bench: Bench) -> None:
     """Raise SpecError with every setting that a server does not take, and where it comes from."""
-    host = bench.server.name if bench.plan.instances else ""
+    if bench.plan.experiment.dbms is None:
+        return
+    host = bench.server.name
     problems: dict[str, None] = {}
     for instance in bench.plan.instances:
         descriptor = bench.descriptors[host][instance.id]
@@ -33,6 +36,19 @@ def require_settings(bench: Bench) -> None:
         raise SpecError("\n".join(problems), remedy=REMEDY)
 
 
+def require_one_host(bench: Bench) -> None:
+    """Raise SpecError where a load generator is to run an embedded engine away from its data."""
+    for instance in bench.plan.instances:
+        server = bench.server.name
+        others = [host.name for host in bench.loaders if host.name != server]
+        if others and bench.descriptors[server][instance.id].content.get("embedded"):
+            raise SpecError(
+                f"hosts.groups.loader: {instance.role} has no server, the load generator runs it;"
+                f" found {', '.join(others)} for the load and {server} for the data",
+                remedy="one host for both: with an inventory, loader: {inventory_group: dbms}",
+            )
+
+
 def _ask(bench: Bench, descriptor: str, settings: dict[str, str]) -> Iterator[str]:
     """What the program has against settings; as it may stop early, it is asked again without those."""
     host = bench.server.name
@@ -40,7 +56,7 @@ def _ask(bench: Bench, descriptor: str, settings: dict[str, str]) -> Iterator[st
         bench.cancel.check()
         reply = bench.fleet[host].call("check", timeout=CHECK_LIMIT, descriptor=descriptor, settings=settings)
         lines = reply["said"].strip().splitlines()
-        named = {name: line for name in settings for line in reversed(lines) if _quotes(line, name)}
+        named = {name: line for name in settings for line in reversed(lines) if _names(line, name)}
         for name, line in named.items():
             hint = did_you_mean(name, reply["names"]) if name not in reply["names"] else ""
             place = f"{_origin(bench.plan, name)}dbms.settings.{name}"
@@ -50,10 +66,13 @@ def _ask(bench: Bench, descriptor: str, settings: dict[str, str]) -> Iterator[st
         settings = {name: value for name, value in settings.items() if named and name not in named}
 
 
-def _quotes(line: str, name: str) -> bool:
-    """Whether a line is about a setting: "fsync" says PostgreSQL, 'sync-binlog' or 'sync_binlog=x' others."""
-    spelt = line.replace("-", "_")
-    return any(part in spelt for part in (f'"{name}"', f"'{name}'", f"'{name}="))
+def _names(line: str, setting: str) -> bool:
+    """Whether a line is about a setting: it stands in quotation marks, or as an option with its dashes.
+
+    "fsync" says PostgreSQL, 'sync-binlog' MariaDB of sync_binlog, -quota etcd.
+    """
+    spelt = re.escape(setting.replace("-", "_"))
+    return bool(re.search(rf"""(["'`]|(?<![\w])__?){spelt}(?![\w.])""", line.replace("-", "_")))
 
 
 def _sets(plan: Plan, instance: str) -> Iterator[dict[str, str]]:

@@ -83,6 +83,7 @@ class Worker:
             trial=occasion.trial,
             work=self._bench.work(host.name),
             files=self._files(stage, host.name),
+            roles=self._bench.programs(host.name),
         )
 
     def copy_files(self, stage: Stage, spec: StageSpec, host: str) -> None:

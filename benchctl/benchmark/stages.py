@@ -66,10 +66,10 @@ class StageRunner:
     """One for a run: it knows which services are up and under which levels they were started."""
 
     def __init__(self, bench: Bench, logs: Callable[[str], Path]) -> None:
-        """Nothing happens on a host."""
+        """Nothing happens on a host. What stages install is there already: configure does it."""
         self._bench = bench
         self._logs = logs
-        self._stages = [stage for stage in bench.plan.stages if stage.spec is not None]
+        self._stages = [s for s in bench.plan.stages if s.spec is not None and s.spec.install is None]
         self._measured = next(stage for stage in self._stages if stage.measured)
         self._worker = Worker(bench)
         self._done: dict[str, tuple[str, ...]] = {}  # stage -> the levels that it ran under
@@ -318,6 +318,7 @@ class StageCourse:
             loads,
             host,
             attempt.treatment.workload,
+            self._version(),
             files=files,
             broken="\n".join(map(self._death, ended)),
             load=f"stage {self._stage.name}, task {next(iter(named_tasks(spec_of(self._stage))))[0]}",
@@ -366,6 +367,14 @@ class StageCourse:
         if groups.get("dbms"):
             return groups["dbms"][0].name
         return up[0].host if up else groups[self._stage.group][0].name
+
+    def _version(self) -> str:
+        """The version of the load generator whose module reads the output; empty for `command`."""
+        members = self._bench.inventory.groups[self._stage.group]
+        described = self._bench.descriptors.get(members[0].name, {}).get(
+            self._attempt.treatment.workload.role
+        )
+        return "" if described is None else str(described.content.get("version", ""))
 
     def _empty_folders(self) -> None:
         """Remove what an attempt that was cut short left."""

@@ -1,4 +1,4 @@
-"""`benchctl init`: a first experiment file that validates, commented, from flags or a few questions."""
+"""`benchctl init`: a first experiment file that validates, commented, or a package of one's own."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ _FIRST_FACTORS = {
         "benchctl init",
         "benchctl init pg-work-mem --role postgresql --factor dbms.settings.work_mem=4MB,64MB",
         "benchctl init sweep --factor workload.clients=1,4,16 --blocks 6",
+        "benchctl init loader my_load",
+        "benchctl init role my_db",
     ),
 )
-@click.argument("name", required=False)
+@click.argument("words", nargs=-1, metavar="[loader|role] [NAME]")
 @click.option("--role", help=f"The system under test, or a load generator alone; default: {DEFAULT_ROLE}.")
 @click.option(
     "--factor",
@@ -51,7 +53,7 @@ _FIRST_FACTORS = {
 @options.roles_path
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def init(
-    name: str | None,
+    words: tuple[str, ...],
     role: str | None,
     factors: tuple[str, ...],
     blocks: int | None,
@@ -59,13 +61,21 @@ def init(
     *,
     force: bool,
 ) -> None:
-    """Write a commented experiment file to start from.
+    """Write a commented experiment file to start from, or a package for a role of your own.
 
     NAME is the experiment's name; the file is NAME.yml in the current folder, or NAME is a path of its own.
-    Without any argument, on a terminal, a few questions are asked.
+    Without any argument, on a terminal, a few questions are asked. `init loader NAME` and
+    `init role NAME` write a package benchctl-NAME in the current folder: role, module, case and tests, which
+    pass as they are.
     """
     from benchctl.cli.template import Wish
 
+    if words[:1] in {("loader",), ("role",)}:
+        _package(words, plain=not (role or factors or blocks or roles_paths or force))
+        return
+    if len(words) > 1:
+        raise UsageError(f"found {len(words)} names: {' '.join(words)}", remedy="see `benchctl init --help`")
+    name = words[0] if words else None
     asked = name is None and role is None and not factors and blocks is None and sys.stdin.isatty()
     if asked:
         wish = _ask()
@@ -80,6 +90,23 @@ def init(
     click.echo(str(wish.path))
     click.echo(
         f"Next: `benchctl plan {wish.path}` shows what it would do, `benchctl run {wish.path}` does it.",
+        err=True,
+    )
+
+
+def _package(words: tuple[str, ...], *, plain: bool) -> None:
+    from benchctl.cli.scaffold import scaffold
+
+    kind, *names = words
+    if len(names) != 1 or not plain:
+        raise UsageError(
+            f"init {kind} takes one name and no options",
+            remedy=f"`benchctl init {kind} NAME`; an experiment of that name is `benchctl init ./{kind}`",
+        )
+    folder = scaffold(kind, names[0])
+    click.echo(str(folder))
+    click.echo(
+        f"Next: `pip install -e '{folder}[dev]' && pytest {folder}`; {folder}/README.md says what to change.",
         err=True,
     )
 

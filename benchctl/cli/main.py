@@ -25,7 +25,9 @@ class Verb(NamedTuple):
 VERBS = {
     "run": Verb("run", "Run an experiment: provision, configure, benchmark, collect, destroy."),
     "resume": Verb("resume", "Go on with a run that was interrupted or failed."),
-    "init": Verb("init", "Write a commented experiment file to start from."),
+    "init": Verb(
+        "init", "Write a commented experiment file to start from, or a package for a role of your own."
+    ),
     "plan": Verb("plan", "Show what a run would do and how long it takes."),
     "validate": Verb("validate", "Check an experiment file; every error with its place."),
     "provision": Verb("steps", "Make the run of an experiment and its hosts."),

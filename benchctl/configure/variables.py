@@ -19,8 +19,9 @@ def dbms_roles(plan: Plan) -> list[str]:
 
 
 def loader_roles(plan: Plan) -> list[str]:
-    if plan.experiment.stages:  # they bring what they run
-        return []
+    if plan.experiment.stages:
+        installed = [stage.install.role for stage in plan.experiment.stages if stage.install is not None]
+        return [role for role in dict.fromkeys(installed) if role not in dbms_roles(plan)]
     return list(dict.fromkeys(treatment.workload.role for treatment in plan.treatments))
 
 
@@ -39,9 +40,25 @@ def parts_by_host(plan: Plan, inventory: Inventory) -> dict[str, tuple[str, ...]
         host.name: [one.id for one in plan.instances if host in inventory.groups.get(one.group, ())]
         for host in inventory.hosts
     }
-    drivers = {host.name for name in ("loader", "dbms") for host in inventory.groups.get(name, ())}
     loaders = loader_roles(plan)
+    if plan.experiment.stages:
+        there = roles_by_host(plan, inventory)
+        return {
+            host: (*ids, *(role for role in loaders if role in there[host]))
+            for host, ids in instances.items()
+        }
+    drivers = {host.name for name in ("loader", "dbms") for host in inventory.groups.get(name, ())}
     return {host: (*ids, *(loaders if host in drivers else ())) for host, ids in instances.items()}
+
+
+def roles_by_host(plan: Plan, inventory: Inventory) -> dict[str, list[str]]:
+    """Return the roles that stages install on each host."""
+    found: dict[str, dict[str, None]] = {host.name: {} for host in inventory.hosts}
+    for stage in plan.experiment.stages:
+        if stage.install is not None:
+            for host in inventory.groups[stage.group]:
+                found[host.name][stage.install.role] = None
+    return {host: list(roles) for host, roles in found.items()}
 
 
 def instance_entry(instance: Instance) -> dict[str, Any]:
@@ -68,16 +85,21 @@ def addresses(inventory: Inventory) -> dict[str, Any]:
 
 def role_variables(plan: Plan, inventory: Inventory, stamps: dict[str, str]) -> dict[str, Any]:
     """Return the extra variables for a plan."""
+    network = {} if plan.experiment.stages else network_entry(inventory)  # stages say where to listen
     instances = {
-        f"{role}_instances": [
-            {**instance_entry(one), **network_entry(inventory)} for one in plan.instances if one.role == role
-        ]
+        f"{role}_instances": list(
+            {
+                one.id: {**instance_entry(one), **network} for one in plan.instances if one.role == role
+            }.values()
+        )
         for role in dbms_roles(plan)
     }
+    staged = bool(plan.experiment.stages)
     return {
         "bench_stamps": stamps,
-        "bench_dbms_roles": dbms_roles(plan),
-        "bench_loader_roles": loader_roles(plan),
+        "bench_dbms_roles": [] if staged else dbms_roles(plan),
+        "bench_loader_roles": [] if staged else loader_roles(plan),
+        "bench_stage_roles": roles_by_host(plan, inventory),
         **addresses(inventory),
         **instances,
     }

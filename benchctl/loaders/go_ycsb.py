@@ -220,6 +220,8 @@ def _connection(target: Target | None) -> tuple[str, dict[str, str]]:
             return "redis", {"redis.network": "unix", "redis.addr": path}
         case {"protocol": "redis"}:
             return "redis", {"redis.addr": _place(reach)}
+        case {"protocol": "etcd"}:
+            return "etcd", {"etcd.endpoints": _place(reach)}
         case {"protocol": "postgresql"}:
             words = {"port": reach["port"], "user": reach["user"], "db": reach["database"]}
             named = {f"pg.{name}": str(value) for name, value in words.items()}
@@ -229,8 +231,8 @@ def _connection(target: Target | None) -> tuple[str, dict[str, str]]:
             socket = quote(str(reach["socket"]), safe="/{}")
             return "pg", named | {"pg.host": "", "pg.sslmode": f"disable&host={socket}"}
     raise SpecError(
-        "workload.role: go_ycsb drives a Redis or a PostgreSQL",
-        remedy="add `dbms: {role: redis}` or `dbms: {role: postgresql}`",
+        "workload.role: go_ycsb drives a Redis, a PostgreSQL or an etcd",
+        remedy="add `dbms: {role: redis}`, `dbms: {role: postgresql}` or `dbms: {role: etcd}`",
     )
 
 

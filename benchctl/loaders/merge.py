@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchctl.loaders.loader import Ints, Loader
     from benchctl.model.measurement import Window
 
-_SUMMED = ("errors", "requests", "retries")
+_SUMMED = ("errors", "requests", "retries", "points")
 _PERCENTILE = re.compile(r"(?P<name>\w+)_p(?P<digits>[0-9]{2,})")
 
 

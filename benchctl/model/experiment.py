@@ -184,12 +184,23 @@ class TaskSpec(Record, frozen=True, kw_only=True):
     ] = field(default_factory=dict)
 
 
+class Install(Record, frozen=True, kw_only=True):
+    """A role that configure converges; `options` are its keys of scope install, typed by meta/bench.yml."""
+
+    role: Annotated[str, Meta(description="the role that installs: a DBMS or a load generator")]
+    options: dict[str, Value] = field(default_factory=dict)
+
+
 class StageSpec(Record, frozen=True, kw_only=True):
     """A named group of tasks, run one after the other on each host of a group, on all hosts side by side."""
 
     name: Annotated[Name, Meta(description="its name in the pipeline")]
     group: Annotated[str, Meta(description="the host group whose hosts run it")]
-    tasks: Annotated[tuple[TaskSpec, ...], Meta(description="one or more; all must succeed")]
+    tasks: Annotated[tuple[TaskSpec, ...], Meta(description="one or more; all must succeed")] = ()
+    install: Annotated[
+        Install | None,
+        Meta(description="in place of tasks: what the step configure installs; {{ roles.NAME.bin }} has it"),
+    ] = None
     start: Annotated[
         Literal["free", "together"],
         Meta(description="together: on all hosts at one instant; free: when each host is there"),

@@ -11,7 +11,7 @@ from benchctl.benchmark.bench import Bench, read_descriptors
 from benchctl.benchmark.calibration import calibrate
 from benchctl.benchmark.executor import run_trials
 from benchctl.benchmark.images import build_images
-from benchctl.benchmark.refusals import require_settings
+from benchctl.benchmark.refusals import require_one_host, require_settings
 from benchctl.benchmark.stages import staged
 from benchctl.collect import fetch_fingerprints, fetch_logs
 from benchctl.configure import converge
@@ -69,6 +69,7 @@ def benchmark(session: Session) -> str:
     ensure_time(session)
     tune_hosts(session)
     bench = _bench(session)
+    require_one_host(bench)
     require_settings(bench)
     bench = replace(bench, images=build_images(bench), capacities=calibrate(bench))
     for host, capacities in bench.capacities.items():

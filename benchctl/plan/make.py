@@ -51,7 +51,7 @@ def make(spec: Spec, *, cvs: Sequence[float] = ()) -> Plan:
         treatments=placement.treatments,
         stages=stages(experiment, spec.roles),
         trials=order,
-        expected_seconds=expected_seconds(placement, order, staged=bool(experiment.stages)),
+        expected_seconds=expected_seconds(placement, order, installs=_installs(experiment, placement)),
         detectable=_detectable(experiment, tuple(cvs) or DEFAULT_CVS),
         design_hash=design_hash(experiment, spec.files, spec.tuning),
         tuning=dict(spec.tuning),
@@ -61,13 +61,19 @@ def make(spec: Spec, *, cvs: Sequence[float] = ()) -> Plan:
     )
 
 
-def expected_seconds(placement: Placement, order: Sequence[PlannedTrial], *, staged: bool = False) -> float:
+def _installs(experiment: Experiment, placement: Placement) -> int:
+    """Count what configure installs: each instance and the load generator, or what stages name."""
+    if experiment.stages:
+        return sum(stage.install is not None for stage in experiment.stages)
+    return len(placement.instances) + 1
+
+
+def expected_seconds(placement: Placement, order: Sequence[PlannedTrial], *, installs: int) -> float:
     """Return how long a run takes on a host that has nothing yet: setting up, then every trial.
 
     How long stages take before and after the measured one, nobody knows.
     """
     by_id = {treatment.id: trial_seconds(treatment) for treatment in placement.treatments}
-    installs = len(placement.instances) + 1 if not staged else 0
     setup = INSTALL_SECONDS * installs + IMAGE_SECONDS * len(placement.images)
     return setup + sum(by_id[trial.treatment] for trial in order)
 

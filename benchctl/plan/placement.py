@@ -15,7 +15,7 @@ from benchctl.model.plan import Image, Instance, Treatment
 from benchctl.spec.levels import under
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from benchctl.model.experiment import Dbms, Experiment, Value, Workload
     from benchctl.model.role import RoleMeta, Scope
@@ -54,7 +54,16 @@ def place(experiment: Experiment, roles: Mapping[str, RoleMeta]) -> Placement:
                 image=image,
             )
         )
-    return Placement(tuple(treatments), tuple(instances.values()), tuple(images.values()))
+    needed = (*instances.values(), *_installed(experiment, roles))
+    return Placement(tuple(treatments), needed, tuple(images.values()))
+
+
+def _installed(experiment: Experiment, roles: Mapping[str, RoleMeta]) -> Iterator[Instance]:
+    """Yield the instance of each DBMS that a stage installs on its group."""
+    for stage in experiment.stages:
+        if stage.install is not None and roles[stage.install.role].kind == "dbms":
+            role, options = stage.install.role, dict(stage.install.options)
+            yield Instance(id=_instance_id(role, options), role=role, group=stage.group, options=options)
 
 
 def digest(content: object) -> str:
@@ -67,8 +76,11 @@ def _instance(dbms: Dbms, meta: RoleMeta) -> Instance:
     options = _scoped(dbms.options, meta, {"install", "prepare"})
     if dbms.settings and meta.settings in {"install", "prepare"}:
         options["settings"] = dict(dbms.settings)
-    name = f"{dbms.role}-{digest([dbms.role, options])[:8]}"
-    return Instance(id=name, role=dbms.role, group="dbms", options=options)
+    return Instance(id=_instance_id(dbms.role, options), role=dbms.role, group="dbms", options=options)
+
+
+def _instance_id(role: str, options: dict[str, Any]) -> str:
+    return f"{role}-{digest([role, options])[:8]}"
 
 
 def _image(instance: str, workload: Workload, meta: RoleMeta, seed: int) -> Image:

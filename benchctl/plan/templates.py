@@ -48,6 +48,7 @@ class Names:
         trial: PlannedTrial | None,
         work: str,
         files: str,
+        roles: Mapping[str, str],
     ) -> dict[str, Any]:
         """Return the names for one host.
 
@@ -58,6 +59,7 @@ class Names:
             trial: None for what runs less often than each trial.
             work: the run's folder on the host.
             files: the folder with the stage's files on the host.
+            roles: role -> the folder with its programs on the host.
         """
         index = [one.name for one in self._members[group]].index(host.name)
         fields = ("ordinal", "seed", "block")
@@ -66,6 +68,7 @@ class Names:
             "host": {"name": host.name, "address": host.address, "index": index},
             "levels": dict(levels),
             "trial": {} if trial is None else {name: getattr(trial, name) for name in fields},
+            "roles": {name: {"bin": folder} for name, folder in roles.items()},
             "work": work,
             "files": files,
         }

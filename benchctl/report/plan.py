@@ -140,6 +140,8 @@ def _stages(plan: Plan, names: FactorNames) -> Table:
 
 
 def _kind(stage: Stage) -> str:
+    if stage.spec is not None and stage.spec.install is not None:
+        return f"configure installs {clean(stage.spec.install.role)}"
     services = [] if stage.spec is None else [t for t in stage.spec.tasks if t.kind == "service"]
     words = ["service, up until stopped" if stage.kind == "service" else "task that finishes"]
     if stage.spec is not None and len(stage.spec.tasks) > 1:

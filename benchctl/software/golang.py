@@ -59,7 +59,7 @@ def flags(machine: str) -> dict[str, str]:
 
 def build(wanted: Go, part: Path) -> None:
     """Build every program into part/prefix/bin, on a copy of the folder. Raises SoftwareError."""
-    go = shutil.which("go") or str(_from_wheel())
+    go = compiler()
     source = part / "source"
     shutil.copytree(wanted.folder, source)
     target = part / "prefix" / "bin"
@@ -69,6 +69,11 @@ def build(wanted: Go, part: Path) -> None:
     for program, package in wanted.packages.items():
         argv = [go, "build", *_FLAGS, "-o", str(target / program), package]
         run(argv, folder=source, environment={**os.environ, **settings}, remedy=_NO_SOURCE)
+
+
+def compiler() -> str:
+    """Return Go itself: the one on PATH, else the wheel's, which is fetched once. Raises SoftwareError."""
+    return shutil.which("go") or str(_from_wheel())
 
 
 def _from_wheel() -> Path:

@@ -106,7 +106,14 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 def _parts(tree: Tree) -> list[tuple[str, Path]]:
     root = Path(tree.root)
-    return [(f"{part}/{name}", path) for part in tree.parts for name, path in _files(root / part)]
+    return [found for part in tree.parts for found in _part(root, part)]
+
+
+def _part(root: Path, part: str) -> Iterator[tuple[str, Path]]:
+    if (root / part).is_file():
+        yield part, root / part
+    else:
+        yield from ((f"{part}/{name}", path) for name, path in _files(root / part))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

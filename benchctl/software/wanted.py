@@ -43,7 +43,7 @@ class Maven(Record, frozen=True, kw_only=True, tag_field="kind", tag="maven"):
 
 
 class Tree(Record, frozen=True, kw_only=True, tag_field="kind", tag="tree"):
-    """Folders below `root` as they are."""
+    """Folders and files below `root` as they are."""
 
     root: str
     parts: tuple[Relative, ...]

@@ -15,7 +15,7 @@ from benchctl.model.experiment import Dbms, Measure, Workload
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from benchctl.model.experiment import Experiment, Level, StageSpec, Value
+    from benchctl.model.experiment import Experiment, Level, StageSpec, TaskSpec, Value
     from benchctl.model.role import RoleMeta, Scope
 
 Part = TypeVar("Part", Dbms, Workload)
@@ -42,17 +42,28 @@ def measured(experiment: Experiment) -> StageSpec:
 
 
 def as_workload(stage: StageSpec) -> Workload:
-    """Return what the measured stage is to gates and parsers: the load generator `command` and a window.
+    """Return what the measured stage is to gates and parsers: a load generator and a window.
 
-    The option `window` says that the window is stated, and does not end with the command.
+    It is the one whose role `parse` names, else `command`. The option `window` says that the window is
+    stated, and does not end with the command.
     """
     task = stage.tasks[0]
     measure = stage.measure or Measure()
+    if reader := reader_of(task):
+        return Workload(
+            role=reader, warmup=measure.warmup, duration=measure.duration, options={"window": True}
+        )
     options: dict[str, Value] = {"run": task.run, "window": True}
     options |= {"values": dict(task.values), "units": dict(task.units)}
     if task.parse is not None:
         options["parse"] = task.parse
     return Workload(role="command", warmup=measure.warmup, duration=measure.duration, options=options)
+
+
+def reader_of(task: TaskSpec) -> str:
+    """Return the load generator's role whose module reads the output of a task; empty for `command`."""
+    given = (task.parse or {}).get("role")
+    return str(given) if given not in {None, "json"} else ""
 
 
 def units_missing(experiment: Experiment, workload: Workload) -> Iterator[tuple[str, str, str]]:

@@ -5,7 +5,6 @@ Owns the order of these steps and the table of what the design has but this vers
 
 from __future__ import annotations
 
-from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,19 +14,12 @@ from benchctl.errors import SpecError
 from benchctl.model.experiment import Experiment, Metric
 from benchctl.spec.checks import Checks
 from benchctl.spec.factors import FactorReader
-from benchctl.spec.nodes import MAX_BYTES, Entries, Text, compose_mapping, decode
+from benchctl.spec.nodes import MAX_BYTES, compose_mapping, decode
 from benchctl.spec.overrides import override
-from benchctl.spec.problems import Place, Problems, did_you_mean
-from benchctl.spec.roles import read_role
+from benchctl.spec.problems import Place, Problems
+from benchctl.spec.role_names import SECTIONS, folders_for, read_roles
 from benchctl.spec.shapes import experiment_shape
-from benchctl.spec.share import (
-    broken_plugins,
-    find_experiment,
-    find_role,
-    role_folders,
-    roles_in,
-    with_plugins,
-)
+from benchctl.spec.share import find_experiment
 from benchctl.spec.stages import StageChecks
 from benchctl.spec.tuning import TuningReader
 from benchctl.spec.walk import Walker, join
@@ -36,14 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from benchctl.model.role import Kind, RoleMeta
+    from benchctl.model.experiment import StageSpec
+    from benchctl.model.role import RoleMeta
     from benchctl.model.tuning import GroupPlan
     from benchctl.spec.levels import Part
 
 LATER = {"dbms": frozenset({"address"})}
 _DEFAULT_DELTA = 0.02
-_OWN_ROLE = "put a role of your own beside the experiment, or name its folder by --roles-path"
-_ROLES = ("dbms", "workload")  # the sections that a role stands behind
 
 
 class Spec(NamedTuple):
@@ -83,11 +74,15 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
     for option in sets:
         root = override(root, option, problems)
     readable = not problems.any()
-    folders = _folders(root, path.parent, roles_paths)
-    roles = _read_roles(root, folders, problems)
+    folders = folders_for(root, path.parent, roles_paths)
+    named = read_roles(root, folders, problems)
+    roles = {section: meta for section, meta in named.items() if section in SECTIONS}
+    installed = {meta.name: meta for part, meta in named.items() if part not in SECTIONS}
     given = {key.text for key, _ in root.entries}
     staged = "stages" in given
-    shape = experiment_shape(roles.get("dbms"), roles.get("workload"), staged=staged)
+    shape = experiment_shape(
+        roles.get("dbms"), roles.get("workload"), staged=staged, installed=installed.values()
+    )
     sections = {key: field for key, field in shape.fields.items() if key in given}
     walker = Walker(
         problems, LATER, lambda node: FactorReader(sections, walker, staged=staged).read(node), path.parent
@@ -96,13 +91,13 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
     if not readable:
         problems.raise_if_any()
     plain.get("hosts", {}).setdefault("provider", "local")
-    experiment = _complete(msgspec.convert(_sound(plain, roles, problems), Experiment), roles)
+    experiment = _complete(msgspec.convert(_sound(plain, roles, problems), Experiment), roles, installed)
     if experiment.stages or (staged and not problems.any()):
-        StageChecks(experiment, walker.places, problems).run()
+        StageChecks(experiment, installed, walker.places, problems).run()
     Checks(experiment, roles, walker.places, problems).run()
     tuning = TuningReader(experiment, walker.places, problems).read()
     problems.raise_if_any()
-    by_name = {meta.name: meta for meta in roles.values()}
+    by_name = {meta.name: meta for meta in roles.values()} | installed
     origins = _origins(experiment, walker.places, path)
     own = tuple(folder.absolute() for folder in folders[:-1])
     return Spec(experiment, origins, text, path, by_name, tuple(sets), walker.files, own, tuning)
@@ -116,56 +111,13 @@ def _read(path: Path) -> bytes:
         raise SpecError(f"{path}: {error.strerror}", remedy="make the file readable") from error
 
 
-def _folders(root: Entries, beside: Path, roles_paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Where roles are looked for; other packages are asked only when a role is nowhere else."""
-    folders = role_folders(beside, roles_paths)
-    parts = (root.get(section) for section in _ROLES)
-    names = [
-        name.text
-        for part in parts
-        if isinstance(part, Entries) and isinstance(name := part.get("role"), Text)
-    ]
-    lost = any(find_role(name, folders) is None for name in names if name)
-    return with_plugins(folders) if lost else folders
-
-
-def _read_roles(root: Entries, folders: Sequence[Path], problems: Problems) -> dict[str, RoleMeta]:
-    roles: dict[str, RoleMeta] = {}
-    for section in _ROLES:
-        part = root.get(section)
-        name = part.get("role") if isinstance(part, Entries) else None
-        if not isinstance(name, Text) or not name.text:
-            continue  # the walker says what is wrong with it
-        if find_role(name.text, folders) is not None:
-            roles[section] = read_role(name.text, folders)
-        elif name.text == "external" and section == "dbms":
-            problems.add(name.place, "dbms.role", "role external is not supported in this version")
-        else:
-            known = _roles_of("dbms" if section == "dbms" else "loader", folders)
-            hint = did_you_mean(name.text, known)
-            problems.add(
-                name.place, f"{section}.role", f"found no role {name.text!r}", f"{', '.join(known)}{hint}",
-                "; ".join([_OWN_ROLE, *broken_plugins()]),
-            )  # fmt: skip
-    return roles
-
-
-def _roles_of(kind: Kind, folders: Sequence[Path]) -> list[str]:
-    known = []
-    for name in roles_in(folders):
-        with suppress(SpecError):  # another role that is broken is not what this is about
-            if read_role(name, folders).kind == kind:
-                known.append(name)
-    return known
-
-
 def _sound(plain: dict[str, Any], roles: dict[str, RoleMeta], problems: Problems) -> dict[str, Any]:
     """Return the sections that can be looked at further, so that all that is wrong is said at once."""
     if not problems.any():
         return plain
     kept = {"name": "unnamed"}
     for key, value in plain.items():
-        if (key not in _ROLES or key in roles) and _converts({**kept, key: value}):
+        if (key not in SECTIONS or key in roles) and _converts({**kept, key: value}):
             kept[key] = value
         else:
             problems.doubt(key)
@@ -180,7 +132,9 @@ def _converts(plain: dict[str, Any]) -> bool:
     return True
 
 
-def _complete(experiment: Experiment, roles: dict[str, RoleMeta]) -> Experiment:
+def _complete(
+    experiment: Experiment, roles: dict[str, RoleMeta], installed: dict[str, RoleMeta]
+) -> Experiment:
     """Fill in what follows from the roles and from other keys."""
     design, hosts, dbms, workload = (
         experiment.design,
@@ -195,6 +149,7 @@ def _complete(experiment: Experiment, roles: dict[str, RoleMeta]) -> Experiment:
         hosts=replace(hosts, groups=groups),
         dbms=None if dbms is None else _with_defaults(dbms, roles["dbms"]),
         workload=None if workload is None else _with_defaults(workload, roles["workload"]),
+        stages=tuple(_installing(stage, installed) for stage in experiment.stages),
         design=design if design.min_blocks is not None else replace(design, min_blocks=design.blocks),
         metrics=experiment.metrics or (_default_metrics(roles["workload"]) if workload else ()),
     )
@@ -206,6 +161,19 @@ def _used_groups(experiment: Experiment) -> tuple[str, ...]:
         named = experiment.hosts.groups
         return () if named else tuple(dict.fromkeys(stage.group for stage in experiment.stages))
     return ("dbms", "loader") if experiment.dbms is not None else ("loader",)
+
+
+def _installing(stage: StageSpec, installed: dict[str, RoleMeta]) -> StageSpec:
+    """Return the stage with the defaults of the options that shape what it installs."""
+    install = stage.install
+    if install is None or install.role not in installed:
+        return stage
+    known = installed[install.role].options.items()
+    defaults = {
+        name: one.default for name, one in known if one.scope == "install" and one.default is not None
+    }
+    complete = msgspec.structs.replace(install, options={**defaults, **install.options})
+    return msgspec.structs.replace(stage, install=complete)
 
 
 def _with_defaults(part: Part, meta: RoleMeta) -> Part:
@@ -233,13 +201,16 @@ def _origins(experiment: Experiment, places: dict[str, Place], path: Path) -> di
     return origins
 
 
+def _has_options(path: str) -> bool:
+    """Say whether a file has the options of a role at a path itself."""
+    return path in SECTIONS or (path.startswith("stages.") and path.endswith(".install"))
+
+
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
     """Yield each leaf's path as a file spells it: options inline, factors by name, lists by index."""
     if isinstance(value, dict) and value:
         for key, child in value.items():
-            yield from _leaves(
-                child, path if key == "options" and path in {"dbms", "workload"} else join(path, key)
-            )
+            yield from _leaves(child, path if key == "options" and _has_options(path) else join(path, key))
     elif path == "factors":
         for factor in value:
             yield join(path, factor["name"]), factor

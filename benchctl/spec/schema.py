@@ -11,7 +11,15 @@ import msgspec
 
 from benchctl.model import units
 from benchctl.spec.roles import read_role
-from benchctl.spec.shapes import Field, Shape, Variants, experiment_shape, with_options
+from benchctl.spec.shapes import (
+    SCALAR,
+    Field,
+    Shape,
+    Variants,
+    experiment_shape,
+    with_install_options,
+    with_options,
+)
 from benchctl.spec.share import roles_in, shared
 
 if TYPE_CHECKING:
@@ -52,6 +60,9 @@ def json_schema() -> dict[str, Any]:
         part = root.fields[section].shape
         known = {meta.name: _record(with_options(part, meta)) for meta in metas if meta.kind == kind}
         schema["properties"][section] = _by_role(part, known)
+    install = (root.fields["stages"].shape.item or SCALAR).fields["install"].shape
+    installs = {m.name: _record(with_install_options(install, m)) for m in metas if m.kind != "tuning"}
+    schema["properties"]["stages"]["items"]["properties"]["install"] = _by_role(install, installs)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "benchctl experiment",

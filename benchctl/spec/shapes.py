@@ -17,7 +17,7 @@ from benchctl.model.experiment import Experiment, Hosts
 from benchctl.model.role import RoleMeta
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from benchctl.model.role import Option
 
@@ -69,7 +69,11 @@ _TEXTS: dict[str, Kind] = {"text": "text", "path": "path", "file": "file"}  # by
 
 
 def experiment_shape(
-    dbms: RoleMeta | None, workload: RoleMeta | None, *, staged: bool | None = None
+    dbms: RoleMeta | None,
+    workload: RoleMeta | None,
+    *,
+    staged: bool | None = None,
+    installed: Iterable[RoleMeta] = (),
 ) -> Shape:
     """Return the shape of an experiment file.
 
@@ -77,6 +81,7 @@ def experiment_shape(
         dbms: the role of the system under test; None leaves its options unchecked.
         workload: the load generator's role; None leaves its options unchecked.
         staged: whether the file has stages, in place of dbms and workload; None is the shape of both.
+        installed: the roles that stages install; others have unchecked options.
     """
     known = msgspec.structs.fields(Experiment)
     fields = {
@@ -88,7 +93,7 @@ def experiment_shape(
         for one in known
     }
     base = Shape("record", _first_line(Experiment), fields=fields)
-    fields["stages"] = fields["stages"]._replace(shape=_stages(fields["stages"].shape))
+    fields["stages"] = fields["stages"]._replace(shape=_stages(fields["stages"].shape, installed))
     for key, meta in (("dbms", dbms), ("workload", workload)):
         fields[key] = fields[key]._replace(shape=with_options(fields[key].shape, meta))
     fields["factors"] = fields["factors"]._replace(
@@ -119,6 +124,12 @@ def option_shape(option: Option) -> Shape:
     if option.type == "folder":
         return Shape("string", option.doc, pattern="^/", words="an absolute path on the measured host")
     return Shape(option.type, option.doc, option.minimum, option.maximum, choices=option.choices)
+
+
+def with_install_options(record: Shape, meta: RoleMeta) -> Shape:
+    """Return the shape of an `install` with the options of a role that shape its installation."""
+    options = {name: option for name, option in meta.options.items() if option.scope == "install"}
+    return with_options(record, msgspec.structs.replace(meta, options=options))
 
 
 def with_options(record: Shape, meta: RoleMeta | None) -> Shape:
@@ -176,16 +187,20 @@ def _hosts() -> Shape:
     return providers[next(iter(providers))]._replace(variants=Variants("provider", providers))
 
 
-def _stages(stages: Shape) -> Shape:
-    """A task's command line is one text when a shell gets it, else words."""
+def _stages(stages: Shape, installed: Iterable[RoleMeta]) -> Shape:
+    """A task's command line is one text when a shell gets it, else words; a role has options of its own."""
     stage = stages.item or SCALAR
+    install = stage.fields["install"]
+    roles = {meta.name: with_install_options(install.shape, meta) for meta in installed}
+    any_role = with_options(install.shape, None)
+    install = install._replace(shape=any_role._replace(variants=Variants("role", {"": any_role, **roles})))
     tasks = stage.fields["tasks"]
     task = tasks.shape.item or SCALAR
     run = task.fields["run"]
     line = task._replace(fields={**task.fields, "run": run._replace(shape=run.shape._replace(kind="line"))})
     task = task._replace(variants=Variants("shell", {"false": task, "true": line}))
     tasks = tasks._replace(shape=tasks.shape._replace(item=task))
-    return stages._replace(item=stage._replace(fields={**stage.fields, "tasks": tasks}))
+    return stages._replace(item=stage._replace(fields={**stage.fields, "tasks": tasks, "install": install}))
 
 
 def _of(kind: inspect.Type, doc: str = "", unit: str = "") -> Shape:

@@ -20,8 +20,8 @@ _NAME_LIMIT = 255  # bytes of one part of a path
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def shared(kind: Literal["playbooks", "roles", "experiments", "inventories", "stacks"]) -> Path:
-    """Return the folder of the shipped playbooks, roles, experiments, inventories or stacks."""
+def shared(kind: Literal["playbooks", "roles", "experiments", "inventories", "stacks", "scaffolds"]) -> Path:
+    """Return the folder of the shipped playbooks, roles, experiments, inventories, stacks or scaffolds."""
     installed = _PACKAGE / "_share"
     return (installed if installed.is_dir() else _PACKAGE.parent) / kind
 

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchctl.errors import SpecError
-from benchctl.spec.levels import as_workload, units_missing
+from benchctl.spec import installs
+from benchctl.spec.levels import as_workload, reader_of, units_missing
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.scopes import SCOPES, placed, rows
 from benchctl.spec.templates import analyse, known_names, texts, used_by
 from benchctl.spec.words import is_lost, is_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from benchctl.model.experiment import Experiment, Ready, StageSpec, TaskSpec
+    from benchctl.model.role import RoleMeta
 
 _GROUP = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _FOR_SERVICES = ("ready", "stop", "stop_signal")
@@ -29,9 +31,16 @@ _FOR_COMMANDS = ("timeout",)
 class StageChecks:
     """All checks over the stages and the pipeline of one experiment."""
 
-    def __init__(self, experiment: Experiment, places: dict[str, Place], problems: Problems) -> None:
-        """Take the experiment with its defaults, and where its values stand."""
+    def __init__(
+        self,
+        experiment: Experiment,
+        roles: Mapping[str, RoleMeta],
+        places: dict[str, Place],
+        problems: Problems,
+    ) -> None:
+        """Take the experiment with its defaults, the roles that it installs, and where its values stand."""
         self._experiment = experiment
+        self._roles = roles
         self._places = places
         self._problems = problems
         self._known = known_names(experiment)
@@ -50,6 +59,9 @@ class StageChecks:
             self._check_groups()
         if not self._touched("pipeline"):
             self._check_pipeline()
+        if not self._touched("pipeline") and not self._touched("stages"):
+            self._complain(installs.of_rows(self._experiment))
+            self._complain(installs.of_twice(self._experiment))
         if not any(self._touched(f"stages.{index}.measure") for index in range(len(stages))):
             self._check_measured()
         if not self._problems.any():
@@ -60,6 +72,10 @@ class StageChecks:
         while at not in self._places and at:
             at = at.rpartition(".")[0]
         self._problems.add(self._places[at], path, found, allowed, remedy)
+
+    def _complain(self, complaints: Iterable[installs.Complaint]) -> None:
+        for complaint in complaints:
+            self._add(*complaint)
 
     def _check_names(self, path: str, names: Iterable[str]) -> None:
         seen: set[str] = set()
@@ -75,8 +91,7 @@ class StageChecks:
             self._add(
                 f"{path}.group", f"found the unknown group {stage.group!r}", f"{', '.join(groups)}{hint}"
             )
-        if not stage.tasks:
-            self._add(f"{path}.tasks", "found no tasks", "one or more")
+        self._complain(installs.of_stage(path, stage, self._roles))
         self._check_names(f"{path}.tasks", task_names(stage))
         self._check_files(path, stage)
         for index, task in enumerate(stage.tasks):
@@ -84,8 +99,9 @@ class StageChecks:
                 self._check_task(f"{path}.tasks.{index}", stage, task)
         if self._touched("hosts") or self._touched("factors"):
             return  # whose names templates take
+        known = self._known._replace(roles=installs.installed_on(self._experiment, stage.group))
         for at, text in texts(stage):
-            for flaw in analyse(text, self._known).flaws:
+            for flaw in analyse(text, known).flaws:
                 self._add(f"{path}.{at}", flaw.found, flaw.allowed)
 
     def _check_files(self, path: str, stage: StageSpec) -> None:
@@ -226,16 +242,22 @@ class StageChecks:
             self._check_parse(at, stage)
 
     def _check_parse(self, path: str, stage: StageSpec) -> None:
-        """The load generator `command` reads the output; it says what it can read, and what of it."""
+        """What reads the output is an installed load generator, or `command`: it says what it can read."""
         from benchctl.loaders import get
 
-        try:
-            get("command").command(as_workload(stage), {}, None, 0)
-        except SpecError as error:
-            found, _, form = error.detail.partition(": ")
-            key = found.removeprefix("workload.")
-            self._add(f"{path}.{key}", form or found, "", error.remedy)
-            return
+        if reader_of(stage.tasks[0]):
+            complaints = list(installs.of_reader(path, stage, self._experiment, self._roles))
+            self._complain(complaints)
+            if complaints:
+                return
+        else:
+            try:
+                get("command").command(as_workload(stage), {}, None, 0)
+            except SpecError as error:
+                found, _, form = error.detail.partition(": ")
+                key = found.removeprefix("workload.")
+                self._add(f"{path}.{key}", form or found, "", error.remedy)
+                return
         if [one for one in self._experiment.stages if one.measure is not None] == [stage]:
             self._check_metrics(stage)
 
@@ -244,7 +266,7 @@ class StageChecks:
         from benchctl.loaders import get
 
         workload = as_workload(stage)
-        names = get("command").names(workload)
+        names = get(workload.role).names(workload)
         for index, metric in enumerate(self._experiment.metrics):
             if names is not None and metric.name not in names and not self._touched(f"metrics.{index}"):
                 self._add(

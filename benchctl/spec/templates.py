@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from benchctl.model.experiment import Experiment, StageSpec
 
-VARIABLES = ("groups", "host", "levels", "trial", "work", "files", "warmup", "duration")
+VARIABLES = ("groups", "host", "levels", "trial", "roles", "work", "files", "warmup", "duration")
+_OF_A_ROLE = ("bin",)
 _PARTS = {"host": ("name", "address", "index"), "trial": ("ordinal", "seed", "block")}
 _OF_A_MEMBER = ("name", "address")
+_WITH_PARTS = frozenset({"groups", "levels", "roles", *_PARTS})
 
 
 class Known(NamedTuple):
@@ -29,6 +31,7 @@ class Known(NamedTuple):
 
     groups: Mapping[str, int]  # with the number of its hosts
     levels: tuple[str, ...]  # factors
+    roles: tuple[str, ...] = ()  # that are installed where the template is rendered
 
 
 class Flaw(NamedTuple):
@@ -138,10 +141,19 @@ def _words(path: str, words: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _flaws(tree: nodes.Template, known: Known) -> Iterator[Flaw]:
     """Name each part of groups, levels, host and trial that there is not."""
-    parts: dict[str, Iterable[str]] = {**_PARTS, "groups": known.groups, "levels": known.levels}
+    parts: dict[str, Iterable[str]] = {
+        **_PARTS,
+        "groups": known.groups,
+        "levels": known.levels,
+        "roles": known.roles,
+    }
     for name, key in _accesses(tree):
         if key is not None and key not in parts[name]:
             yield _undefined(f"{name}.{key}", [f"{name}.{part}" for part in parts[name]])
+    for role, wanted in _of_roles(tree):
+        if wanted not in _OF_A_ROLE:
+            at = f"roles.{role}"
+            yield _undefined(f"{at}.{wanted}", [f"{at}.{name}" for name in _OF_A_ROLE])
     for member in _members(tree):
         group, index, part = member
         count = known.groups.get(group)
@@ -160,17 +172,17 @@ def _undefined(name: str, known: Iterable[str]) -> Flaw:
 
 
 def _accesses(tree: nodes.Template) -> Iterator[tuple[str, str | None]]:
-    """Yield (variable, part) for each use of groups, levels, host, trial; None where no one part is named."""
+    """Yield (variable, part) for each use of a variable with parts; None where no one part is named."""
     from jinja2 import nodes as kinds
 
     named = set()
     for node in tree.find_all((kinds.Getattr, kinds.Getitem)):
         base, part = _access(node)
-        if isinstance(base, kinds.Name) and base.name in {"groups", "levels", *_PARTS} and part is not None:
+        if isinstance(base, kinds.Name) and base.name in _WITH_PARTS and part is not None:
             named.add(id(base))
             yield base.name, str(part)
     for name in tree.find_all(kinds.Name):
-        if name.name in {"groups", "levels", *_PARTS} and id(name) not in named:
+        if name.name in _WITH_PARTS and id(name) not in named:
             yield name.name, None
 
 
@@ -190,13 +202,29 @@ def _members(tree: nodes.Template) -> Iterator[tuple[str, Any, str | None]]:
                 yield group, index, part
 
 
+def _of_roles(tree: nodes.Template) -> Iterator[tuple[str, str]]:
+    """Yield (role, part) for each roles.NAME.part."""
+    from jinja2 import nodes as kinds
+
+    for node in tree.find_all((kinds.Getattr, kinds.Getitem)):
+        base, part = _access(node)
+        role = _part_of("roles", base)
+        if role is not None and part is not None:
+            yield role, str(part)
+
+
 def _group(node: nodes.Node) -> str | None:
+    return _part_of("groups", node)
+
+
+def _part_of(variable: str, node: nodes.Node) -> str | None:
+    """Return the part that a node takes of a variable; None when it is no such access."""
     from jinja2 import nodes as kinds
 
     if not isinstance(node, kinds.Getattr | kinds.Getitem):
         return None
     base, part = _access(node)
-    return str(part) if isinstance(base, kinds.Name) and base.name == "groups" and part is not None else None
+    return str(part) if isinstance(base, kinds.Name) and base.name == variable and part is not None else None
 
 
 def _access(node: nodes.Expr) -> tuple[nodes.Expr, Any]:

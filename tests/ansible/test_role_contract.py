@@ -80,7 +80,14 @@ def test_the_default_of_a_playbook_is_every_tuning_role_and_verify_is_the_last()
 def test_playbooks_hold_no_logic() -> None:
     for path in shared("playbooks").glob("*.yml"):
         for play in load(path):
-            allowed = {"name", "hosts", "gather_facts", "tasks", "ansible.builtin.import_playbook"}
+            allowed = {
+                "name",
+                "hosts",
+                "gather_facts",
+                "strategy",
+                "tasks",
+                "ansible.builtin.import_playbook",
+            }
             assert set(play) <= allowed, path
             for task in play.get("tasks", ()):
                 assert "ansible.builtin.include_role" in task, path

@@ -521,6 +521,16 @@ def test_the_log_keeps_all_starts_and_a_stop_copies_the_last(rig: Rig) -> None:
     assert process.marked(RUN) == []
 
 
+def test_a_service_stays_ready_whatever_its_log_gains(rig: Rig) -> None:
+    descriptor = rig.service(ready={"log": "accepts"})
+    rig.agent.call("start", timeout=LIMIT, descriptor=descriptor)
+    with (rig.work / "web-1/server.log").open("a") as log:
+        log.write("warning\n" * 300_000)  # more than one look reads
+    assert rig.agent.call("ready", timeout=LIMIT, descriptor=descriptor)["ready"] is True
+    rig.agent.call("stop", timeout=LIMIT, descriptor=descriptor)
+    assert rig.agent.call("ready", timeout=LIMIT, descriptor=descriptor)["ready"] is False
+
+
 def test_an_inline_service_is_stopped_at_the_end(rig: Rig) -> None:
     descriptor = rig.service(ready={"port": "PORT"})
     rig.agent.call("start", timeout=LIMIT, descriptor=descriptor)

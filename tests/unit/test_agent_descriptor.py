@@ -63,7 +63,7 @@ def test_settings_come_after_the_base_and_are_quoted(load: Load) -> None:
 def test_settings_that_would_break_the_file_are_refused(load: Load, settings: dict[str, str]) -> None:
     found = load()
     found.work.mkdir(parents=True)
-    with pytest.raises(RefusalError, match="cannot be written to a settings file"):
+    with pytest.raises(RefusalError, match="cannot be given to the server"):
         found.write_settings(settings)
     assert not found.conf.exists()
 
@@ -152,7 +152,7 @@ def test_settings_of_mariadb_stand_below_the_name_of_its_group(
 def test_names_that_mariadb_does_not_show_are_refused(name: str, load: Load) -> None:
     found = load(settings={"file": "{work}/my.cnf", "syntax": "mysql"})
     found.work.mkdir(parents=True)
-    with pytest.raises(RefusalError, match="cannot be written to a settings file"):
+    with pytest.raises(RefusalError, match="cannot be given to the server"):
         found.write_settings({name: "1"})
 
 
@@ -160,5 +160,26 @@ def test_names_that_mariadb_does_not_show_are_refused(name: str, load: Load) -> 
 def test_a_setting_that_would_be_more_than_a_line_is_refused(name: str, value: str, load: Load) -> None:
     found = load(settings={"file": "{work}/redis.conf", "syntax": "redis"})
     found.work.mkdir(parents=True)
-    with pytest.raises(RefusalError, match="cannot be written to a settings file"):
+    with pytest.raises(RefusalError, match="cannot be given to the server"):
         found.write_settings({name: value})
+
+
+@pytest.mark.parametrize(
+    ("syntax", "settings", "words"),
+    [
+        ("getopt", {"threads": "2", "disable-cas": "True"}, ["--port=1", "--threads=2", "--disable-cas"]),
+        ("getopt", {"port": 7, "lock-memory": False}, ["--port=7"]),
+        ("go", {"logger": "zap", "strict": True}, ["--port=1", "--logger=zap", "--strict=true"]),
+        ("go", {"strict": "False"}, ["--port=1", "--strict=false"]),
+    ],
+)
+def test_settings_that_are_options_stand_in_the_servers_argv(
+    syntax: str, settings: dict[str, Any], words: list[str], load: Load
+) -> None:
+    found = load(
+        settings={"syntax": syntax, "base": {"port": 1}}, start={"argv": ["server", "{options}", "-x"]}
+    )
+    found.write_settings(settings)
+    assert found.argv("start", found.part("start")) == ["server", *words, "-x"]
+    with pytest.raises(RefusalError, match="cannot be given to the server"):
+        found.write_settings({"a b": "1"})

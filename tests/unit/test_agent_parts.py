@@ -248,3 +248,21 @@ def test_a_quota_is_counted_by_the_nearest_cgroup_that_has_the_cpu_controller(tm
     counted.write_text("usage_usec 5\nnr_periods 0\nnr_throttled 0\n")
     assert sources.cpu_counts(tmp_path, "/bench.slice/run.service/supervisor") == counted
     assert sources.cpu_counts(tmp_path, "/gone") is None
+
+
+def test_an_embedded_engine_is_filled_without_a_server(context: Context, tmp_path: Path) -> None:
+    """Its image is what the load generator made of the folder; start writes the settings and that is all."""
+    path = write_descriptor(
+        tmp_path, embedded=True, start=None, ready=None, stats=None, version={"argv": ["cat", "{conf}"]},
+        settings={"file": "{work}/engine.settings", "syntax": "json", "base": {"threads": 1}},
+    )  # fmt: skip
+    prepare = {"argv": ["cp", "{work}/engine.settings", "{data}/bench.db"]}
+    assert image.image(context, path, "an-image", prepare=prepare)["built"]
+    image.reset(context, path, "an-image")
+    data = context.work / "server-1" / "data" / "bench.db"
+    assert data.read_text() == '{"threads": "1"}\n'
+    assert service.start(context, path, {"threads": 2})["pid"] is None
+    assert service.inspect(context, path)["version"] == '{"threads": "2"}'
+    assert service.stats(context, path) == {"counters": {}}
+    assert service.ready(context, path) == {"ready": True}
+    assert not service.stop(context, path)["running_before"]

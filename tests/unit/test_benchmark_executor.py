@@ -43,7 +43,7 @@ DESCRIPTOR = {
 class Rig:
     """A bench on the fake agent; everything that happens is kept."""
 
-    def __init__(self, folder: Path, the_plan: Plan) -> None:
+    def __init__(self, folder: Path, the_plan: Plan, descriptor: dict[str, Any] = DESCRIPTOR) -> None:
         self.now = 1_700_000_000.0
         self.set_ahead = 0.0  # how far the time of day was set ahead meanwhile
         self.agent = FakeAgent(
@@ -55,7 +55,7 @@ class Rig:
         self.cancel = Cancel()
         self.store = RunStore.create(folder / "run", experiment_text="", plan=the_plan)
         paths = {
-            "postgresql-1": self._write("postgresql-1", DESCRIPTOR),
+            "postgresql-1": self._write("postgresql-1", descriptor),
             "command": self._write("command", {}),
         }
         fleet = Fleet({"fake": self.agent})
@@ -115,6 +115,23 @@ def test_a_trial_clones_starts_asks_loads_asks_again_and_stops(tmp_path: Path) -
     assert rig.ops() == ["remove", *phases, "remove"]
     start = next(args for op, args in rig.agent.calls if op == "start")
     assert start["settings"] == {"fsync": "on"}
+
+
+def test_an_embedded_engine_has_no_server_to_watch_or_to_stop(tmp_path: Path) -> None:
+    target = {"engine": "duckdb", "database": "{work}/data/bench.duckdb"}
+    rig = Rig(tmp_path, plan(blocks=1), {**DESCRIPTOR, "embedded": True, "target": target})
+    rig.agent.calls.clear()
+    run_trials(rig.bench.plan.trials[:1], rig.bench)
+    load = ["launch", "watch", "await", "unwatch", "read"]
+    phases = ["reset", "start", "inspect", "stats", *load, "stats", "files"]  # start writes the settings
+    assert rig.ops() == ["remove", *phases, "remove"]
+    watched = next(args for op, args in rig.agent.calls if op == "watch")
+    assert watched["service"] is None
+    work = rig.agent.hello["work"]
+    database = rig.bench.target("postgresql-1", "fake")["database"]
+    assert database == f"{work}/postgresql-1/data/bench.duckdb"
+    journal = (rig.store.path / "journal.jsonl").read_text()
+    assert "service.start" not in journal
 
 
 def test_a_trial_that_is_done_is_not_repeated(tmp_path: Path) -> None:

@@ -114,6 +114,21 @@ def test_what_a_program_says_only_later_is_asked_for(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "memcached: unrecognized option '--fsync=3'",
+        "memcached: option '--fsync' doesn't allow an argument",
+        "flag provided but not defined: -fsync",
+    ],
+)
+def test_a_program_may_mean_a_setting_as_its_option(said: str, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, builders.plan())
+    bench.agent.script("check", {"said": said, "names": []}, {"said": said, "names": []})
+    with pytest.raises(SpecError, match=r"settings\.fsync: the server on localhost does not take it"):
+        bench.require()
+
+
 def test_a_wrong_value_of_a_known_setting_has_no_hint(tmp_path: Path) -> None:
     bench = Bench(tmp_path, builders.plan())
     bench.agent.script("check", {"said": 'invalid value for "fsync": "onn"', "names": ["fsync"]})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from benchctl import gates
-from benchctl.benchmark.bench import Bench
+from benchctl.benchmark.bench import Bench, Descriptor
 from benchctl.benchmark.cancel import Cancel
 from benchctl.benchmark.executor import run_trials
 from benchctl.benchmark.fleet import Fleet
@@ -197,6 +198,19 @@ def test_words_are_rendered_for_each_host(rig: Rig) -> None:
     ]
     assert descriptor["start"]["argv"] == ["gateway", "192.0.2.1"]
     assert descriptor["env"]["MODE"] == "x"
+
+
+def test_programs_of_a_role_are_where_its_descriptor_says(tmp_path: Path) -> None:
+    text = EXPERIMENT.replace(
+        "stages:\n", "stages:\n  - {name: tools, group: app, install: {role: redis_benchmark}}\n", 1
+    )
+    text = text.replace("load --seed", "{{ roles.redis_benchmark.bin }}/load --seed")
+    rig = Rig(tmp_path, text.replace("pipeline: [", "pipeline: [[tools], "))
+    content = {"role": "redis_benchmark", "version": "7.0.15", "binaries": {"redis-benchmark": "/opt/bin/rb"}}
+    described = {"redis_benchmark": Descriptor("/c/descriptor.json", content)}
+    rig.bench = replace(rig.bench, descriptors={"a1": described, "a2": described})
+    rig.run(trials=1)
+    assert rig.launched("a1")[-1].startswith("/opt/bin/load --seed")
 
 
 def test_descriptors_say_how_a_service_is_ready_and_how_it_stops(rig: Rig) -> None:

@@ -14,6 +14,8 @@ from benchctl.errors import AgentError, BenchctlError, ConnectionLostError, Conv
 from benchctl.model.experiment import Become, Dbms, Experiment, InventoryHosts, Secret, Value, Workload
 from benchctl.model.host import Host, Inventory
 from benchctl.model.plan import Instance, Plan, Treatment
+from benchctl.plan import make
+from benchctl.spec.load import parse
 from benchctl.spec.share import shared
 from benchctl.testing.playbooks import FakePlaybookRunner
 
@@ -213,10 +215,44 @@ def test_variables_carry_what_was_given_and_nothing_else() -> None:
         "bench_stamps": {"pgbench": "h"},
         "bench_dbms_roles": ["postgresql"],
         "bench_loader_roles": ["pgbench"],
+        "bench_stage_roles": {"localhost": []},
         "bench_addresses": {"localhost": "127.0.0.1"},
         "bench_loader_addresses": [],
         "postgresql_instances": [{"id": "postgresql-0", "version": "18", "initdb": ("-k",)}],
     }
+
+
+def test_what_stages_install_goes_to_the_hosts_of_their_groups_and_listens_where_they_say() -> None:
+    text = """
+name: case
+hosts: {groups: {db: {count: 1}, app: {count: 2}}}
+design: {blocks: 1}
+metrics: [{name: seconds, better: lower}]
+stages:
+  - {name: one, group: db, install: {role: redis}}
+  - {name: two, group: app, install: {role: redis_benchmark}}
+  - {name: load, group: app, measure: {duration: 5s}, tasks: [{run: x}]}
+"""
+    hosts = {name: Host(name=name, transport="ssh", options={"address": name}) for name in ("d", "a1", "a2")}
+    inventory = Inventory(groups={"db": (hosts["d"],), "app": (hosts["a1"], hosts["a2"])})
+    plan = make(
+        parse(text.replace("hosts: {", "hosts: {provider: lab, "), shared("experiments") / "case.yml")
+    )
+    (instance,) = plan.instances
+    assert parts_by_host(plan, inventory) == {
+        "d": (instance.id,),
+        "a1": ("redis_benchmark",),
+        "a2": ("redis_benchmark",),
+    }
+    found = role_variables(plan, inventory, {})
+    assert (found["bench_dbms_roles"], found["bench_loader_roles"]) == ([], [])
+    assert found["bench_stage_roles"] == {
+        "d": ["redis"],
+        "a1": ["redis_benchmark"],
+        "a2": ["redis_benchmark"],
+    }
+    assert found["redis_instances"] == [{"id": instance.id, "source": "package"}]
+    assert set(stamps(plan, inventory, ROLES)) == {instance.id, "redis_benchmark"}
 
 
 def test_a_plan_without_a_system_under_test_names_no_role_for_it() -> None:

@@ -10,6 +10,7 @@ from benchctl.errors import SpecError, TaskError
 from benchctl.model.host import Host, Inventory
 from benchctl.model.plan import PlannedTrial, Stage
 from benchctl.plan import make
+from benchctl.plan.make import INSTALL_SECONDS
 from benchctl.plan.pilot import make_pilot
 from benchctl.plan.templates import Names, render, render_words
 from benchctl.report.plan import render as render_plan
@@ -137,6 +138,39 @@ def test_the_plan_shows_rows() -> None:
     assert "nothing: its levels set nothing" in shown
 
 
+def test_what_stages_install_is_made_once_and_takes_its_time() -> None:
+    plan = make(
+        spec(
+            '- {name: one, group: app, install: {role: redis, version: "7"}}',
+            "- {name: two, group: app, install: {role: redis_benchmark}}",
+            stage("server", "{{ roles.redis.bin }}/redis-server"),
+            pipeline="pipeline: [[one, two], [server], [load]]\n",
+        )
+    )
+    (instance,) = plan.instances
+    assert instance.id.startswith("redis-")
+    assert (instance.role, instance.group) == ("redis", "app")
+    assert instance.options == {"version": "7", "source": "package"}
+    assert plan.treatments[0].instance is None
+    assert {s.name: (s.scope, s.row) for s in plan.stages[:2]} == {"one": ("once", 0), "two": ("once", 0)}
+    assert plan.expected_seconds - make(spec(stage("server", "x"))).expected_seconds == 2 * INSTALL_SECONDS
+
+
+def test_a_role_that_there_is_not_is_named_with_its_place() -> None:
+    with pytest.raises(SpecError, match=r":8:\d+: stages\.0\.install\.role: found no role 'redos'.*'redis'"):
+        spec("- {name: one, group: app, install: {role: redos}}")
+
+
+def test_a_load_that_a_role_reads_is_a_load_of_that_role() -> None:
+    text = """
+- {name: loader, group: app, install: {role: redis_benchmark}}
+- {name: run, group: app, measure: {duration: 5s}, tasks: [{run: x, parse: {role: redis_benchmark}}]}
+"""
+    found = parse(HEAD.replace("seconds", "latency_p99") + text, HERE)
+    workload = make(found).treatments[0].workload
+    assert (workload.role, workload.duration, workload.options) == ("redis_benchmark", 5.0, {"window": True})
+
+
 def ssh(name: str, address: str, **options: str) -> Host:
     return Host(name=name, transport="ssh", options={"address": address, **options})
 
@@ -153,7 +187,13 @@ def names() -> dict[str, object]:
     trial = PlannedTrial(ordinal=3, block=2, position=1, treatment="t01", seed=99)
     levels = {"clients": "8", "a.b": "; rm -rf /\n", "long": "x" * 40_000, "nul": "\x00"}
     return Names(spec().experiment, HOSTS).at(
-        "items", HOSTS.groups["items"][1], levels=levels, trial=trial, work="/w", files="/w/f"
+        "items",
+        HOSTS.groups["items"][1],
+        levels=levels,
+        trial=trial,
+        work="/w",
+        files="/w/f",
+        roles={"redis": "/usr/bin"},
     )
 
 
@@ -168,6 +208,7 @@ def names() -> dict[str, object]:
         ("{{ levels['a.b'] }}", "; rm -rf /\n"),
         ("{{ trial.ordinal }}-{{ trial.seed }}-{{ trial.block }}", "3-99-2"),
         ("{{ work }} {{ files }} {{ warmup }} {{ duration }} {{ warmup + duration }}", "/w /w/f 1 2.5 3.5"),
+        ("{{ roles.redis.bin }}/redis-server", "/usr/bin/redis-server"),
         ("{x} ${Y} é", "{x} ${Y} é"),
     ],
 )

@@ -25,6 +25,7 @@ SHIPPED = (
     "pg-lab",
     "stages-example",
     "mariadb-flush",
+    "kairosdb",
 )
 TEXT = """\
 name: mine

@@ -1,0 +1,1 @@
+"""The load generator exampleload for benchctl: its module, and its role in `roles`."""

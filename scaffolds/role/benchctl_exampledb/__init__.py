@@ -1,0 +1,1 @@
+"""The system under test exampledb for benchctl: its role in `roles`."""
