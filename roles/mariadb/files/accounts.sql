@@ -1,4 +1,5 @@
+-- A measuring user of this name has an account already: mariadb-install-db makes one for who runs it.
 FLUSH PRIVILEGES;
 CREATE DATABASE bench;
-CREATE USER bench@localhost;
+CREATE OR REPLACE USER bench@localhost;
 GRANT ALL PRIVILEGES ON *.* TO bench@localhost;
