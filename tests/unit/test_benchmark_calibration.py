@@ -160,7 +160,7 @@ def test_a_load_that_no_null_target_can_answer_costs_nothing(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("exit_status", "stdout", "said"),
-    [(1, b"", "it ended with 1: Could not connect"), (0, b"nonsense", "unknown head of a table")],
+    [(1, b"", "it ended with 1: Could not connect"), (0, b"nonsense\n", "unknown head of a table")],
 )
 def test_what_goes_wrong_is_told_and_fails_nothing(
     tmp_path: Path, exit_status: int, stdout: bytes, said: str
