@@ -25,7 +25,20 @@ PACKAGES = (
     "systemd",
     "systemd-sysv",
 )
-AT_HAND = ("postgresql-15", "postgresql-contrib", "redis-tools")  # their files, for roles to install them
+AT_HAND = (  # their files, for roles to install them
+    "etcd-server",
+    "fio",
+    "libmemcached-tools",
+    "mariadb-client",
+    "mariadb-server-core",
+    "memcached",
+    "openjdk-17-jre-headless",
+    "postgresql-15",
+    "postgresql-contrib",
+    "redis-tools",
+    "stress-ng",
+    "sysbench",
+)
 PASSWORD = "correct horse"  # noqa: S105 # of user `plain`, on hosts that only tests can reach
 SETUP = f"""
 set -e
