@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchctl.errors import ParseError
+from benchctl.loaders._raw import content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,7 @@ def read_text(raw: Path) -> Text:
     """Read a run's stdout; stderr may hold a remark on CPUs. Raises ParseError with file and line."""
     _require_silence(raw / "stderr")
     path = raw / "stdout"
-    lines = _content(path).split("\n")
+    lines = content(path).split("\n")
     if lines.pop():
         raise ParseError(f"{path}:{len(lines) + 1}: cut in the middle of a line", remedy=_REMEDY)
     if _FINISHED not in lines:
@@ -113,13 +114,6 @@ def _check(path: Path, number: int, summary: Report, score: list[dict[str, str]]
 
 
 def _require_silence(path: Path) -> None:
-    for number, line in enumerate(_content(path).splitlines(), start=1):
+    for number, line in enumerate(content(path).splitlines(), start=1):
         if not _REMARK.fullmatch(line):
             raise ParseError(f"{path}:{number}: go-tpc says: {line[:200]}", remedy=_REMEDY)
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="backslashreplace")
-    except FileNotFoundError as error:
-        raise ParseError(f"{path}: not there", remedy="go-tpc has to write it") from error

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from benchctl.errors import ParseError
+from benchctl.loaders._raw import content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,14 +94,16 @@ class Digest(NamedTuple):
 def read_report(raw: Path) -> Report:
     """Read what was printed. Raises ParseError for a line that is not known."""
     path = raw / "stdout"
-    lines = [(number, line) for number, line in enumerate(_text(path).splitlines(), start=1) if line.strip()]
+    lines = [
+        (number, line) for number, line in enumerate(content(path).splitlines(), start=1) if line.strip()
+    ]
     if not lines:
         raise ParseError(f"{path}: empty; expected a report as the last line", remedy=_REMEDY)
     banner = _BANNER.fullmatch(lines[0][1])
     for number, line in lines[1 if banner else 0 : -1]:
         if banner or not _LOG.fullmatch(line):
             raise ParseError(f"{path}:{number}: unknown line: {line[:200]!r}", remedy=_REMEDY)
-    for number, line in enumerate(_text(raw / "stderr").splitlines(), start=1):
+    for number, line in enumerate(content(raw / "stderr").splitlines(), start=1):
         if line.strip() and not _FAILED.fullmatch(line) and not (not banner and _LOG.fullmatch(line)):
             raise ParseError(f"{raw / 'stderr'}:{number}: unknown line: {line[:200]!r}", remedy=_REMEDY)
     number, line = lines[-1]
@@ -175,7 +178,7 @@ def _read(path: Path) -> pa.Table:
 
 def _first_wrong(path: Path) -> str:
     """Return number and text of the first line that is none, for the message."""
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(content(path).splitlines(), start=1):
         if not _LINE.fullmatch(line):
             return f"{number}: unknown line: {line[:200]!r}"
     return "1: no lines"
@@ -196,10 +199,3 @@ def _numbers(place: str, line: str, keys: frozenset[str]) -> dict[str, int]:
     if not found["duration"] or not found["totalRequests"]:
         raise ParseError(f"{place}: nothing was done: {line[:200]!r}", remedy="see the server's log")
     return {str(name): int(value) for name, value in found.items()}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="backslashreplace")
-    except FileNotFoundError as error:
-        raise ParseError(f"{path}: not there", remedy="the load generator has to write it") from error

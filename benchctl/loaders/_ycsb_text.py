@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl.errors import ParseError
+from benchctl.loaders._raw import content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,9 +68,9 @@ class Text(NamedTuple):
 def read_text(raw: Path) -> Text:
     """Read a run's stdout; stderr has to be empty. Raises ParseError with file and line."""
     path = raw / "stdout"
-    if said := _content(raw / "stderr").strip():
+    if said := content(raw / "stderr").strip():
         raise ParseError(f"{raw / 'stderr'}:1: go-ycsb says: {said.splitlines()[0][:200]}", remedy=_REMEDY)
-    lines = _content(path).split("\n")
+    lines = content(path).split("\n")
     if lines.pop():
         raise ParseError(f"{path}:{len(lines) + 1}: cut in the middle of a line", remedy=_REMEDY)
     first = _header(path, lines)
@@ -127,10 +128,3 @@ def _check(path: Path, last: Report, progress: list[Report]) -> None:
 def _unknown(path: Path, at: int, lines: list[str]) -> ParseError:
     found = repr(lines[at][:200]) if at < len(lines) else "the end"
     return ParseError(f"{path}:{at + 1}: unknown line: {found}", remedy=_REMEDY)
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="backslashreplace")
-    except FileNotFoundError as error:
-        raise ParseError(f"{path}: not there", remedy="go-ycsb has to write it") from error

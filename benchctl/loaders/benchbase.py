@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchctl.errors import ParseError, SpecError
 from benchctl.loaders._benchbase_output import REMEDY, counts, microseconds, summary
+from benchctl.loaders._raw import no_null_run, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
@@ -36,6 +37,8 @@ _COUNTS = {
     "aborts": ("Aborted Transactions",),
 }
 _TAKEN = ("scale", "terminals", "rate", "weights", "isolation")
+null_run = no_null_run
+samples = no_samples
 
 
 def names(workload: Workload) -> frozenset[str]:  # noqa: ARG001 - the boundary's signature
@@ -82,15 +85,6 @@ def command(
     return Command((*descriptor["launcher"], json.dumps(wish, sort_keys=True)), env)
 
 
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; no target answers a schema's queries
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> None:
-    return None
-
-
 def parse(
     raw: Path,
     window: Window,  # noqa: ARG001 - BenchBase measures by itself, after a warm-up of its own
@@ -119,13 +113,6 @@ def parse(
         percentile_source="loader",
         threads=found.terminals,
     )
-
-
-def samples(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it does not say which requests succeeded
-    window: Window,  # noqa: ARG001
-) -> None:
-    return None
 
 
 def latencies(

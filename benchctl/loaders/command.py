@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from benchctl.errors import SpecError
 from benchctl.loaders._form import check_units, form, mapping
 from benchctl.loaders._output import read
+from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from benchctl.loaders.loader import Descriptor, Ints, Target
+    from benchctl.loaders.loader import Descriptor, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
 ENDS_ITSELF = True
+null_run = no_null_run
+samples = no_samples
+latencies = no_latencies
 
 
 def names(workload: Workload) -> frozenset[str] | None:
@@ -79,15 +83,6 @@ def command(workload: Workload, descriptor: Descriptor, target: Target | None, s
     return Command(words, env | reach)
 
 
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; what the command asks for is not known
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> None:
-    return None
-
-
 def parse(
     raw: Path,
     window: Window,  # noqa: ARG001 - the command measures by itself, nothing can be cut
@@ -109,17 +104,3 @@ def parse(
         requests=round(found.get("requests", 0)),
         percentile_source="loader",
     )
-
-
-def samples(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; a command keeps no samples
-    window: Window,  # noqa: ARG001
-) -> None:
-    return None
-
-
-def latencies(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; a command keeps no latencies
-    window: Window,  # noqa: ARG001
-) -> dict[str, Ints]:
-    return {}

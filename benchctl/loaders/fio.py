@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchctl.errors import ParseError, SpecError
 from benchctl.loaders._fio_report import REPORT, SERIES
+from benchctl.loaders._raw import no_null_run, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
@@ -45,6 +46,8 @@ ENGINES = ("psync", "libaio", "io_uring", "mmap")
 PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99, "latency_p999": 0.999}
 _ASYNCHRONOUS = ("libaio", "io_uring")
 _DIRECTIONS = ("read", "write")
+null_run = no_null_run
+samples = no_samples
 
 
 class _Options(NamedTuple):
@@ -123,15 +126,6 @@ def command(
     return Command(tuple(argv), {**descriptor.get("env", {}), "LC_ALL": "C.UTF-8"})
 
 
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; there is no target but the disk
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> None:
-    return None
-
-
 def parse(
     raw: Path,
     window: Window,
@@ -173,13 +167,6 @@ def parse(
         percentile_source="histogram",
         threads=found.jobs,
     )
-
-
-def samples(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no samples
-    window: Window,  # noqa: ARG001
-) -> None:
-    return None
 
 
 def latencies(

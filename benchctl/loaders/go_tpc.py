@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from benchctl.errors import SpecError
 from benchctl.loaders._go_tpc_text import NEW_ORDER, TRANSACTIONS, Report, read_text
+from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from benchctl.loaders.loader import Descriptor, Ints, Target
+    from benchctl.loaders.loader import Descriptor, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
@@ -31,6 +32,9 @@ DEFAULTS = {"warehouses": 10, "clients": 8}
 _LOADING_THREADS = 4
 _PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 _COLUMNS = {"p50": "50th(ms)", "p90": "90th(ms)", "p95": "95th(ms)", "p99": "99th(ms)", "p999": "99.9th(ms)"}
+null_run = no_null_run
+samples = no_samples
+latencies = no_latencies
 
 
 def names(workload: Workload) -> frozenset[str]:
@@ -68,15 +72,6 @@ def command(
     return _command("run", words, workload.options, descriptor, target)
 
 
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; no null target answers these transactions
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> None:
-    return None
-
-
 def parse(
     raw: Path,
     window: Window,  # noqa: ARG001 - the program measures by itself, nothing can be cut
@@ -108,20 +103,6 @@ def parse(
         percentile_source="loader",
         threads=_clients(workload.options),
     )
-
-
-def samples(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no samples
-    window: Window,  # noqa: ARG001
-) -> None:
-    return None
-
-
-def latencies(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no latencies
-    window: Window,  # noqa: ARG001
-) -> dict[str, Ints]:
-    return {}
 
 
 def _latencies(last: Report, kind: str, percentiles: Mapping[str, float]) -> dict[str, Quantity]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from benchctl.errors import ParseError, SpecError
+from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
 from benchctl.loaders._ycsb_text import OPERATIONS, READ_MODIFY_WRITE, TOTAL, Report, read_text
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from benchctl.loaders.loader import Descriptor, Ints, Target
+    from benchctl.loaders.loader import Descriptor, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
@@ -60,6 +61,9 @@ _SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "p99
 _REMEDY = (
     "look at the raw files; a form that go-ycsb really prints belongs into benchctl/loaders/_ycsb_text.py"
 )
+null_run = no_null_run
+samples = no_samples
+latencies = no_latencies
 
 
 class _Options(NamedTuple):
@@ -126,15 +130,6 @@ def command(
     return _command("run", found, properties, descriptor, target)
 
 
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; no null target keeps records
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> None:
-    return None
-
-
 def parse(
     raw: Path,
     window: Window,  # noqa: ARG001 - the program measures by itself, nothing can be cut
@@ -164,20 +159,6 @@ def parse(
         percentile_source="loader",
         threads=found.clients,
     )
-
-
-def samples(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no samples
-    window: Window,  # noqa: ARG001
-) -> None:
-    return None
-
-
-def latencies(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no latencies
-    window: Window,  # noqa: ARG001
-) -> dict[str, Ints]:
-    return {}
 
 
 def _options(given: Mapping[str, Value]) -> _Options:

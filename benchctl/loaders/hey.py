@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchctl.errors import ParseError, SpecError
+from benchctl.loaders._raw import content, no_null_run
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
@@ -44,6 +45,7 @@ _HEAD = ("warmup", "results", "errors")
 _LINE = re.compile(r"[0-9.]+(?:e-\d+)? [0-9.]+(?:e-\d+)? [1-5]\d\d")
 _FAILED = 400  # HTTP's first status of an error
 _REMEDY = "look at the raw files; a form that hey really prints belongs into benchctl/loaders/hey.py"
+null_run = no_null_run
 
 
 class _Responses(NamedTuple):
@@ -91,15 +93,6 @@ def command(
     if "content_type" in options:
         argv += ["-T", str(options["content_type"])]
     return Command((*argv, _url(str(options.get("url", "")), target)), {**descriptor.get("env", {})})
-
-
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; no null target speaks HTTP
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> None:
-    return None
 
 
 def parse(
@@ -168,9 +161,9 @@ def _url(url: str, target: Target | None) -> str:
 def _read(raw: Path, window: Window) -> _Responses:
     """The responses completed inside the window. Raises ParseError."""
     path = raw / "stdout"
-    if said := _text(raw / "stderr").strip():
+    if said := content(raw / "stderr").strip():
         raise ParseError(f"{raw / 'stderr'}:1: hey says: {said.splitlines()[0][:200]}", remedy=_REMEDY)
-    first, *lines = _text(path).split("\n")
+    first, *lines = content(path).split("\n")
     head = _head(path, first)
     if not lines or lines.pop():
         raise ParseError(f"{path}:{len(lines) + 2}: cut in the middle", remedy=_REMEDY)
@@ -218,10 +211,3 @@ def _series(completed: Floats, window: Window) -> tuple[float | None, ...]:
     full = int(window.seconds)
     counts = np.bincount(completed.astype(np.int64), minlength=full)[:full]
     return tuple(float(count) for count in counts)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="backslashreplace")
-    except FileNotFoundError as error:
-        raise ParseError(f"{path}: not there", remedy="hey has to write it") from error

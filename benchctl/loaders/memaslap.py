@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl.errors import ParseError, SpecError
+from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchctl.loaders._memaslap_text import Report
-    from benchctl.loaders.loader import Descriptor, Ints, Target
+    from benchctl.loaders.loader import Descriptor, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
@@ -33,6 +34,9 @@ DEFAULTS: dict[str, int | bool] = {
     "binary": False,
 }
 NAMES = ("throughput", "latency_mean", "latency_min", "latency_max", "miss_ratio", "errors")
+null_run = no_null_run
+samples = no_samples
+latencies = no_latencies
 
 
 class _Options(NamedTuple):
@@ -82,15 +86,6 @@ def command(
     return Command(tuple(argv), {**descriptor.get("env", {}), "LC_ALL": "C.UTF-8"})
 
 
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; nothing answers in memcached's place
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> None:
-    return None
-
-
 def parse(
     raw: Path,
     window: Window,  # noqa: ARG001 - the program measures by itself, nothing can be cut
@@ -123,20 +118,6 @@ def parse(
         percentile_source="",
         threads=found.threads,
     )
-
-
-def samples(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no samples
-    window: Window,  # noqa: ARG001
-) -> None:
-    return None
-
-
-def latencies(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no latencies
-    window: Window,  # noqa: ARG001
-) -> dict[str, Ints]:
-    return {}
 
 
 def _options(given: Mapping[str, Value]) -> _Options:

@@ -13,6 +13,7 @@ import csv
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl.errors import ParseError, SpecError
+from benchctl.loaders._raw import content, no_latencies, no_null_run, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from benchctl.loaders.loader import Descriptor, Ints, Target
+    from benchctl.loaders.loader import Descriptor, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
@@ -34,6 +35,9 @@ _LEAST = 0.1  # s: a round with less than 1 % of rounding on either side
 _REMEDY = (
     "look at the raw files; a form that mysqlslap really prints belongs into benchctl/loaders/mysqlslap.py"
 )
+null_run = no_null_run
+samples = no_samples
+latencies = no_latencies
 
 
 class _Options(NamedTuple):
@@ -86,15 +90,6 @@ def command(workload: Workload, descriptor: Descriptor, target: Target | None, s
     return Command(tuple(argv), {**descriptor.get("env", {}), "LC_ALL": "C.UTF-8", "TZ": "UTC"})
 
 
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; no null target speaks the protocol
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> None:
-    return None
-
-
 def parse(
     raw: Path,
     window: Window,  # noqa: ARG001 - the program measures by itself, nothing can be cut
@@ -124,20 +119,6 @@ def parse(
     )
 
 
-def samples(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no samples
-    window: Window,  # noqa: ARG001
-) -> None:
-    return None
-
-
-def latencies(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no latencies
-    window: Window,  # noqa: ARG001
-) -> dict[str, Ints]:
-    return {}
-
-
 def _options(given: Mapping[str, Value]) -> _Options:
     """Raises SpecError for a test that there is not, and for clients without a query."""
     found = {**DEFAULTS, **{name: value for name, value in given.items() if name in DEFAULTS}}
@@ -156,10 +137,10 @@ def _options(given: Mapping[str, Value]) -> _Options:
 def _row(raw: Path, asked: _Options) -> _Row:
     """Read the row; it has to be of this test with these clients. Raises ParseError."""
     path = raw / "stdout"
-    said = _text(raw / "stderr").strip()
+    said = content(raw / "stderr").strip()
     if said:
         raise ParseError(f"{raw / 'stderr'}: mysqlslap says: {said[:200]}", remedy="see the server's log")
-    rows = list(csv.reader(_text(path).splitlines()))
+    rows = list(csv.reader(content(path).splitlines()))
     if len(rows) != 1 or len(rows[0]) != _COLUMNS:
         raise ParseError(f"{path}: expected one row of {_COLUMNS} columns: {rows[:2]}", remedy=_REMEDY)
     _, test, *words = rows[0]
@@ -178,13 +159,6 @@ def _row(raw: Path, asked: _Options) -> _Row:
             remedy=f"give it more queries, so that a round takes {_LEAST:g} s or more",
         )
     return _Row(mean, least, most, each)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="backslashreplace")
-    except FileNotFoundError as error:
-        raise ParseError(f"{path}: not there", remedy="the trial's raw files are incomplete") from error
 
 
 def _connection(target: Target | None, descriptor: Descriptor) -> list[str]:

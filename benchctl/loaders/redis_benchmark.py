@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from benchctl.errors import ParseError, SpecError
+from benchctl.loaders._raw import content, no_latencies, no_samples
 from benchctl.loaders.loader import Command, NullRun
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from benchctl.loaders.loader import Descriptor, Ints, Target
+    from benchctl.loaders.loader import Descriptor, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
@@ -60,6 +61,8 @@ _FILL = (
     "for i = 0, ARGV[1] - 1 do redis.call('SET', string.format('key:%012d', i), string.rep('x', ARGV[2])) end"
     " return redis.call('DBSIZE')"
 )
+samples = no_samples
+latencies = no_latencies
 
 
 class _Options(NamedTuple):
@@ -159,20 +162,6 @@ def parse(
     )
 
 
-def samples(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no samples
-    window: Window,  # noqa: ARG001
-) -> None:
-    return None
-
-
-def latencies(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no latencies
-    window: Window,  # noqa: ARG001
-) -> dict[str, Ints]:
-    return {}
-
-
 def _answer(found: _Options) -> str:
     """What a Redis with the wanted keys answers to the test."""
     if found.test in {"get", "lpop", "rpop"}:
@@ -197,7 +186,7 @@ def _row(raw: Path) -> dict[str, float]:
     """Read the table: its head and one row of numbers. Raises ParseError."""
     path = raw / "stdout"
     _require_silence(raw / "stderr")
-    text = _text(path)
+    text = content(path)
     lines = text.splitlines()
     if text and not text.endswith("\n"):
         raise ParseError(f"{path}:{len(lines)}: the last line has no end: the table was cut", remedy=_REMEDY)
@@ -216,16 +205,9 @@ def _row(raw: Path) -> dict[str, float]:
 
 
 def _require_silence(path: Path) -> None:
-    said = [line for line in _text(path).splitlines() if line.strip() and not line.startswith(_REMARKS)]
+    said = [line for line in content(path).splitlines() if line.strip() and not line.startswith(_REMARKS)]
     if said:
         raise ParseError(f"{path}: redis-benchmark says: {said[0][:200]}", remedy="see the server's log")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="backslashreplace")
-    except FileNotFoundError as error:
-        raise ParseError(f"{path}: not there", remedy="redis-benchmark has to write it") from error
 
 
 def _connection(target: Target | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from benchctl.errors import ParseError, SpecError
+from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from benchctl.loaders.loader import Descriptor, Ints, Target
+    from benchctl.loaders.loader import Descriptor, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
@@ -37,6 +38,9 @@ _METRICS = {
 _REMEDY = (
     "look at the raw files; a form that stress-ng really prints belongs into benchctl/loaders/stress_ng.py"
 )
+null_run = no_null_run
+samples = no_samples
+latencies = no_latencies
 
 
 def names(workload: Workload) -> frozenset[str]:
@@ -80,15 +84,6 @@ def command(
     return Command(tuple(argv), {**descriptor.get("env", {}), "LC_ALL": "C.UTF-8"})
 
 
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; there is no target
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> None:
-    return None
-
-
 def parse(
     raw: Path,
     window: Window,  # noqa: ARG001 - the program measures by itself, nothing can be cut
@@ -108,20 +103,6 @@ def parse(
         errors=0,
         requests=round(_quantity(raw / REPORT, row, "bogo-ops", "1").value or 0),
     )
-
-
-def samples(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no samples
-    window: Window,  # noqa: ARG001
-) -> None:
-    return None
-
-
-def latencies(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it knows no latencies
-    window: Window,  # noqa: ARG001
-) -> dict[str, Ints]:
-    return {}
 
 
 def _require_peace(raw: Path) -> None:

@@ -15,6 +15,7 @@ import re
 from typing import TYPE_CHECKING
 
 from benchctl.errors import ParseError, SpecError
+from benchctl.loaders._raw import no_null_run, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
@@ -60,6 +61,8 @@ PARAMETERS = (  # of the tests, without those that would need other tables
 PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99, "latency_p999": 0.999}
 _OTHERS = ("throughput", "queries", "latency_mean", "latency_min", "latency_max", "errors", "retries")
 _WORD = re.compile(r"[a-z0-9]+")
+null_run = no_null_run
+samples = no_samples
 
 
 def names(workload: Workload) -> frozenset[str]:
@@ -99,15 +102,6 @@ def command(workload: Workload, descriptor: Descriptor, target: Target | None, s
     return _command(_test(options), words, "run", options, descriptor, target, seed)
 
 
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; no null target answers prepared statements
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> None:
-    return None
-
-
 def parse(
     raw: Path,
     window: Window,
@@ -130,13 +124,6 @@ def parse(
         percentile_source="histogram",
         threads=text.threads,
     )
-
-
-def samples(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; it keeps no samples
-    window: Window,  # noqa: ARG001
-) -> None:
-    return None
 
 
 def latencies(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 
 from benchctl.errors import ParseError, SpecError
+from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from benchctl.loaders.loader import Descriptor, Ints, Target
+    from benchctl.loaders.loader import Descriptor, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
@@ -33,6 +34,9 @@ _REMEDY = "look at the raw files; what the program prints stands in roles/tpch/f
 
 
 _Line = TypeVar("_Line")
+null_run = no_null_run
+samples = no_samples
+latencies = no_latencies
 
 
 class _Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,15 +98,6 @@ def command(workload: Workload, descriptor: Descriptor, target: Target | None, s
     return _command("run", _options(workload.options), descriptor, target, seed)
 
 
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; nothing answers in the engine's place
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> None:
-    return None
-
-
 def parse(
     raw: Path,
     window: Window,  # noqa: ARG001 - the program measures by itself, nothing can be cut
@@ -132,20 +127,6 @@ def parse(
         errors=errors,
         requests=len(lines),
     )
-
-
-def samples(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; queries are too few for percentiles
-    window: Window,  # noqa: ARG001
-) -> None:
-    return None
-
-
-def latencies(
-    raw: Path,  # noqa: ARG001 - the boundary's signature; queries are too few for percentiles
-    window: Window,  # noqa: ARG001
-) -> dict[str, Ints]:
-    return {}
 
 
 def _name(query: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchctl.errors import SpecError
+from benchctl.loaders._raw import no_null_run
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from benchctl.loaders._xephon_b_text import Report
-    from benchctl.loaders.loader import Descriptor, Ints, NullRun, Target
+    from benchctl.loaders.loader import Descriptor, Ints, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
 
@@ -51,6 +52,7 @@ _WORDS = {
 }
 _ALWAYS = ("throughput", "request_rate", "latency_mean", "latency_min", "latency_max", "points", "errors")
 PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
+null_run = no_null_run
 
 
 def names(workload: Workload) -> frozenset[str]:
@@ -82,15 +84,6 @@ def command(workload: Workload, descriptor: Descriptor, target: Target | None, s
         if not (binary and name == "retries"):  # for which Xephon-B has no key
             argv += [f"-{word}", _word(name, options[name])]
     return Command(tuple(argv), {**descriptor.get("env", {}), "LC_ALL": "C.UTF-8"})
-
-
-def null_run(
-    workload: Workload,  # noqa: ARG001 - the boundary's signature; the null target speaks no HTTP
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target,  # noqa: ARG001
-    runtime: str,  # noqa: ARG001
-) -> NullRun | None:
-    return None
 
 
 def parse(
