@@ -51,7 +51,7 @@ def compared(view: RunView) -> tuple[str, ...]:
 
 def series_shown(view: RunView) -> tuple[str | None, tuple[Trial, ...], int]:
     """The name of the one-second series to show, the trials it is shown for, and one block in how many."""
-    names = [name for trial in view.trials for name in trial.result.series]
+    names = [name for trial in view.trials for name, column in trial.result.series.items() if column]
     if not names:
         return (None, (), 1)
     first = primary(view)

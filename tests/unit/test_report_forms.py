@@ -230,6 +230,15 @@ def test_what_inconclusive_would_need_is_said() -> None:
     assert "More blocks, longer trials or a quieter host" in text
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_trials_that_took_less_than_a_second_have_no_series_to_show(form: Form) -> None:
+    run = view()
+    results = [replace(trial.result, series={"throughput": ()}) for trial in run.trials]
+    trials = tuple(replace(trial, result=result) for trial, result in zip(run.trials, results, strict=True))
+    text = render(run._replace(trials=trials), form)
+    assert form not in {"terminal", "markdown"} or "gave no one-second series" in " ".join(text.split())
+
+
 def test_without_factors_the_value_is_the_finding() -> None:
     text = " ".join(render(view("plain"), "terminal").split())
     assert "Nothing was compared: the experiment has no factors. throughput was 1," in text
