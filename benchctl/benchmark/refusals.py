@@ -38,6 +38,8 @@ def require_settings(bench: Bench) -> None:
 
 def require_one_host(bench: Bench) -> None:
     """Raise SpecError where a load generator is to run an embedded engine away from its data."""
+    if bench.plan.experiment.dbms is None:
+        return
     for instance in bench.plan.instances:
         server = bench.server.name
         others = [host.name for host in bench.loaders if host.name != server]
