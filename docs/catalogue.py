@@ -9,9 +9,18 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchctl.spec import read_role
+from benchctl.spec.share import roles_in, shared
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROLES = shared("roles")
+ALONE = "none"  # what drives no DBMS
+WHY = {  # pairs that cannot run on test hosts
+    (ALONE, "hey"): "it needs the URL of something that speaks HTTP",
+    ("postgresql", "benchbase"): "it needs Java 23 and BenchBase, which test hosts cannot have",
+}
 RECORDED = Path(__file__).parents[1] / "tests" / "cases" / "catalogue" / "pairs.json"
 MADE_BY = "tests/acceptance/test_catalogue.py"
 TITLES = (
@@ -28,7 +37,7 @@ TITLES = (
 
 
 def recorded() -> dict[str, dict[str, Any]]:
-    """Return what is known of each pair, by `DBMS load-generator`; a pair that has not run says `why`."""
+    """Return what is known of each pair that ran, by `DBMS load-generator`."""
     found: dict[str, dict[str, Any]] = json.loads(RECORDED.read_text("utf-8"))
     return found
 
@@ -36,8 +45,6 @@ def recorded() -> dict[str, dict[str, Any]]:
 def rows() -> Iterator[tuple[str, ...]]:
     """Give a row of the table for each pair that ran."""
     for pair in recorded().values():
-        if "why" in pair:
-            continue
         options = ", ".join(f"{name} {value}" for name, value in pair["options"].items())
         seconds = (_figure(pair[name]) for name in ("install", "prepare", "reset"))
         yield (
@@ -52,11 +59,20 @@ def rows() -> Iterator[tuple[str, ...]]:
 
 
 def left_out() -> Iterator[tuple[str, str, str]]:
-    """Give DBMS, load generator and reason of each pair that did not run."""
-    for name, pair in recorded().items():
-        if "why" in pair:
-            dbms, _, loader = name.partition(" ")
-            yield dbms, loader, pair["why"]
+    """Give DBMS, load generator and reason of each pair without figures."""
+    known = recorded()
+    for dbms, loader in sorted(pairs()):
+        if f"{dbms} {loader}" not in known:
+            yield dbms, loader, WHY.get((dbms, loader), "its figures were not recorded yet; the test runs it")
+
+
+def pairs() -> Iterator[tuple[str, str]]:
+    """Give each load generator with each DBMS that it drives, or with `none`."""
+    for name in roles_in((ROLES,)):
+        meta = read_role(name, (ROLES,))
+        if meta.kind == "loader":
+            for dbms in meta.drives or (ALONE,):
+                yield dbms, name
 
 
 def _metric(found: dict[str, Any] | None) -> str:

@@ -68,7 +68,7 @@ def catalogue_page() -> str:
     )
     parts = [MADE, "# Catalogue", about, table(catalogue.TITLES, catalogue.rows())]
     if left_out := list(catalogue.left_out()):
-        parts += ["## Not run", table(("DBMS", "load generator", "because"), left_out)]
+        parts += ["## Without figures", table(("DBMS", "load generator", "because"), left_out)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -13,8 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchctl.spec import read_role
-from benchctl.spec.share import roles_in, shared
-from docs.catalogue import RECORDED
+from docs.catalogue import ALONE, RECORDED, ROLES, WHY, pairs
 from tests.acceptance.results import trials
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.ansible, pytest.mark.slow]
 
-ROLES = shared("roles")
-ALONE = "none"  # what drives no DBMS
 WINDOW = {"warmup": "1s", "duration": "3s"}
 
 # What makes a load generator's run short; every one that is shipped has its row.
@@ -52,24 +49,17 @@ SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
     "postgresql": {"source": "package", "version": "15"}
 }
 METRICS: dict[str, list[dict[str, str]]] = {"command": [{"name": "ops", "better": "higher"}]}
-WHY: dict[str, str] = {  # pairs that cannot run here
-    "none hey": "it needs the URL of something that speaks HTTP",
-    "postgresql benchbase": "needs Java 23 and BenchBase, which test hosts cannot have",
-}
 
 
 def meta(role: str) -> RoleMeta:
     return read_role(role, (ROLES,))
 
 
-def pairs() -> dict[str, list[str]]:
+def by_dbms() -> dict[str, list[str]]:
     """Load generators by the DBMS that they drive."""
-    known = roles_in((ROLES,))
     found: dict[str, list[str]] = {}
-    for loader in known:
-        if meta(loader).kind == "loader":
-            for dbms in meta(loader).drives or (ALONE,):
-                found.setdefault(dbms, []).append(loader)
+    for dbms, loader in pairs():
+        found.setdefault(dbms, []).append(loader)
     return found
 
 
@@ -88,15 +78,13 @@ def experiment(dbms: str, loader: str, inventory: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("dbms", sorted(pairs()))
+@pytest.mark.parametrize("dbms", sorted(by_dbms()))
 def test_every_load_generator_drives_what_it_says_it_drives(dbms: str, shell: Shell, fresh: Fresh) -> None:
     server, driver = fresh(name="dbms-host"), fresh(name="loader-host")
     driver = driver if dbms == ALONE or meta(dbms).stages else server  # an embedded engine has no server
     inventory = fresh.lab.inventory({"dbms": [server], "loader": [driver]})
-    for loader in pairs()[dbms]:
-        name = f"{dbms} {loader}"
-        if name in WHY:
-            record(name, {"why": WHY[name]})
+    for loader in by_dbms()[dbms]:
+        if (dbms, loader) in WHY:
             continue
         run = measure(shell, experiment(dbms, loader, inventory))
         found = trials(run)
@@ -104,7 +92,7 @@ def test_every_load_generator_drives_what_it_says_it_drives(dbms: str, shell: Sh
         assert {trial["result"]["loader"] for trial in found} == {loader}
         assert {trial["validity"] for trial in found} <= {"ok", "suspect"}, json.dumps(found)[:4000]
         assert primary(found[-1], loader)["value"] > 0
-        record(name, {"dbms": dbms, "loader": loader, **outcome(run, loader, driver)})
+        record(f"{dbms} {loader}", {"dbms": dbms, "loader": loader, **outcome(run, loader, driver)})
 
 
 def measure(shell: Shell, wanted: dict[str, Any]) -> Path:

@@ -62,7 +62,7 @@ def test_mariadb_comes_and_goes_beside_a_server_that_has_data(site: Callable[...
     check_port(here)
     loader.shell(f"echo '[client]' > {CACHE}/loaders/mysqlslap/mysql.cnf")
     refused = here.play("benchmark", **MYSQLSLAP)
-    assert "Access denied for user 'bench'" in words(refused)
+    assert "Access denied for user" in words(refused), refused.text[-4000:]
 
     succeed(here.play("uninstall"))
     assert here.snapshots() == before
@@ -108,6 +108,6 @@ def check_port(here: Site) -> None:
     here.dbms.shell(f"systemd-run --quiet --unit={LISTENER} {listen}")
     await_true(lambda: holds(here.dbms, f"ss -Hltn src {here.dbms.address}:53306 | grep ."), "it listens")
     refused = here.play("benchmark", **SYSBENCH)
-    assert "its port 53306 is taken by process" in words(refused)
+    assert "its port 53306 is taken by a process of another user" in words(refused)
     assert here.dbms.shell(f"systemctl is-active {LISTENER}").strip() == "active"
     here.dbms.shell(f"systemctl stop {LISTENER}")
