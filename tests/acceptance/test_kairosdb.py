@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import pytest
 
 from tests.acceptance.results import trials
 from tests.acceptance.test_stages import services
-from tests.needs import need
+from tests.needs import maven
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Shell
@@ -25,7 +24,7 @@ LIMIT = 1500.0  # seconds; it is done in three minutes where nothing else runs
 
 
 def test_the_shipped_chain(cold_shell: Shell, fresh: Fresh) -> None:
-    need("maven", "apt-get install maven", available=shutil.which("mvn") is not None)
+    maven()
     text = SHIPPED.read_text(encoding="utf-8")
     assert WINDOWS[0] in text
     (cold_shell.workspace / "kairosdb.yml").write_text(text.replace(*WINDOWS), encoding="utf-8")

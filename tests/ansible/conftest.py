@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.lab.fixtures import Fresh
 
 INVENTORY = shared("playbooks").parent / "inventories" / "local"
-TIMEOUT = 600
+TIMEOUT = 1500  # seconds; programs are built in it, beside other tests
 
 
 class Outcome(NamedTuple):

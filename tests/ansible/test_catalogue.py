@@ -9,6 +9,7 @@ import pytest
 from benchctl.spec import read_role
 from benchctl.spec.share import roles_in, shared
 from tests.ansible.site import Site, succeed
+from tests.needs import maven
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ def of_kind(kind: str) -> list[str]:
 
 
 def test_every_role_comes_and_goes(site: Callable[..., Site]) -> None:
+    maven()
     roles = {"bench_dbms_roles": of_kind("dbms"), "bench_loader_roles": of_kind("loader")}
     here = site("root", **roles, **VARIABLES)
     before = here.snapshots()
