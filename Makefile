@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine quickstart test test-all test-unit lint types types-stacks perf docs clean
+.PHONY: help setup engine quickstart test test-all test-unit molecule molecule-all lint types types-stacks perf docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,14 @@ test-all: $(DEV)
 
 test-unit: $(DEV) ## the tests that need nothing but Python
 	$(PYTEST) -n 2 -q tests/unit tests/contract tests/architecture -m 'not postgres and not ansible'
+
+molecule: $(DEV) ## the scenarios of one role on container hosts: ROLE=redis, and SCENARIO=default for one of them
+	@test -n '$(ROLE)' || { echo 'make molecule ROLE=redis [SCENARIO=default|alternative|roundtrip]' >&2; exit 2; }
+	$(BIN)/python -m benchctl.testing.scenarios roles/$(ROLE) $(SCENARIO)
+
+molecule-all: $(DEV) ## those of every role: hours
+	@for role in roles/*/molecule; do $(BIN)/python -m benchctl.testing.scenarios "$${role%/molecule}" || failed="$$failed $$role"; done; \
+	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 lint: $(DEV) ## ruff, clean and formatted; ansible-lint runs among the tests
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from benchctl.agent.knobs import AREAS, CONFLICTS, KNOBS
 from benchctl.agent.profiles import PROFILES
 from benchctl.cli.main import cli
 from benchctl.spec import json_schema
-from docs import catalogue, outcomes, roles
+from docs import authors, catalogue, outcomes, roles, tuning_peers
 from docs.keys import ABOUT, sections
 from docs.table import table
 
@@ -40,8 +40,10 @@ def pages() -> dict[Path, str]:
         **roles.pages(REFERENCE, MADE),
         REFERENCE / "catalogue.md": catalogue_page(),
         REFERENCE / "experiment.md": experiment_page(),
+        REFERENCE / "role-description.md": authors.page(MADE),
         REFERENCE / "knobs.md": knobs_page(),
         REFERENCE / "knob-outcomes.md": outcomes_page(),
+        REFERENCE / "tuning-peers.md": "\n\n".join([MADE, *tuning_peers.parts()]) + "\n",
         REFERENCE / "experiment.schema.json": json.dumps(json_schema(), indent=2) + "\n",
     }
 

@@ -41,13 +41,13 @@ def _section(name: str, shape: Shape) -> Iterator[tuple[str, str, list[tuple[str
             yield (
                 f"`{name}`, provider {choice}",
                 variant.doc,
-                list(_rows("", variant._replace(variants=None))),
+                list(rows("", variant._replace(variants=None))),
             )
         return
     yield (
         f"`{name}`",
         shape.doc,
-        list(_rows("", shape.item if shape.kind == "list" and shape.item else shape)),
+        list(rows("", shape.item if shape.kind == "list" and shape.item else shape)),
     )
 
 
@@ -56,14 +56,15 @@ def _below(shape: Shape) -> bool:
     return bool(shape.fields) or bool(shape.item and _below(shape.item))
 
 
-def _rows(prefix: str, shape: Shape) -> Iterator[tuple[str, str, str, str]]:
+def rows(prefix: str, shape: Shape) -> Iterator[tuple[str, str, str, str]]:
+    """Yield key, what may stand there, default and meaning of every key of a record, those inside too."""
     for name, field in shape.fields.items():
         path, inner = f"{prefix}{name}", field.shape
         if inner.kind == "record" and inner.fields:
-            yield from _rows(f"{path}.", inner)
+            yield from rows(f"{path}.", inner)
         elif inner.item is not None and _below(inner.item):
             yield _row(path, field)
-            yield from _rows(f"{path}.{'NAME' if inner.kind == 'mapping' else '*'}.", inner.item)
+            yield from rows(f"{path}.{'NAME' if inner.kind == 'mapping' else '*'}.", inner.item)
         else:
             yield _row(path, field)
 

@@ -167,6 +167,8 @@ def _sample(role: str) -> Iterator[str]:
 def _option_cells(option: Option) -> tuple[str, str, str, str]:
     kind = " or ".join(f"`{choice}`" for choice in option.choices) or option.type
     default = "" if option.default is None else f"`{option.default}`"
+    if option.example is not None:
+        default = f"such as `{option.example}`"
     known = [
         f"{other} {value} has {', '.join(versions)}"
         for other, values in option.known.items()

@@ -22,6 +22,7 @@ _REDIS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _OPTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _MYSQL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _EMPTY = '""'
+_BY_FILES = ("copy", "reflink")  # ways of reset that need no server; others have commands for one
 _OPTIONS = "{options}"  # the word of an argv in whose place settings stand that are options
 
 
@@ -31,8 +32,10 @@ class Descriptor:
     def __init__(self, given: Union[str, Json], context: Context) -> None:
         """Read the file, or take the object itself. Raises RefusalError when it is malformed or missing."""
         self.given = given
+        places = {}
         if isinstance(given, str):
             self.path = given
+            places["{here}"] = str(Path(given).parent)
             raw = _read(given)
         else:
             self.path = f"of {given.get('instance')!r:.100}"
@@ -43,19 +46,19 @@ class Descriptor:
             raise RefusalError(f"descriptor {self.path}: run_as is {self.run_as!r}, not one of {_RUN_AS}")
         self.work = context.work / self.instance
         self.data = self.work / "data"
-        self.embedded = bool(raw.get("embedded"))  # no server: the load generator runs the engine
-        places = {
-            "{data}": str(self.data),
-            "{work}": str(self.work),
-            "{runtime}": str(context.runtime),
-            "{instance}": self.instance,
-        }
+        self.external = bool(raw.get("external"))  # somebody else's server: it is asked, and filled
+        self.serverless = self.external or bool(raw.get("embedded"))  # or the load generator runs the engine
+        places["{data}"] = str(self.data)
+        places["{work}"] = str(self.work)
+        places["{runtime}"] = str(context.runtime)
+        places["{instance}"] = self.instance
         if raw.get("settings"):
             places["{conf}"] = fill(raw["settings"].get("file", ""), places)
         self.places = places
         self.conf = Path(places.get("{conf}", ""))
         self.parts: Json = fill(raw, places)
         self.log = self.work / "server.log"
+        self.reset = self._reset()
         self._options: List[str] = []
 
     def part(self, name: str) -> Json:
@@ -105,6 +108,20 @@ class Descriptor:
         path.write_text(_HEADS.get(str(syntax), "") + text, encoding="utf-8")
         if self.run_as == "nobody":
             os.chown(path, NOBODY, NOBODY)
+
+    @property
+    def image_form(self) -> str:
+        """What an image of this instance holds: its files, or what a way of a server keeps of them."""
+        return "files" if self.reset["way"] in _BY_FILES else str(self.reset["way"])
+
+    def _reset(self) -> Json:
+        """Return the part `reset`; without it the files are shared, or copied where that cannot be."""
+        part: Json = (not self.external and self.parts.get("reset")) or {"way": "reflink"}
+        if (part.get("way") in _BY_FILES) == bool(part.get("restore")):
+            raise RefusalError(
+                f"descriptor {self.path}: reset.way is none of {_BY_FILES}, and there is no reset.restore"
+            )
+        return part
 
     def _text(self, raw: Json, key: str) -> str:
         value = raw.get(key)

@@ -1,19 +1,18 @@
-"""Data images: a prepared data folder per image, built once per host, cloned for each trial, never changed.
+"""Data images: prepared data under one name, built once per host, never changed; trials get their data of it.
 
-Owns <cache>/images and the instance's data folder. An image appears under its name only when complete.
+Owns <cache>/images. An image appears under its name only when complete: image.json, files.json and data.
 """
 
+import contextlib
 import ctypes
-import errno
-import fcntl
 import json
 import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Optional, Union
 
-from benchctl.agent import service
+from benchctl.agent import contents, room, service
 from benchctl.agent.context import Context
 from benchctl.agent.descriptor import Descriptor, fill
 from benchctl.agent.layout import NOBODY, check_name
@@ -23,9 +22,9 @@ from benchctl.agent.wire import Json
 
 IMAGES_KEPT = 16  # beyond these the least recently used go
 PREPARE_TIMEOUT = 3600.0
-_FICLONE = 0x40049409
+DUMP = "dump"  # beside the instance's data: what the role's commands keep of it
 _ABOUT = "image.json"
-_NO_REFLINK = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM)
+_FILES = "files.json"
 
 
 def image(
@@ -36,90 +35,61 @@ def image(
     prepare: Optional[Json] = None,
     settings: Optional[Json] = None,
 ) -> Json:
-    """Build the image unless it is there for the same binaries: init, start, prepare, checkpoint, stop.
+    """Build the image unless it is there: init, start, setup, prepare, checkpoint, stop.
 
-    `prepare` is the loader's command {argv, env, timeout}; placeholders of the descriptor are filled in. When
-    a part fails nothing of the attempt is left.
+    It is there when it was built of binaries with the same key. `prepare` is the loader's command {argv, env,
+    timeout}; placeholders of the descriptor are filled in. When a part fails nothing of the attempt is left.
+    `altered` says what was wrong with the image that was there.
     """
     found = Descriptor(descriptor, context)
     began = time.monotonic()
-    target = context.cache / "images" / check_name(image, "an image")
-    about = _about(target)
-    if about is not None and about["binaries_key"] == binaries_key:
+    target = folder(context, image)
+    forget_unfinished(target.parent)
+    about = known(target)
+    broken = "" if about is None else contents.altered(target / "data", about["files"])
+    same = about is not None and (about["binaries_key"], about["form"]) == (binaries_key, found.image_form)
+    if about is not None and same and not broken and not found.external:
         os.utime(target)
         return {"built": False, "seconds": time.monotonic() - began, "bytes": about["bytes"]}
-    _require_stopped(context, found)
-    _clear(found.data)
+    require_stopped(context, found)
+    remove(found.data)
     try:
-        _build(context, found, prepare, settings or {})
-    except BaseException:
+        counted = _build(context, found, prepare, settings or {})
+        size = _publish(found, target, {"binaries_key": binaries_key, "contents": counted})
+    except BaseException as error:
         service.stop(context, descriptor)
-        _clear(found.data)
+        lack = _lack(found) if room.is_lack(error) else None
+        remove(found.data)
+        remove(found.work / DUMP)
+        forget_unfinished(target.parent)
+        if lack is not None:
+            raise lack from error
         raise
-    size = sum(path.lstat().st_size for path in found.data.rglob("*"))
-    _publish(found, target, {"binaries_key": binaries_key, "bytes": size, "instance": found.instance})
     forget_oldest(target.parent, target)
-    return {"built": True, "seconds": time.monotonic() - began, "bytes": size}
+    return {"built": True, "seconds": time.monotonic() - began, "bytes": size, "altered": broken}
 
 
-def reset(context: Context, descriptor: Union[str, Json], image: str) -> Json:
-    """Replace the instance's data by a clone of the image, written back before this returns."""
-    found = Descriptor(descriptor, context)
-    began = time.monotonic()
-    source = context.cache / "images" / check_name(image, "an image")
-    if _about(source) is None:
-        raise RefusalError(f"there is no image {image} on this host; build it first")
-    _require_stopped(context, found)
-    _clear(found.data)
-    service.make_work_folder(context, found)
-    method = clone(source / "data", found.data)
-    if found.run_as == "nobody":
-        _give_to_nobody(found.data)
-    _sync(found.work)
-    os.utime(source)
-    return {"seconds": time.monotonic() - began, "method": method}
+def folder(context: Context, name: str) -> Path:
+    """Return where an image of this name lies. Raises RefusalError for what cannot be one."""
+    return context.cache / "images" / check_name(name, "an image")
 
 
-def clone(source: Path, target: Path) -> str:
-    """Copy a tree; return `reflink` when the file system shares the blocks, else `copy`."""
-    state = {"reflink": True}
-    shutil.copytree(source, target, symlinks=True, copy_function=lambda a, b: _clone_file(a, b, state))
-    return "reflink" if state["reflink"] else "copy"
-
-
-def _clone_file(source: str, target: str, state: Dict[str, bool]) -> str:
+def known(target: Path) -> Optional[Json]:
+    """Return what was written down of a complete image, its `files` too; None when there is none."""
     try:
-        return _copy_or_share(source, target, state)
-    except OSError as error:  # copytree would gather one for each file that is left
-        raise RefusalError(
-            f"{target}: the data image cannot be copied: {error.strerror}; is its file system full?",
-            "internal",
-        ) from error
+        about: Json = json.loads((target / _ABOUT).read_bytes())
+        about["files"] = json.loads((target / _FILES).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return about
 
 
-def _copy_or_share(source: str, target: str, state: Dict[str, bool]) -> str:
-    with open(source, "rb") as origin, open(target, "xb") as copy:  # noqa: PTH123 - copytree's own strings
-        os.fchmod(copy.fileno(), os.fstat(origin.fileno()).st_mode)
-        if state["reflink"]:
-            try:
-                fcntl.ioctl(copy.fileno(), _FICLONE, origin.fileno())
-            except OSError as error:
-                if error.errno not in _NO_REFLINK:
-                    raise
-                state["reflink"] = False
-            else:
-                return target
-        left = os.fstat(origin.fileno()).st_size
-        while left > 0 and (sent := os.sendfile(copy.fileno(), origin.fileno(), None, left)):
-            left -= sent
-    return target
-
-
-def _build(context: Context, found: Descriptor, prepare: Optional[Json], settings: Json) -> None:
+def make_data(context: Context, found: Descriptor) -> None:
+    """Let the server's program make an empty data folder. Raises RefusalError with what it said."""
     service.make_work_folder(context, found)
     if found.run_as == "nobody":
         found.data.mkdir(mode=0o700)
-        _give_to_nobody(found.data)
+        give_to_nobody(found.data)
     part = found.part("init")
     server = found.setting(server=True)
     timeout = float(part.get("timeout") or service.COMMAND_TIMEOUT)
@@ -127,13 +97,33 @@ def _build(context: Context, found: Descriptor, prepare: Optional[Json], setting
     if answer.exit:
         words = answer.stderr or answer.stdout
         raise RefusalError(f"{found.instance}: init ended with {answer.exit}", "service", _last(words))
+
+
+def _build(context: Context, found: Descriptor, prepare: Optional[Json], settings: Json) -> Optional[Json]:
+    make_data(context, found)
     service.start(context, found.given, settings)
+    if found.parts.get("setup"):
+        service.command(context, found, "setup", found.part("setup"))
     if prepare:
         _prepare(context, found, prepare)
+    counted = None if found.serverless else contents.count(context, found)
     service.checkpoint(context, found.given)
+    if found.reset.get("keep"):
+        remove(found.work / DUMP)
+        (found.work / DUMP).mkdir()
+        run_commands(context, found, "keep", found.work / DUMP)
     how = service.stop(context, found.given)["how"]
     if how == "SIGKILL":
         raise RefusalError(f"{found.instance} did not stop, so its data is no image", "service")
+    return counted
+
+
+def run_commands(context: Context, found: Descriptor, name: str, dump: Path) -> None:
+    """Run the commands of one part of the descriptor's reset; `{image}` in them is the folder of the dump."""
+    part: Any = fill(found.reset, {"{image}": str(dump)})
+    for argv in part[name]:
+        timeout = float(part.get("timeout") or PREPARE_TIMEOUT)
+        service.command(context, found, f"reset.{name}", {"argv": argv, "timeout": timeout})
 
 
 def _prepare(context: Context, found: Descriptor, prepare: Json) -> None:
@@ -149,56 +139,75 @@ def _prepare(context: Context, found: Descriptor, prepare: Json) -> None:
         )
 
 
-def _publish(found: Descriptor, target: Path, about: Json) -> None:
-    building = target.with_name(f".{target.name}.{os.getpid()}")
-    _clear(building)
-    building.mkdir(parents=True)
-    (building / _ABOUT).write_text(json.dumps(about))
-    found.data.rename(building / "data")
-    _sync(building)
-    _clear(target)
-    building.rename(target)
-    _sync(target)
-
-
-def forget_oldest(folder: Path, keep: Path) -> None:
-    """Remove the least recently used images beyond the limit, never `keep`."""
-    others = [path for path in folder.iterdir() if path != keep]
-    images = sorted(
-        (path for path in others if not path.name.startswith(".")), key=lambda path: path.stat().st_mtime
+def _lack(found: Descriptor) -> RefusalError:
+    """Return the error for a disk that the build filled; asked before its files are given back."""
+    there, used = room.free(found.work), room.taken(found.work)
+    return room.full(
+        found.data,
+        f"the data image needs more than the {room.size(used)} that it had got, which are given back",
+        there,
+        service.tail(found.log),
     )
-    for path in set(others) - set(images):
-        _clear(path)  # what a crash left half built; nobody else builds while this run holds the host
-    for path in images[: max(0, len(images) + 1 - IMAGES_KEPT)]:
-        _clear(path)
 
 
-def _about(target: Path) -> Optional[Json]:
-    try:
-        about: Json = json.loads((target / _ABOUT).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return about
+def _publish(found: Descriptor, target: Path, about: Json) -> int:
+    """Give the instance's data, or the dump of it, the image's name; return its size in bytes."""
+    building = target.with_name(f".{target.name}.{os.getpid()}")
+    building.mkdir(parents=True)
+    source = found.work / DUMP if found.image_form == "dump" else found.data
+    size = room.taken(source)
+    source.rename(building / "data")
+    files = contents.listing(building / "data")
+    (building / _FILES).write_text(json.dumps(files))
+    about = {**about, "bytes": size, "instance": found.instance, "form": found.image_form}
+    (building / _ABOUT).write_text(json.dumps(about))
+    sync(building)
+    remove(target)
+    building.rename(target)
+    sync(target)
+    remove(found.data)
+    remove(found.work / DUMP)
+    return size
 
 
-def _require_stopped(context: Context, found: Descriptor) -> None:
+def forget_unfinished(images: Path) -> None:
+    """Remove what a crash left half built; nobody else builds while this run holds the host."""
+    with contextlib.suppress(FileNotFoundError):
+        for path in [path for path in images.iterdir() if path.name.startswith(".")]:
+            remove(path)
+
+
+def forget_oldest(images: Path, keep: Path) -> None:
+    """Remove the least recently used images beyond the limit, never `keep`."""
+    others = sorted(
+        (path for path in images.iterdir() if path != keep), key=lambda path: path.stat().st_mtime
+    )
+    for path in others[: max(0, len(others) + 1 - IMAGES_KEPT)]:
+        remove(path)
+
+
+def require_stopped(context: Context, found: Descriptor) -> None:
+    """Raise RefusalError while the instance runs: its files must not be replaced below it."""
     if service.running(context, found) is not None:
         raise RefusalError(f"{found.instance} is running; stop it before its data is replaced", "service")
 
 
-def _clear(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def remove(path: Path) -> None:
+    """Remove a folder, if it is there."""
+    if path.exists():
+        shutil.rmtree(path)
 
 
-def _give_to_nobody(folder: Path) -> None:
-    os.chown(folder, NOBODY, NOBODY)
-    for path in folder.rglob("*"):
-        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+def give_to_nobody(path: Path) -> None:
+    """Give a folder and all below it to user nobody."""
+    os.chown(path, NOBODY, NOBODY)
+    for each in path.rglob("*"):
+        os.chown(each, NOBODY, NOBODY, follow_symlinks=False)
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+def sync(path: Path) -> None:
+    """Write back what the file system of a folder holds; returns when it is on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         ctypes.CDLL(None).syncfs(handle)
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from benchctl.agent import files, fingerprint, image, memory, process, service, task, tuned, watch
+from benchctl.agent import files, fingerprint, image, memory, process, reset, service, task, tuned, watch
 from benchctl.agent.context import Context
 from benchctl.agent.layout import TUNING_TAG
 from benchctl.agent.process import boot_id
@@ -145,7 +145,8 @@ OPS: Dict[str, Op] = {
         {"binaries_key": str, "prepare": _OBJECT, "settings": _OBJECT},
         leased=True,
     ),
-    "reset": Op(image.reset, {"descriptor": _DESCRIPTOR, "image": str}, leased=True),
+    "reset": Op(reset.reset, {"descriptor": _DESCRIPTOR, "image": str}, leased=True),
+    "contents": Op(reset.compare, {"descriptor": _DESCRIPTOR, "image": str}),
     "start": Op(
         service.start, {"descriptor": _DESCRIPTOR}, {"settings": _OBJECT, "limit": _NUMBER}, leased=True
     ),

@@ -42,12 +42,15 @@ def start(
     """Start the server and wait until it is ready, at most `limit` seconds or what the descriptor says.
 
     When it dies or is late, nothing of it is left, and the refusal carries the last lines of its log.
-    Of an embedded engine only the settings are written: the load generator runs it.
+    Of an embedded engine only the settings are written: the load generator runs it. Of somebody else's server
+    nothing is done but to ask whether it is ready.
     """
     found = Descriptor(descriptor, context)
-    if found.embedded:
+    if found.serverless:
         make_work_folder(context, found)
         found.write_settings(settings or {})
+        if found.parts.get("ready"):
+            command(context, found, "ready", found.part("ready"))
         return {"pid": None, "seconds": 0.0}
     if running(context, found) is not None:
         raise RefusalError(f"{found.instance} is running already; stop it first", "service")
@@ -77,13 +80,13 @@ def start(
 
 
 def ready(context: Context, descriptor: Union[str, Json]) -> Json:
-    """Ask once whether the server takes requests; an embedded engine always does.
+    """Ask once whether the server takes requests; an embedded engine, which has no such part, always does.
 
     A line of its log was there before its start was over.
     """
     found = Descriptor(descriptor, context)
-    if found.embedded:
-        return {"ready": True}
+    if found.serverless:
+        return {"ready": not _probe(context, found)(COMMAND_TIMEOUT)}
     if running(context, found) is None:
         return {"ready": False}
     said = "log" in (found.parts.get("ready") or {})
@@ -124,7 +127,7 @@ def inspect(context: Context, descriptor: Union[str, Json], names: Optional[List
     read = (found.parts.get("settings") or {}).get("read")
     settings: Dict[str, str] = {}
     if read:
-        printed = _object(found, "settings.read", command(context, found, "settings.read", read))
+        printed = ask(context, found, "settings.read", read)
         settings = {name: str(value) for name, value in printed.items()}
     missing = [name for name in names or [] if name not in settings]
     return {"version": version, "settings": settings, "missing": missing}
@@ -133,10 +136,9 @@ def inspect(context: Context, descriptor: Union[str, Json], names: Optional[List
 def stats(context: Context, descriptor: Union[str, Json]) -> Json:
     """Read the running server's counters; none when the descriptor has no such command."""
     found = _running_one(context, descriptor)
-    if found.embedded or not found.parts.get("stats"):
+    if found.serverless or not found.parts.get("stats"):
         return {"counters": {}}
-    printed = _object(found, "stats", command(context, found, "stats", found.part("stats")))
-    return {"counters": printed}
+    return {"counters": ask(context, found, "stats", found.part("stats"))}
 
 
 def checkpoint(context: Context, descriptor: Union[str, Json]) -> Json:
@@ -209,6 +211,23 @@ def command(context: Context, found: Descriptor, name: str, part: Json) -> str:
             f"{found.instance}: {name} ended with {answer.exit}", "service", answer.stderr or answer.stdout
         )
     return answer.stdout
+
+
+def ask(context: Context, found: Descriptor, name: str, part: Json) -> Json:
+    """Run a short command of the descriptor and return the JSON object that it prints.
+
+    Raises RefusalError when it fails, or prints something else.
+    """
+    text = command(context, found, name, part)
+    try:
+        printed = json.loads(text)
+    except ValueError as error:
+        raise RefusalError(
+            f"{found.instance}: {name} printed no JSON: {error}", "service", text[:2000]
+        ) from error
+    if not isinstance(printed, dict):
+        raise RefusalError(f"{found.instance}: {name} printed no JSON object", "service", text[:2000])
+    return printed
 
 
 def execute(context: Context, argv: List[str], owner: str, setting: Setting, timeout: float) -> Answer:
@@ -357,7 +376,7 @@ def _births(pids: List[int]) -> Dict[int, int]:
 
 def _running_one(context: Context, descriptor: Union[str, Json]) -> Descriptor:
     found = Descriptor(descriptor, context)
-    if not found.embedded and running(context, found) is None:
+    if not found.serverless and running(context, found) is None:
         raise RefusalError(f"{found.instance} is not running", "service", tail(found.log))
     return found
 
@@ -401,18 +420,6 @@ def _recall(found: Descriptor) -> Optional[Handle]:
         return None
 
 
-def _object(found: Descriptor, name: str, text: str) -> Json:
-    try:
-        printed = json.loads(text)
-    except ValueError as error:
-        raise RefusalError(
-            f"{found.instance}: {name} printed no JSON: {error}", "service", text[:2000]
-        ) from error
-    if not isinstance(printed, dict):
-        raise RefusalError(f"{found.instance}: {name} printed no JSON object", "service", text[:2000])
-    return printed
-
-
 def _differs(context: Context, found: Descriptor, check: Json) -> str:
     argv = found.argv("verify", check)
     found.work.mkdir(parents=True, exist_ok=True)
@@ -421,8 +428,12 @@ def _differs(context: Context, found: Descriptor, check: Json) -> str:
     except RefusalError as error:
         return str(error)
     printed, wanted = answer.stdout.strip(), str(check.get("stdout", "")).strip()
-    if answer.exit or printed != wanted:
-        return f"{' '.join(argv)} ended with {answer.exit} and printed {printed!r}, not {wanted!r}"
+    expected = check.get("status", [0])
+    if answer.exit not in expected:
+        statuses = " or ".join(map(str, expected))
+        return f"{' '.join(argv)} ended with exit status {answer.exit}, where {statuses} is expected"
+    if printed != wanted:
+        return f"{' '.join(argv)} printed {printed!r}, not {wanted!r}"
     return ""
 
 

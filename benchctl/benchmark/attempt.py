@@ -61,6 +61,12 @@ class Attempt:
         self.bench.cancel.check()
         return self.bench.fleet[host].call(op, timeout=self.limit(), **args)
 
+    def reset(self, host: str, descriptor: str, image: str) -> dict[str, Any]:
+        """Give an instance fresh data; large data takes its time, so only the trial's limit holds."""
+        self.bench.cancel.check()
+        agent = self.bench.fleet[host]
+        return agent.call("reset", timeout=self.remaining(), descriptor=descriptor, image=image)
+
     def limit(self) -> float:
         """Seconds that a phase may take now."""
         return min(PHASE_LIMIT, self.remaining())

@@ -91,7 +91,7 @@ class Bench:
         agent, descriptor = self.fleet[server.name], self.descriptors[server.name][instance]
         places = {"{runtime}": agent.hello["runtime"], "{work}": f"{self.work(server.name)}/{instance}"}
         reach = {key: _filled(value, places) for key, value in descriptor.content["target"].items()}
-        if seen_from != server.name:
+        if seen_from != server.name and not descriptor.content.get("external"):
             reach.pop("socket", None)
             reach["host"] = server.address
         return reach

@@ -66,6 +66,7 @@ class WorkloadCourse:
         self._instance = attempt.treatment.instance
         self._workload = attempt.treatment.workload
         self._ended: dict[str, Any] = {}  # the reply of the server's stop
+        self._reset: dict[str, Any] = {}  # that of the reset
 
     def run(self) -> Outcome:
         if self._instance is None or self._treatment.dbms is None:
@@ -95,24 +96,34 @@ class WorkloadCourse:
         return self._bench.descriptors[self._host][str(self._instance)].path
 
     @property
-    def _embedded(self) -> bool:
-        """Whether the load generator runs the engine: no process of it is started, watched or stopped."""
-        return bool(self._bench.descriptors[self._host][str(self._instance)].content.get("embedded"))
+    def _described(self) -> dict[str, Any]:
+        return self._bench.descriptors[self._host][str(self._instance)].content
+
+    @property
+    def _serverless(self) -> bool:
+        """No process of it is started, watched or stopped: the load's engine, or somebody else's server."""
+        return bool(self._described.get("embedded") or self._described.get("external"))
+
+    @property
+    def _kept(self) -> bool:
+        """Whether a trial finds the data as the one before it left them."""
+        return bool(self._described.get("external") and not self._described.get("reset"))
 
     @contextmanager
     def _server(self) -> Iterator[None]:
-        """Clone the image, start the server; stop it however the body ends. An embedded engine has none."""
+        """Clone the image, start the server; stop it however the body ends."""
         attempt, settings = self._attempt, self._wanted()
         with attempt.phase("reset", hosts=[self._host]):
             emptied = [
                 self._bench.fleet[host].submit("remove", path=attempt.folder(host))
                 for host in self._bench.fleet
             ]  # what an attempt that was cut short left there
-            attempt.call(self._host, "reset", descriptor=self._path, image=self._image())
+            if not self._kept:
+                self._reset = attempt.reset(self._host, self._path, self._image())
             for pending in emptied:
                 pending.result(attempt.limit())
             attempt.knobs.settle(attempt.limit())
-        if self._embedded:
+        if self._serverless:
             with attempt.phase("start", hosts=[self._host]):
                 attempt.call(self._host, "start", descriptor=self._path, settings=settings)
             yield
@@ -146,16 +157,23 @@ class WorkloadCourse:
         wanted = self._wanted()
         with self._attempt.phase("inspect", hosts=[self._host]):
             found = self._attempt.call(self._host, "inspect", descriptor=self._path, names=sorted(wanted))
+            self._compare()
         settings: dict[str, str] = found["settings"]
         facts = ServerFacts(
             instance=str(self._instance),
-            image=self._image(),
+            image="" if self._kept else self._image(),
+            reset=", as ".join(self._reset[key] for key in ("method", "why") if self._reset.get(key)),
             version=found["version"],
             settings=settings,
             wanted=wanted,
             differing=differing(wanted, settings),
         )
         return facts, self._counters("counters before")
+
+    def _compare(self) -> None:
+        """Require that the server counts in its data what it counted in the image's, unless the reset did."""
+        if self._described.get("contents") and not (self._reset.get("counted") or self._serverless):
+            self._attempt.call(self._host, "contents", descriptor=self._path, image=self._image())
 
     def _counters(self, phase: str = "counters after") -> dict[str, Scalar]:
         with self._attempt.phase(phase, hosts=[self._host]):
@@ -172,7 +190,7 @@ class WorkloadCourse:
         limit = attempt.remaining() if open_end else min(expected + GRACE, attempt.remaining())
         timing = Timing(workload.warmup, workload.duration, limit, open_end)
         launches = [self._launch(host.name, number) for number, host in enumerate(self._bench.loaders)]
-        served = None if self._instance is None or self._embedded else self._instance
+        served = None if self._instance is None or self._serverless else self._instance
         services = {} if served is None else {self._host: served}
         with attempt.phase("load", expected, hosts=[launch.host for launch in launches]):
             return run_together(attempt, launches, timing, services=services)
@@ -184,7 +202,7 @@ class WorkloadCourse:
         descriptor = self._bench.descriptors[host][self._workload.role].content
         generator = loaders.get(self._workload.role)
         command = generator.command(self._workload, descriptor, target, seed)
-        beside = self._instance is not None and host == self._host and not self._embedded
+        beside = self._instance is not None and host == self._host and not self._serverless
         return Launch(host, command.argv, command.env, self._instance if beside else None)
 
     def _version(self) -> str:
@@ -196,7 +214,7 @@ class WorkloadCourse:
         return {entry["path"] for entry in self._attempt.call(self._host, "files", dir=folder)["files"]}
 
     def _death(self, loads: Loads) -> str:
-        if self._embedded:
+        if self._serverless:
             return ""
         if self._host in loads.deaths:
             return ending(loads.deaths[self._host])

@@ -1,6 +1,7 @@
 """Data images: built once per distinct content, cloned by every trial, never changed.
 
-Owns the name of an image: a hash of everything that shapes its data.
+Owns the name of an image: a hash of everything that shapes its data. Files and templates are those of one
+server and its settings; a dump is of none, so that it can outlive the version that wrote it.
 """
 
 from __future__ import annotations
@@ -26,12 +27,21 @@ def build_images(bench: Bench) -> dict[str, str]:
 
 
 def image_name(image: Image, instance: dict[str, Any], prepare: Command | None) -> str:
-    """Hash the server's binaries, its init, its install options, the prepare command and the seed."""
-    shape = {
-        "role": instance["role"],
+    """Hash the server's binaries, init, setup and install options, what is kept, the prepare command, seed.
+
+    By copy and by reflink the image is the same one.
+    """
+    reset = instance.get("reset") or {}
+    server = {
         "binaries": [check.get("sha256") or check.get("stdout") for check in instance["verify"]],
         "init": instance["init"]["argv"][1:],
+        "setup": (instance.get("setup") or {}).get("argv", [])[1:],
         "base": (instance.get("settings") or {}).get("base", {}),
+    }
+    shape = {
+        "role": instance["role"],
+        **({} if reset.get("way") == "dump" else server),
+        "keep": [[reset["way"], *argv[1:]] for argv in reset.get("keep", ())],
         "loader": image.loader,
         "prepare": None if prepare is None else prepare.argv[1:],
         "options": image.prepare,
@@ -49,7 +59,7 @@ def _build(image: Image, bench: Bench) -> str:
     name = image_name(image, instance.content, prepare)
     bench.cancel.check()
     bench.listener(Message(level="detail", text=f"data image {image.id} for {image.instance} on {host}"))
-    with bench.journal.act("image", image=name, instance=image.instance, host=host) as act:
+    with bench.journal.act("image", image=name, planned=image.id, instance=image.instance, host=host) as act:
         reply = bench.fleet[host].call(
             "image",
             timeout=BUILD_LIMIT,
@@ -58,6 +68,9 @@ def _build(image: Image, bench: Bench) -> str:
             prepare=None if prepare is None else {"argv": list(prepare.argv), "env": prepare.env},
         )
         act.learned(built=reply["built"], seconds=reply["seconds"])
+    if reply.get("altered"):
+        why = f"data image {image.id} was changed since it was made ({reply['altered']}): it was made again"
+        bench.listener(Message(level="warning", text=why))
     if reply["built"]:
         text = f"data image {image.id} built in {reply['seconds']:.1f} s ({reply['bytes'] / 2**20:.0f} MiB)"
         bench.listener(Message(level="info", text=text))

@@ -178,6 +178,8 @@ def _about(option: Option) -> str:
     words += [f"only with {other} {value}" for other, value in option.only_with.items()]
     if option.default is not None:
         words.append(f"default {_value(option.default)}")
+    if option.example is not None:
+        words.append(f"such as {_value(option.example)}")
     if option.minimum is not None:
         words.append(f"at least {option.minimum:g}")
     if option.maximum is not None:

@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_./+]|-(?=[0-9]))(?:[A-Za-z0-9_./%+ -]*[A-Za-z0-9_./%+-])?")
 _NO_TEXT = {"null", "true", "false", "."}  # YAML would read these as something else
-_EXAMPLES = {  # what a command of one's own needs
-    "run": "/path/to/load.sh",
-    "parse": "{json: true}",
-    "units": "{throughput: 1/s}",
-}
-
-
 _USUAL_LOADERS = {"postgresql": "pgbench", "redis": "redis_benchmark"}  # the system's own
 
 
@@ -117,9 +110,9 @@ def parts(role: str, folders: Sequence[Path]) -> tuple[RoleMeta | None, RoleMeta
 def _options(meta: RoleMeta, part: str, varied: set[str]) -> Iterator[str]:
     """A line for each option: set where the role has a default that people often change, else a comment."""
     for name, option in meta.options.items():
-        example = _example(name, option)
+        example = _example(option)
         active = (
-            name in _EXAMPLES
+            option.example is not None
             or option.required
             or (option.type in {"version", "integer"} and option.default is not None)
         )
@@ -130,12 +123,9 @@ def _options(meta: RoleMeta, part: str, varied: set[str]) -> Iterator[str]:
         yield f"{pair:<30} # {_gist(option.doc)}"
 
 
-def _example(name: str, option: Option) -> str:
-    if name in _EXAMPLES:
-        return _EXAMPLES[name]
-    if option.default is None:
-        return "…"
-    return _scalar(option.default, option)
+def _example(option: Option) -> str:
+    value = option.example if option.default is None else option.default
+    return "…" if value is None else _scalar(value, option)
 
 
 def _gist(doc: str) -> str:
@@ -145,6 +135,8 @@ def _gist(doc: str) -> str:
 
 def _scalar(value: object, option: Option | None) -> str:
     """A value as YAML text: plain where that is safe, versions always in quotes."""
+    if option is not None and option.type == "duration" and isinstance(value, float):
+        return f"{value:g}s"
     if isinstance(value, str):
         plain = _PLAIN.fullmatch(value) and value not in _NO_TEXT
         typed = option is not None and option.type == "version"

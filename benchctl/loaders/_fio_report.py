@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchctl.errors import ParseError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from benchctl.loaders.loader import Ints
 
 REPORT = "fio.json"
 SERIES = "iops"
@@ -73,6 +76,16 @@ def side_of(raw: Path, job: dict[str, Any], name: str) -> Side:
             f"{raw / REPORT}: {name}: the bins hold {counted} of {spread['N']} requests", remedy=_REMEDY
         )
     return side
+
+
+def quantile(values: Ints, counts: Ints, q: float) -> float:
+    """The quantile of ascending values, each there so many times: numpy's, of all of them in a row."""
+    import numpy as np
+
+    position = (int(counts.sum()) - 1) * q
+    ends = counts.cumsum()
+    low, high = (values[np.searchsorted(ends, at, "right")] for at in (int(position), ceil(position)))
+    return float(low + (high - low) * (position % 1))
 
 
 def seconds(raw: Path) -> tuple[float, ...]:

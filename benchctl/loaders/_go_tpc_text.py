@@ -5,12 +5,14 @@ Every line has a known form, or is an error with its place; all numbers are stri
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from benchctl.errors import ParseError
-from benchctl.loaders._raw import content
+from benchctl.loaders._operations import Report
+from benchctl.loaders._shared import content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +25,7 @@ _PERCENTILES = ("50th(ms)", "90th(ms)", "95th(ms)", "99th(ms)", "99.9th(ms)")
 _NUMBERS = ("Takes(s)", "Count", "TPM", "Sum(ms)", "Avg(ms)", *_PERCENTILES, "Max(ms)")
 _COLUMNS = {"Prefix", "Operation", *_NUMBERS}
 _NUMBER = re.compile(r"\d+(?:\.\d)?")
+_FIGURES = re.compile(" ".join([_NUMBER.pattern] * len(_NUMBERS)))
 _SCORE = {"tpmC": _NUMBER, "tpmTotal": _NUMBER, "efficiency": re.compile(r"\d+\.\d%")}
 _CURRENT, _SUMMARY, _FINISHED = "[Current] ", "[Summary] ", "Finished"
 _REMARK = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d maxprocs: .*")
@@ -30,19 +33,6 @@ _TOLERANCE = 0.001  # rates are taken some microseconds apart
 _REMEDY = (
     "look at the raw files; a form that go-tpc really prints belongs into benchctl/loaders/_go_tpc_text.py"
 )
-
-
-class Report(NamedTuple):
-    """One report: by kind of transaction its columns, in seconds, per minute, and milliseconds."""
-
-    rows: dict[str, dict[str, float]]
-
-    def count(self, operation: str) -> int:
-        return round(self.rows.get(operation, {"Count": 0})["Count"])
-
-    @property
-    def errors(self) -> int:
-        return sum(self.count(name) for name in self.rows if name.endswith(_ERROR))
 
 
 class Text(NamedTuple):
@@ -76,24 +66,20 @@ def read_text(raw: Path) -> Text:
 def _report(path: Path, number: int, line: str, prefix: str) -> Report:
     rows: dict[str, dict[str, float]] = {}
     for row in _json(path, number, line):
-        good = set(row) == _COLUMNS and row["Prefix"] == prefix and row["Operation"] in _OPERATIONS
-        if not good or row["Operation"] in rows or not all(_NUMBER.fullmatch(row[name]) for name in _NUMBERS):
+        good = row.keys() == _COLUMNS and row["Prefix"] == prefix and row["Operation"] in _OPERATIONS
+        good = good and row["Operation"] not in rows
+        if not good or not _FIGURES.fullmatch(" ".join(row[name] for name in _NUMBERS)):
             raise ParseError(f"{path}:{number}: unknown row: {str(row)[:300]}", remedy=_REMEDY)
         rows[row["Operation"]] = {name: float(row[name]) for name in _NUMBERS}
-    return Report(rows)
+    return Report(rows, _ERROR)
 
 
 def _json(path: Path, number: int, line: str) -> list[dict[str, str]]:
     """A line's rows, whose values are all strings."""
     try:
-        found: Any = json.loads(line)
-    except ValueError as error:
-        raise ParseError(f"{path}:{number}: unknown line: {line[:200]!r}", remedy=_REMEDY) from error
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise ParseError(f"{path}:{number}: unknown line: {line[:200]!r}", remedy=_REMEDY)
-    if not all(isinstance(value, str) for row in found for value in row.values()):
-        raise ParseError(f"{path}:{number}: a value that is no string: {line[:200]!r}", remedy=_REMEDY)
-    return found
+        return msgspec.json.decode(line, type=list[dict[str, str]])
+    except msgspec.DecodeError as error:
+        raise ParseError(f"{path}:{number}: unknown line: {line[:200]!r}: {error}", remedy=_REMEDY) from error
 
 
 def _check(path: Path, number: int, summary: Report, score: list[dict[str, str]]) -> None:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl.errors import ParseError
+from benchctl.loaders._shared import content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ class Report(NamedTuple):
 
 def read(path: Path) -> Report:
     """Read the whole file. Raises ParseError for a line that is not known, and for one that is missing."""
-    text = path.read_text(encoding="utf-8", errors="backslashreplace")
+    text = content(path)
     lines = [line.removeprefix(_CLEAR) for line in text.splitlines()]
     reader = _Reader()
     end = None

@@ -1,6 +1,7 @@
 """What pgbench says: the summary on stdout and the progress lines on stderr, each line known or an error.
 
-Owns the forms of PostgreSQL 15 to 18 in the C locale. Must not compute metrics: those come from the log.
+Owns the forms of PostgreSQL 13 to 18 in the C locale. Before 15 it counts no failures: a client stops at one,
+which it says. Must not compute metrics: those come from the log.
 """
 
 from __future__ import annotations
@@ -39,12 +40,16 @@ _SUMMARY = {
     "latency_sd": rf"latency stddev = {_MS}",
     "lag": rf"rate limit schedule lag: avg (\d+\.\d{{3}}) \(max {_MS[:-3]}\) ms",
     "connecting": rf"initial connection time = {_MS}",
+    "tps_13": r"tps = (\d+\.\d+) \(including connections establishing\)",
+    "tps_13_connected": r"tps = (\d+\.\d+) \(excluding connections establishing\)",
     "tps": r"tps = (\d+\.\d+) \(without initial connection time\)",
 }
 _REQUIRED = ("version", "clients", "threads", "tries", "succeeded", "failed")
+_NOT_IN_13 = {"version", "tries", "failed"}
+_NOT_IN_14 = {"tries", "failed"}
 _PROGRESS = re.compile(
     r"progress: (?P<time>\d+\.\d{3}) s, (?P<tps>\d+\.\d) tps, lat \d+\.\d{3} ms stddev \d+\.\d{3}"
-    r", (?P<failed>\d+) failed(?:, lag \d+\.\d{3} ms(?:, \d+ skipped)?)?(?:, \d+ retried, \d+ retries)?"
+    r"(?P<failed>, \d+ failed)?(?:, lag \d+\.\d{3} ms(?:, \d+ skipped)?)?(?:, \d+ retried, \d+ retries)?"
 )
 # What else may stand on stderr: the seed, and what the server or libpq tells a client that asked for nothing.
 _REMARK = re.compile(
@@ -59,7 +64,8 @@ _REMEDY = (
 class Summary(NamedTuple):
     """The end of pgbench's stdout; counts are of the whole invocation, warm-up included."""
 
-    version: str
+    version: str  # empty of 13, which does not say it
+    counts_failures: bool  # as it does since 15
     clients: int
     threads: int
     tries: int
@@ -76,6 +82,7 @@ class Progress(NamedTuple):
 
     time: float  # seconds since the epoch
     tps: float
+    counts_failures: bool
 
 
 class Text(NamedTuple):
@@ -86,7 +93,10 @@ class Text(NamedTuple):
 def read_text(raw: Path) -> Text:
     """Read raw/stdout and raw/stderr. Raises ParseError for a line that no known pgbench prints."""
     progress = tuple(_progress(raw / "stderr"))
-    return Text(_summary(raw / "stdout"), progress)
+    summary = _summary(raw / "stdout")
+    if any(line.counts_failures != summary.counts_failures for line in progress):
+        raise ParseError(f"{raw / 'stderr'}: is of another pgbench than {raw / 'stdout'}", remedy=_REMEDY)
+    return Text(summary, progress)
 
 
 def _summary(path: Path) -> Summary:
@@ -96,20 +106,23 @@ def _summary(path: Path) -> Summary:
         if name in found:
             raise ParseError(f"{path}:{number}: a second time: {line!r}", remedy=_REMEDY)
         found[name] = value
-    missing = [name for name in _REQUIRED if name not in found]
+    major = int(re.split(r"\D", found.get("version", "13" if "tps_13" in found else "15"))[0])
+    without = _NOT_IN_13 if major < 14 else _NOT_IN_14 if major < 15 else set()
+    missing = [name for name in _REQUIRED if name not in {*found, *without}]
     if missing:
         raise ParseError(
             f"{path}: the summary lacks {', '.join(missing)}: pgbench did not end by itself",
             remedy=f"its last words are in {path.with_name('stderr')}",
         )
     return Summary(
-        version=found["version"],
+        version=found.get("version", ""),
+        counts_failures="failed" in found,
         clients=int(found["clients"]),
         threads=int(found["threads"]),
-        tries=int(found["tries"]),
+        tries=int(found.get("tries", 1)),
         rated="lag" in found,
         succeeded=int(found["succeeded"]),
-        failed=int(found["failed"]),
+        failed=int(found.get("failed", 0)),
         skipped=int(found.get("skipped", 0)),
         retries=int(found["retries"]) if "retries" in found else None,
         latency_mean=float(found["latency_mean"]) if "latency_mean" in found else None,
@@ -128,7 +141,7 @@ def _progress(path: Path) -> Iterator[Progress]:
     for number, line in _lines(path):
         match = _PROGRESS.fullmatch(line)
         if match:
-            yield Progress(float(match["time"]), float(match["tps"]))
+            yield Progress(float(match["time"]), float(match["tps"]), match["failed"] is not None)
         elif failure := _FAILURE.fullmatch(line):
             raise ParseError(
                 f"{path}:{number}: pgbench failed: {failure[1]!r}",

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
 from benchctl.errors import ParseError
-from benchctl.loaders._raw import content
+from benchctl.loaders._columns import read, unknown
+from benchctl.loaders._shared import content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +128,7 @@ def digest(path: Path, report: Report, window: Window) -> Digest:
     end, latency, points, retries = (
         table[name].to_numpy() for name in ("end", "latency", "points", "retries")
     )
-    succeeded = table["outcome"].to_numpy(zero_copy_only=False) == "ok"
+    succeeded = pc.equal(table["outcome"], "ok").to_numpy()
     _agree(path, "requests", len(end), report.requests)
     _agree(path, "failed requests", int((~succeeded).sum()), report.failed)
     _agree(path, "retried requests", int((retries > 0).sum()), report.retried)
@@ -157,31 +157,10 @@ def _agree(path: Path, what: str, lines: int, report: int) -> None:
 
 
 def _read(path: Path) -> pa.Table:
-    names = list(_COLUMNS)
-    try:
-        table = csv.read_csv(
-            path,
-            read_options=csv.ReadOptions(column_names=names),
-            parse_options=csv.ParseOptions(delimiter=" ", quote_char=False),
-            convert_options=csv.ConvertOptions(
-                column_types=_COLUMNS, null_values=[], strings_can_be_null=False
-            ),
-        )
-    except FileNotFoundError as error:
-        raise ParseError(f"{path}: not there", remedy="xb writes it by -requests") from error
-    except pa.ArrowInvalid as error:
-        raise ParseError(f"{path}:{_first_wrong(path)}", remedy=_REMEDY) from error
+    table = read(path, _COLUMNS, _LINE, _REMEDY)
     if not pc.all(pc.is_in(table["outcome"], pa.array(["ok", "failed"]))).as_py():
-        raise ParseError(f"{path}:{_first_wrong(path)}", remedy=_REMEDY)
+        raise unknown(path, _LINE, _REMEDY)
     return table
-
-
-def _first_wrong(path: Path) -> str:
-    """Return number and text of the first line that is none, for the message."""
-    for number, line in enumerate(content(path).splitlines(), start=1):
-        if not _LINE.fullmatch(line):
-            return f"{number}: unknown line: {line[:200]!r}"
-    return "1: no lines"
 
 
 def _numbers(place: str, line: str, keys: frozenset[str]) -> dict[str, int]:

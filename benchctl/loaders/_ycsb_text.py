@@ -10,7 +10,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl.errors import ParseError
-from benchctl.loaders._raw import content
+from benchctl.loaders._operations import Report
+from benchctl.loaders._shared import content, require_silence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,25 +38,13 @@ _BEFORE = (
     re.compile(r"Using request distribution '\w+' a keyrange of \[\d+ \d+\]"),
     re.compile(r"Setting redis\.pool_size=\d+ \(from <threadcount>\) given you haven't specified a value\."),
     re.compile(r"Using the redis datatype: hash"),
+    re.compile(r"Connected to MongoDB!"),
     re.compile(r"\*{17} properties \*{17}"),
     re.compile(r'"[\w.]+"=".*"'),
 )
 _REMEDY = (
     "look at the raw files; a form that go-ycsb really prints belongs into benchctl/loaders/_ycsb_text.py"
 )
-
-
-class Report(NamedTuple):
-    """One report: by operation its columns, in seconds, operations per second, and microseconds."""
-
-    rows: dict[str, dict[str, float]]
-
-    def count(self, operation: str) -> int:
-        return round(self.rows.get(operation, {"Count": 0})["Count"])
-
-    @property
-    def errors(self) -> int:
-        return sum(self.count(name) for name in self.rows if name.endswith(_ERROR))
 
 
 class Text(NamedTuple):
@@ -68,8 +57,7 @@ class Text(NamedTuple):
 def read_text(raw: Path) -> Text:
     """Read a run's stdout; stderr has to be empty. Raises ParseError with file and line."""
     path = raw / "stdout"
-    if said := content(raw / "stderr").strip():
-        raise ParseError(f"{raw / 'stderr'}:1: go-ycsb says: {said.splitlines()[0][:200]}", remedy=_REMEDY)
+    require_silence(raw / "stderr", "go-ycsb", _REMEDY)
     lines = content(path).split("\n")
     if lines.pop():
         raise ParseError(f"{path}:{len(lines) + 1}: cut in the middle of a line", remedy=_REMEDY)
@@ -105,7 +93,7 @@ def _reports(path: Path, lines: list[str], at: int) -> tuple[list[Report], int]:
         if name.removesuffix(_ERROR) not in (*OPERATIONS, TOTAL):
             raise _unknown(path, at, lines)
         if not found or name <= before:
-            found.append(Report({}))
+            found.append(Report({}, _ERROR))
         found[-1].rows[name] = dict(zip(_NAMES, map(float, values), strict=True))
         before, at = name, at + 1
     return found, at

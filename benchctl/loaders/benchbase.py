@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING
 
 from benchctl.errors import ParseError, SpecError
 from benchctl.loaders._benchbase_output import REMEDY, counts, microseconds, summary
-from benchctl.loaders._raw import no_null_run, no_samples
+from benchctl.loaders._shared import no_null_run, no_prepare, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from benchctl.loaders._benchbase_output import Summary
     from benchctl.loaders.loader import Descriptor, Ints, Target
-    from benchctl.model.experiment import Value, Workload
+    from benchctl.model.experiment import Workload
     from benchctl.model.measurement import TaskResult, Window
 
 ENDS_ITSELF = True
@@ -37,6 +36,7 @@ _COUNTS = {
     "aborts": ("Aborted Transactions",),
 }
 _TAKEN = ("scale", "terminals", "rate", "weights", "isolation")
+prepare = no_prepare
 null_run = no_null_run
 samples = no_samples
 
@@ -44,15 +44,6 @@ samples = no_samples
 def names(workload: Workload) -> frozenset[str]:  # noqa: ARG001 - the boundary's signature
     """The same for every benchmark."""
     return frozenset({"throughput", *_COUNTS, *(f"latency_{name}" for name in _LATENCIES)})
-
-
-def prepare(
-    options: Mapping[str, Value],  # noqa: ARG001 - the boundary's signature; a run loads its data itself
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target | None,  # noqa: ARG001
-    seed: int,  # noqa: ARG001
-) -> None:
-    return None
 
 
 def command(

@@ -26,19 +26,19 @@ from typing import TYPE_CHECKING
 from benchctl.errors import SpecError
 from benchctl.loaders._form import check_units, form, mapping
 from benchctl.loaders._output import read
-from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
+from benchctl.loaders._shared import no_latencies, no_null_run, no_prepare, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from benchctl.loaders.loader import Descriptor, Target
-    from benchctl.model.experiment import Value, Workload
+    from benchctl.model.experiment import Workload
     from benchctl.model.measurement import TaskResult, Window
 
 ENDS_ITSELF = True
+prepare = no_prepare
 null_run = no_null_run
 samples = no_samples
 latencies = no_latencies
@@ -52,15 +52,6 @@ def names(workload: Workload) -> frozenset[str] | None:
         return None
     check_units(read_names, mapping(workload, "units"))
     return read_names | {"seconds"}
-
-
-def prepare(
-    options: Mapping[str, Value],  # noqa: ARG001 - the boundary's signature; a command prepares nothing
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target | None,  # noqa: ARG001
-    seed: int,  # noqa: ARG001
-) -> None:
-    return None
 
 
 def command(workload: Workload, descriptor: Descriptor, target: Target | None, seed: int) -> Command:

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchctl.errors import ParseError, SpecError
 from benchctl.loaders._fio_report import REPORT, SERIES
-from benchctl.loaders._raw import no_null_run, no_samples
+from benchctl.loaders._shared import no_null_run, no_prepare, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from benchctl.loaders._fio_report import Side
     from benchctl.loaders.loader import Descriptor, Ints, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
@@ -46,6 +47,7 @@ ENGINES = ("psync", "libaio", "io_uring", "mmap")
 PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99, "latency_p999": 0.999}
 _ASYNCHRONOUS = ("libaio", "io_uring")
 _DIRECTIONS = ("read", "write")
+prepare = no_prepare
 null_run = no_null_run
 samples = no_samples
 
@@ -92,15 +94,6 @@ def names(workload: Workload) -> frozenset[str]:
     )
 
 
-def prepare(
-    options: Mapping[str, Value],  # noqa: ARG001 - the boundary's signature; there is no data image
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target | None,  # noqa: ARG001
-    seed: int,  # noqa: ARG001
-) -> None:
-    return None
-
-
 def command(
     workload: Workload,
     descriptor: Descriptor,
@@ -128,14 +121,12 @@ def command(
 
 def parse(
     raw: Path,
-    window: Window,
+    window: Window,  # noqa: ARG001 - fio has left out the warm-up itself
     workload: Workload,
     task: TaskResult | None = None,  # noqa: ARG001 - nor is the process needed for it
 ) -> LoaderResult:
     """Reads and writes together; one by one where the load has both. Raises ParseError."""
-    import numpy as np
-
-    from benchctl.loaders._fio_report import read, seconds, side_of
+    from benchctl.loaders._fio_report import quantile, read, seconds, side_of
 
     report, found = read(raw), _options(workload.options)
     job = report["jobs"][0]
@@ -151,9 +142,9 @@ def parse(
         metrics |= {f"{name}_throughput": Quantity(value=sides[name].iops, unit="1/s") for name in sides}
     mean = sum(side.mean * side.operations for side in sides.values()) / total
     metrics |= {"latency_mean": Quantity(value=mean / 1e6, unit="ms")}
-    spread = latencies(raw, window)["latency"]
+    values, counts = _spread(list(sides.values()))
     for name, q in PERCENTILES.items():
-        value = float(np.quantile(spread, q)) / 1000 if carries(len(spread), q) else None
+        value = quantile(values, counts, q) / 1000 if carries(int(counts.sum()), q) else None
         metrics[name] = Quantity(value=value, unit="ms")
     metrics["latency_max"] = Quantity(value=max(side.longest for side in sides.values()) / 1e6, unit="ms")
     return LoaderResult(
@@ -179,11 +170,17 @@ def latencies(
     from benchctl.loaders._fio_report import read, side_of
 
     job = read(raw)["jobs"][0]
-    bins = [(side.bins, name) for name in _DIRECTIONS for side in [side_of(raw, job, name)]]
-    values = [np.fromiter((int(value) for value in found), np.int64) for found, _ in bins]
-    counts = [np.fromiter(found.values(), np.int64) for found, _ in bins]
-    nanoseconds = np.repeat(np.concatenate(values), np.concatenate(counts))
-    return {"latency": (nanoseconds + 500) // 1000}
+    return {"latency": np.repeat(*_spread([side_of(raw, job, name) for name in _DIRECTIONS]))}
+
+
+def _spread(sides: Sequence[Side]) -> tuple[Ints, Ints]:
+    """Microseconds, ascending, and how many requests took them."""
+    import numpy as np
+
+    values = np.fromiter((int(value) for side in sides for value in side.bins), np.int64)
+    counts = np.fromiter((count for side in sides for count in side.bins.values()), np.int64)
+    order = np.argsort(values, kind="stable")
+    return (values[order] + 500) // 1000, counts[order]
 
 
 def _options(given: Mapping[str, Value]) -> _Options:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from benchctl.errors import SpecError
-from benchctl.loaders._go_tpc_text import NEW_ORDER, TRANSACTIONS, Report, read_text
-from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
+from benchctl.loaders._go_tpc_text import NEW_ORDER, TRANSACTIONS, read_text
+from benchctl.loaders._shared import no_latencies, no_null_run, no_samples, refuse_warmup
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from benchctl.loaders._operations import Report
     from benchctl.loaders.loader import Descriptor, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
@@ -39,11 +40,11 @@ latencies = no_latencies
 
 def names(workload: Workload) -> frozenset[str]:
     """Raises SpecError for a warm-up, which go-tpc cannot have."""
-    if workload.warmup:
-        raise SpecError(
-            "workload.warmup: go-tpc reports its whole life and cannot leave out its beginning",
-            remedy="take warmup out, and give it a longer duration",
-        )
+    refuse_warmup(
+        workload,
+        "go-tpc reports its whole life and cannot leave out its beginning",
+        "take warmup out, and give it a longer duration",
+    )
     parts = {f"{kind.lower()}_latency_{name}" for kind in TRANSACTIONS for name in ("mean", "p99", "max")}
     more = {f"new_order_latency_{name}" for name in _PERCENTILES}
     return frozenset({"throughput", "new_orders", "latency_mean", "errors", *parts, *more})

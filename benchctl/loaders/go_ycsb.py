@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote
 
 from benchctl.errors import ParseError, SpecError
-from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
-from benchctl.loaders._ycsb_text import OPERATIONS, READ_MODIFY_WRITE, TOTAL, Report, read_text
+from benchctl.loaders._shared import no_latencies, no_null_run, no_samples
+from benchctl.loaders._ycsb_reach import MYSQL, reach
+from benchctl.loaders._ycsb_text import OPERATIONS, READ_MODIFY_WRITE, TOTAL, read_text
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from benchctl.loaders._operations import Report
     from benchctl.loaders.loader import Descriptor, Target
     from benchctl.model.experiment import Value, Workload
     from benchctl.model.measurement import TaskResult, Window
@@ -46,6 +47,7 @@ WORKLOADS: dict[str, dict[str, str]] = {
     "e": {"scanproportion": "0.95", "insertproportion": "0.05", "requestdistribution": "zipfian", **_SCAN},
     "f": {"readproportion": "0.5", "readmodifywriteproportion": "0.5", "requestdistribution": "zipfian"},
 }
+_UNSCANNED = {"redis": "a Redis", "cassandra": "a Cassandra"}
 _KINDS = ("read", "update", "insert", "scan", "readmodifywrite")
 # A metric's statistic and its column; percentiles with the share that says how many requests they need.
 _EXTREMES = {"mean": "Avg", "min": "Min", "max": "Max"}
@@ -96,13 +98,13 @@ def prepare(
     target: Target | None,
     seed: int,  # noqa: ARG001 - go-ycsb takes none: its values differ each time, their sizes do not
 ) -> Command:
-    """`go-ycsb load`: as many records as wanted, and one more in etcd.
+    """`go-ycsb load`: as many records as wanted, and one more.
 
-    Its Zipf distribution asks for the record after the last one too; only its etcd client calls it an error.
+    Its Zipf distribution asks for the record after the last one too. Clients of etcd and of MongoDB call that
+    an error when there is none; others would answer with nothing, in silence.
     """
     found = _options(options)
-    if (target or {}).get("protocol") == "etcd":
-        found = found._replace(records=found.records + 1)
+    found = found._replace(records=found.records + 1)
     return _command("load", found, {"threadcount": str(_LOADING_THREADS)}, descriptor, target)
 
 
@@ -112,10 +114,11 @@ def command(
     target: Target | None,
     seed: int,  # noqa: ARG001 - go-ycsb takes none
 ) -> Command:
-    """One run of one workload. Raises SpecError for a scan of a Redis, which it cannot do."""
+    """One run of one workload. Raises SpecError for scans of what it cannot scan."""
     found = _options(workload.options)
-    if found.workload == "e" and target is not None and target.get("protocol") == "redis":
-        raise SpecError("workload.workload: go-ycsb cannot scan a Redis", remedy="one of a, b, c, d, f")
+    unscanned = _UNSCANNED.get(str((target or {}).get("protocol")))
+    if found.workload == "e" and unscanned:
+        raise SpecError(f"workload.workload: go-ycsb cannot scan {unscanned}", remedy="one of a, b, c, d, f")
     if workload.warmup != round(workload.warmup):
         raise SpecError(f"workload.warmup: {workload.warmup:g} s", remedy="go-ycsb takes whole seconds")
     mix = dict.fromkeys((f"{kind}proportion" for kind in _KINDS), "0") | WORKLOADS[found.workload]
@@ -183,7 +186,8 @@ def _mix(workload: str) -> set[str]:
 def _command(
     verb: str, found: _Options, more: dict[str, str], descriptor: Descriptor, target: Target | None
 ) -> Command:
-    database, reach = _connection(target)
+    database, reached = reach(target)
+    before = tuple(descriptor["with_password"]) if database == MYSQL else ()
     properties = {
         "workload": "core",
         "recordcount": str(found.records),
@@ -191,40 +195,11 @@ def _command(
         "fieldlength": str(found.field_length),
         "debug.pprof": "127.0.0.1:0",  # else it listens to everyone on port 6060
         **more,
-        **reach,
+        **reached,
     }
     words = [word for name, value in properties.items() for word in ("-p", f"{name}={value}")]
-    argv = (str(descriptor["binaries"]["go-ycsb"]), verb, database, *words)
+    argv = (*before, str(descriptor["binaries"]["go-ycsb"]), verb, database, *words)
     return Command(argv, {**descriptor.get("env", {}), "LC_ALL": "C.UTF-8"})
-
-
-def _connection(target: Target | None) -> tuple[str, dict[str, str]]:
-    """What go-ycsb calls the database, and how it is reached; a password comes by the environment."""
-    reach = target or {}
-    match reach:
-        case {"protocol": "redis", "socket": str(path)}:
-            return "redis", {"redis.network": "unix", "redis.addr": path}
-        case {"protocol": "redis"}:
-            return "redis", {"redis.addr": _place(reach)}
-        case {"protocol": "etcd"}:
-            return "etcd", {"etcd.endpoints": _place(reach)}
-        case {"protocol": "postgresql"}:
-            words = {"port": reach["port"], "user": reach["user"], "db": reach["database"]}
-            named = {f"pg.{name}": str(value) for name, value in words.items()}
-            if "socket" not in reach:
-                return "pg", named | {"pg.host": str(reach["host"]), "pg.sslmode": "disable"}
-            # the mode is the last of the URL that go-ycsb makes: what follows it names the socket's folder
-            socket = quote(str(reach["socket"]), safe="/{}")
-            return "pg", named | {"pg.host": "", "pg.sslmode": f"disable&host={socket}"}
-    raise SpecError(
-        "workload.role: go_ycsb drives a Redis, a PostgreSQL or an etcd",
-        remedy="add `dbms: {role: redis}`, `dbms: {role: postgresql}` or `dbms: {role: etcd}`",
-    )
-
-
-def _place(target: Target) -> str:
-    host = str(target["host"])
-    return f"[{host}]:{target['port']}" if ":" in host else f"{host}:{target['port']}"
 
 
 def _require_all(path: Path, last: Report, found: _Options) -> None:

@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchctl.errors import ParseError, SpecError
-from benchctl.loaders._raw import content, no_null_run
+from benchctl.loaders._shared import content, no_null_run, no_prepare, require_silence
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     import pyarrow as pa
     from numpy.typing import NDArray
 
     from benchctl.loaders.loader import Descriptor, Ints, Target
-    from benchctl.model.experiment import Value, Workload
+    from benchctl.model.experiment import Workload
     from benchctl.model.measurement import TaskResult, Window
 
     Floats = NDArray[np.float64]
@@ -42,9 +41,11 @@ _TEMPLATE = (
     "{{index $.Offsets $i}} {{$v}} {{index $.StatusCodes $i}}{{end}}"
 )
 _HEAD = ("warmup", "results", "errors")
-_LINE = re.compile(r"[0-9.]+(?:e-\d+)? [0-9.]+(?:e-\d+)? [1-5]\d\d")
+_NUMBER = r"\d+(?:\.\d+)?(?:e-\d+)?"
+_LINE = re.compile(rf"{_NUMBER} {_NUMBER} [1-5]\d\d")
 _FAILED = 400  # HTTP's first status of an error
 _REMEDY = "look at the raw files; a form that hey really prints belongs into benchctl/loaders/hey.py"
+prepare = no_prepare
 null_run = no_null_run
 
 
@@ -63,15 +64,6 @@ class _Responses(NamedTuple):
 
 def names(workload: Workload) -> frozenset[str]:  # noqa: ARG001 - the boundary's signature; always the same
     return frozenset({"throughput", "latency_mean", "latency_max", "errors", *PERCENTILES})
-
-
-def prepare(
-    options: Mapping[str, Value],  # noqa: ARG001 - the boundary's signature; hey fills nothing
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target | None,  # noqa: ARG001
-    seed: int,  # noqa: ARG001
-) -> None:
-    return None
 
 
 def command(
@@ -161,24 +153,23 @@ def _url(url: str, target: Target | None) -> str:
 def _read(raw: Path, window: Window) -> _Responses:
     """The responses completed inside the window. Raises ParseError."""
     path = raw / "stdout"
-    if said := content(raw / "stderr").strip():
-        raise ParseError(f"{raw / 'stderr'}:1: hey says: {said.splitlines()[0][:200]}", remedy=_REMEDY)
-    first, *lines = content(path).split("\n")
+    require_silence(raw / "stderr", "hey", _REMEDY)
+    first, end, rest = content(path).partition("\n")
     head = _head(path, first)
-    if not lines or lines.pop():
-        raise ParseError(f"{path}:{len(lines) + 2}: cut in the middle", remedy=_REMEDY)
+    if not end or (rest and not rest.endswith("\n")):
+        raise ParseError(f"{path}:{rest.count(chr(10)) + 2}: cut in the middle", remedy=_REMEDY)
+    values = _values(path) if rest else np.empty((0, 3))
     broken = sum(head["errors"].values())
-    if len(lines) + broken != head["results"]:
+    if len(values) + broken != head["results"]:
         raise ParseError(
-            f"{path}:1: {head['results']} requests, but {len(lines)} responses and {broken} errors",
+            f"{path}:1: {head['results']} requests, but {len(values)} responses and {broken} errors",
             remedy="hey keeps a million responses: a shorter duration, or a rate",
         )
-    if not lines and broken:
+    if not len(values) and broken:
         reason, count = max(head["errors"].items(), key=lambda item: item[1])
         raise ParseError(
             f"{path}:1: no request had a response: {count} times {reason}", remedy="see the server"
         )
-    values = _values(path, lines)
     completed = values[:, 0] + values[:, 1] - head["warmup"]
     inside = (completed >= 0) & (completed <= window.seconds)
     return _Responses(completed[inside], values[inside, 1], values[inside, 2], broken)
@@ -196,15 +187,16 @@ def _head(path: Path, line: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _values(path: Path, lines: list[str]) -> Floats:
+def _values(path: Path) -> Floats:
     """One row for each response: when it began, how long it took, its status."""
-    for number, line in enumerate(lines, start=2):
-        if not _LINE.fullmatch(line):
-            raise ParseError(f"{path}:{number}: unknown line: {line[:200]!r}", remedy=_REMEDY)
-    try:
-        return np.array([line.split(" ") for line in lines], dtype=np.float64).reshape(-1, 3)
-    except ValueError as error:
-        raise ParseError(f"{path}: {error}", remedy=_REMEDY) from error
+    from benchctl.loaders._columns import FLOAT, read, unknown
+
+    table = read(path, dict.fromkeys(("began", "took", "status"), FLOAT), _LINE, _REMEDY, skip=1)
+    values = np.column_stack([column.to_numpy() for column in table.columns])
+    status = values[:, 2]
+    if not (np.isfinite(values) & (values >= 0)).all() or ((status < 100) | (status >= 600)).any():
+        raise unknown(path, _LINE, _REMEDY, skip=1)
+    return values
 
 
 def _series(completed: Floats, window: Window) -> tuple[float | None, ...]:

@@ -12,7 +12,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl.errors import ParseError, SpecError
-from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
+from benchctl.loaders._shared import (
+    no_latencies,
+    no_null_run,
+    no_prepare,
+    no_samples,
+    refuse_warmup,
+    require_silence,
+    require_whole_seconds,
+)
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 
@@ -34,6 +42,7 @@ DEFAULTS: dict[str, int | bool] = {
     "binary": False,
 }
 NAMES = ("throughput", "latency_mean", "latency_min", "latency_max", "miss_ratio", "errors")
+prepare = no_prepare
 null_run = no_null_run
 samples = no_samples
 latencies = no_latencies
@@ -51,24 +60,10 @@ class _Options(NamedTuple):
 
 def names(workload: Workload) -> frozenset[str]:
     """Raises SpecError for a warm-up, which it cannot have, and for clients that threads cannot share."""
-    if workload.warmup:
-        raise SpecError(
-            "workload.warmup: memaslap reports its whole life and cannot leave out its beginning",
-            remedy="take warmup out",
-        )
-    if workload.duration != int(workload.duration):
-        raise SpecError("workload.duration: memaslap takes whole seconds", remedy="write 10s, for example")
+    refuse_warmup(workload, "memaslap reports its whole life and cannot leave out its beginning")
+    require_whole_seconds(workload, "memaslap")
     _options(workload.options)
     return frozenset(NAMES)
-
-
-def prepare(
-    options: Mapping[str, Value],  # noqa: ARG001 - the boundary's signature; memaslap fills before it counts
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target | None,  # noqa: ARG001
-    seed: int,  # noqa: ARG001
-) -> None:
-    return None
 
 
 def command(
@@ -146,12 +141,7 @@ def _report(raw: Path, found: _Options) -> Report:
     from benchctl.loaders._memaslap_text import REMEDY, read
 
     path = raw / "stdout"
-    for name in ("stdout", "stderr"):
-        if not (raw / name).exists():
-            raise ParseError(f"{raw / name}: not there", remedy="memaslap has to write it")
-    said = (raw / "stderr").read_text(errors="backslashreplace").strip().splitlines()
-    if said:
-        raise ParseError(f"{raw / 'stderr'}: memaslap says: {said[0][:200]}", remedy="see the server's log")
+    require_silence(raw / "stderr", "memaslap", "see the server's log")
     report = read(path)
     if len(report.seconds) < report.wanted - 1 or not all(one.requests for one in report.seconds):
         answered = f"{len(report.seconds)} of {report.wanted} seconds have requests"

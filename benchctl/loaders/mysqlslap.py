@@ -13,7 +13,15 @@ import csv
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl.errors import ParseError, SpecError
-from benchctl.loaders._raw import content, no_latencies, no_null_run, no_samples
+from benchctl.loaders._shared import (
+    content,
+    no_latencies,
+    no_null_run,
+    no_prepare,
+    no_samples,
+    refuse_warmup,
+    require_silence,
+)
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 
@@ -35,6 +43,7 @@ _LEAST = 0.1  # s: a round with less than 1 % of rounding on either side
 _REMEDY = (
     "look at the raw files; a form that mysqlslap really prints belongs into benchctl/loaders/mysqlslap.py"
 )
+prepare = no_prepare
 null_run = no_null_run
 samples = no_samples
 latencies = no_latencies
@@ -60,22 +69,13 @@ class _Row(NamedTuple):
 
 def names(workload: Workload) -> frozenset[str]:
     """Averages of its rounds. Raises SpecError for what it cannot have."""
-    if workload.warmup:
-        raise SpecError(
-            "workload.warmup: mysqlslap reports whole rounds and cannot leave out their beginning",
-            remedy="take warmup out, and give it more queries",
-        )
+    refuse_warmup(
+        workload,
+        "mysqlslap reports whole rounds and cannot leave out their beginning",
+        "take warmup out, and give it more queries",
+    )
     _options(workload.options)
     return frozenset(_METRICS)
-
-
-def prepare(
-    options: Mapping[str, Value],  # noqa: ARG001 - the boundary's signature; it makes its table by itself
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target | None,  # noqa: ARG001
-    seed: int,  # noqa: ARG001
-) -> None:
-    return None
 
 
 def command(workload: Workload, descriptor: Descriptor, target: Target | None, seed: int) -> Command:
@@ -137,9 +137,7 @@ def _options(given: Mapping[str, Value]) -> _Options:
 def _row(raw: Path, asked: _Options) -> _Row:
     """Read the row; it has to be of this test with these clients. Raises ParseError."""
     path = raw / "stdout"
-    said = content(raw / "stderr").strip()
-    if said:
-        raise ParseError(f"{raw / 'stderr'}: mysqlslap says: {said[:200]}", remedy="see the server's log")
+    require_silence(raw / "stderr", "mysqlslap", "see the server's log")
     rows = list(csv.reader(content(path).splitlines()))
     if len(rows) != 1 or len(rows[0]) != _COLUMNS:
         raise ParseError(f"{path}: expected one row of {_COLUMNS} columns: {rows[:2]}", remedy=_REMEDY)

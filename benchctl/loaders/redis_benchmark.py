@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from benchctl.errors import ParseError, SpecError
-from benchctl.loaders._raw import content, no_latencies, no_samples
+from benchctl.loaders._shared import content, no_latencies, no_samples, refuse_warmup
 from benchctl.loaders.loader import Command, NullRun
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
@@ -79,11 +79,11 @@ class _Options(NamedTuple):
 
 def names(workload: Workload) -> frozenset[str]:
     """Its table's columns. Raises SpecError for a warm-up, which redis-benchmark cannot have."""
-    if workload.warmup:
-        raise SpecError(
-            "workload.warmup: redis-benchmark reports its whole life and cannot leave out its beginning",
-            remedy="take warmup out, and give it more requests",
-        )
+    refuse_warmup(
+        workload,
+        "redis-benchmark reports its whole life and cannot leave out its beginning",
+        "take warmup out, and give it more requests",
+    )
     _options(workload.options)
     return frozenset({"errors", *(name for name, _ in _COLUMNS.values())})
 
@@ -192,7 +192,10 @@ def _row(raw: Path) -> dict[str, float]:
         raise ParseError(f"{path}:{len(lines)}: the last line has no end: the table was cut", remedy=_REMEDY)
     head, *rows = list(csv.reader(lines)) or [[]]
     if head != ["test", *_COLUMNS]:
-        raise ParseError(f"{path}:1: unknown head of a table: {lines[:1]}", remedy=_REMEDY)
+        raise ParseError(
+            f"{path}:1: unknown head of a table: {lines[:1]}",
+            remedy=f"take redis-benchmark 6.2 or newer: 6.0 prints no latencies; {_REMEDY}",
+        )
     if len(rows) != 1 or len(rows[0]) != len(head):
         raise ParseError(f"{path}: expected one row, there are {len(rows)}: {lines[1:3]}", remedy=_REMEDY)
     try:

@@ -12,12 +12,18 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from benchctl.errors import ParseError, SpecError
-from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
+from benchctl.loaders._shared import (
+    no_latencies,
+    no_null_run,
+    no_prepare,
+    no_samples,
+    refuse_warmup,
+    require_whole_seconds,
+)
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from benchctl.loaders.loader import Descriptor, Target
@@ -35,9 +41,12 @@ _METRICS = {
     "throughput_cpu": ("bogo-ops-per-second-usr-sys-time", "1/s"),
     "seconds": ("wall-clock-time", "s"),
 }
+_OUTSIDE = re.compile(r"^(?=source-date-epoch: )", re.MULTILINE)  # 0.19 prints it left of its section
+_END = "\n...\n"
 _REMEDY = (
     "look at the raw files; a form that stress-ng really prints belongs into benchctl/loaders/stress_ng.py"
 )
+prepare = no_prepare
 null_run = no_null_run
 samples = no_samples
 latencies = no_latencies
@@ -45,12 +54,8 @@ latencies = no_latencies
 
 def names(workload: Workload) -> frozenset[str]:
     """Raises SpecError for a warm-up, and for what is no name of a stressor."""
-    if workload.warmup:
-        raise SpecError(
-            "workload.warmup: stress-ng counts from its first operation on", remedy="take warmup out"
-        )
-    if workload.duration != int(workload.duration):
-        raise SpecError("workload.duration: stress-ng takes whole seconds", remedy="write 10s, for example")
+    refuse_warmup(workload, "stress-ng counts from its first operation on")
+    require_whole_seconds(workload, "stress-ng")
     options = {**DEFAULTS, **workload.options}
     for name in ("stressor", "method"):
         if options[name] != "" and not _NAME.fullmatch(str(options[name])):
@@ -58,15 +63,6 @@ def names(workload: Workload) -> frozenset[str]:
                 f"workload.{name}: {options[name]!r} is no name", remedy="`stress-ng --stressors` lists them"
             )
     return frozenset({*_METRICS, "errors"})
-
-
-def prepare(
-    options: Mapping[str, Value],  # noqa: ARG001 - the boundary's signature; there is no data image
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target | None,  # noqa: ARG001
-    seed: int,  # noqa: ARG001
-) -> None:
-    return None
 
 
 def command(
@@ -121,11 +117,14 @@ def _row(path: Path, stressor: str) -> tuple[str, dict[str, Any]]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        report = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        report = YAML(typ="safe", pure=True).load(_OUTSIDE.sub(" " * 6, text))
     except FileNotFoundError as error:
         raise ParseError(f"{path}: not there", remedy="stress-ng has to write it") from error
     except YAMLError as error:
         raise ParseError(f"{path}: not YAML: {str(error)[:200]}", remedy=_REMEDY) from error
+    if not text.endswith(_END):
+        raise ParseError(f"{path}: the report is cut off", remedy="see the last lines of stderr")
     match report:
         case {"system-info": {"stress-ng-version": version}, "metrics": [{"stressor": name, **row}]}:
             if name == stressor:

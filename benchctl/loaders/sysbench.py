@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING
 
 from benchctl.errors import ParseError, SpecError
-from benchctl.loaders._raw import no_null_run, no_samples
+from benchctl.loaders._shared import no_null_run, no_samples
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries

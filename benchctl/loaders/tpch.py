@@ -1,4 +1,4 @@
-"""The 22 queries of TPC-H by the role's own program: on DuckDB in its process, on PostgreSQL through psql.
+"""The 22 queries of TPC-H by the role's own program: on DuckDB or SQLite in its process, else through psql.
 
 One query after the other (closed loop), so latency is service time. A query's time ends when all of its rows
 have been read. A wrong answer counts as an error. What it measures is derived from TPC-H and no TPC-H result.
@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 
 from benchctl.errors import ParseError, SpecError
-from benchctl.loaders._raw import no_latencies, no_null_run, no_samples
+from benchctl.loaders._shared import (
+    content,
+    no_latencies,
+    no_null_run,
+    no_samples,
+    refuse_warmup,
+    require_silence,
+)
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 
@@ -71,11 +78,11 @@ class _Options(NamedTuple):
 
 def names(workload: Workload) -> frozenset[str]:
     """Raises SpecError for a warm-up, and for answers that nobody knows."""
-    if workload.warmup:
-        raise SpecError(
-            "workload.warmup: tpch runs whole queries and cannot leave out their beginning",
-            remedy="take warmup out, and give it more rounds",
-        )
+    refuse_warmup(
+        workload,
+        "tpch runs whole queries and cannot leave out their beginning",
+        "take warmup out, and give it more rounds",
+    )
     found = _options(workload.options)
     if found.check and found.scale not in ANSWERED:
         raise SpecError(
@@ -155,8 +162,10 @@ def _command(verb: str, found: _Options, descriptor: Descriptor, target: Target 
 def _system(binaries: Mapping[str, str], target: Target | None) -> dict[str, Any]:
     """How the program reaches the system. Raises SpecError without one."""
     if target is None:
-        raise SpecError("workload.role: tpch drives a DBMS", remedy="add `dbms: {role: duckdb}`")
-    if target.get("engine") == "duckdb":
+        raise SpecError(
+            "workload.role: tpch drives a DBMS", remedy="add `dbms: {role: duckdb}`, sqlite or postgresql"
+        )
+    if "engine" in target:
         return dict(target)
     place = target["socket"] if "socket" in target else target["host"]
     psql = [binaries["psql"], f"--host={place}", f"--port={target['port']}", f"--username={target['user']}"]
@@ -166,13 +175,8 @@ def _system(binaries: Mapping[str, str], target: Target | None) -> dict[str, Any
 def _lines(raw: Path, found: _Options) -> list[_Query]:
     """Read the whole output; a line that is not known is an error. Raises ParseError."""
     path = raw / "stdout"
-    for name in ("stdout", "stderr"):
-        if not (raw / name).exists():
-            raise ParseError(f"{raw / name}: not there", remedy="the program has to write it")
-    said = (raw / "stderr").read_text(errors="backslashreplace").strip().splitlines()
-    if said:
-        raise ParseError(f"{raw / 'stderr'}: tpch says: {said[0][:200]}", remedy=_REMEDY)
-    *queries, last = path.read_bytes().splitlines() or [b""]
+    require_silence(raw / "stderr", "tpch", _REMEDY)
+    *queries, last = content(path).splitlines() or [""]
     lines = [_decoded(path, number, line, _Query) for number, line in enumerate(queries, start=1)]
     end = _decoded(path, len(queries) + 1, last, _End)
     ran = sorted((line.round, line.query) for line in lines)
@@ -188,7 +192,7 @@ def _lines(raw: Path, found: _Options) -> list[_Query]:
     return lines
 
 
-def _decoded(path: Path, number: int, text: bytes, kind: type[_Line]) -> _Line:
+def _decoded(path: Path, number: int, text: str, kind: type[_Line]) -> _Line:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError as error:

@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchctl.errors import SpecError
-from benchctl.loaders._raw import no_null_run
+from benchctl.loaders._shared import no_null_run, no_prepare
 from benchctl.loaders.loader import Command
 from benchctl.model.measurement import LoaderResult, Quantity
 from benchctl.statistics.percentiles import carries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -52,21 +51,13 @@ _WORDS = {
 }
 _ALWAYS = ("throughput", "request_rate", "latency_mean", "latency_min", "latency_max", "points", "errors")
 PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
+prepare = no_prepare
 null_run = no_null_run
 
 
 def names(workload: Workload) -> frozenset[str]:
     """Percentiles and retries come from the lines of requests, which Xephon-B does not write."""
     return frozenset(_ALWAYS if "binary" in workload.options else {*_ALWAYS, *PERCENTILES, "retries"})
-
-
-def prepare(
-    options: Mapping[str, Value],  # noqa: ARG001 - the boundary's signature; every trial writes series of its own
-    descriptor: Descriptor,  # noqa: ARG001
-    target: Target | None,  # noqa: ARG001
-    seed: int,  # noqa: ARG001
-) -> None:
-    return None
 
 
 def command(workload: Workload, descriptor: Descriptor, target: Target | None, seed: int) -> Command:

@@ -173,7 +173,10 @@ class TaskSpec(Record, frozen=True, kw_only=True):
     )
     parse: Annotated[
         dict[str, Scalar] | None,
-        Meta(description="measured stage: how the output is read, as the load generator `command` reads it"),
+        Meta(
+            description="measured stage: how the output is read, as the load generator `command` reads it; or"
+            " {role: NAME}, a load generator that a stage installs, with the options that it ran with"
+        ),
     ] = None
     values: Annotated[
         dict[str, Text],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import field
+from msgspec import Meta, field
 
 from benchctl.model.record import Record, Scalar
 
@@ -21,8 +21,11 @@ def worst(found: tuple[Validity, ...]) -> Validity:
 class Quantity(Record, frozen=True, kw_only=True):
     """A number with its unit; None where the sample does not carry it (a p99.9 of 200 requests)."""
 
-    value: float | None
-    unit: str
+    value: Annotated[
+        float | None,
+        Meta(description="None where the sample does not carry it, such as a p99.9 of 200 requests"),
+    ]
+    unit: Annotated[str, Meta(description="such as 1/s, ms, B/s, or 1 for a count")]
 
 
 class Finding(Record, frozen=True, kw_only=True):
@@ -40,8 +43,8 @@ class Finding(Record, frozen=True, kw_only=True):
 class Window(Record, frozen=True, kw_only=True):
     """The measured window in a CLOCK_REALTIME that its owner names, seconds since the epoch."""
 
-    start: float
-    end: float
+    start: Annotated[float, Meta(description="seconds since the epoch")]
+    end: Annotated[float, Meta(description="seconds since the epoch")]
 
     @property
     def seconds(self) -> float:
@@ -67,6 +70,7 @@ class ServerFacts(Record, frozen=True, kw_only=True):
     instance: str
     image: str
     version: str
+    reset: str = ""  # how the data came from the image: the way, and why another one than wanted
     settings: dict[str, str]  # read back; the server's own spelling
     wanted: dict[str, str]  # what the treatment asked for
     differing: dict[str, tuple[str, str]] = field(default_factory=dict)  # name -> (wanted, found)
@@ -75,15 +79,30 @@ class ServerFacts(Record, frozen=True, kw_only=True):
 class LoaderResult(Record, frozen=True, kw_only=True):
     """The common form of every load generator's output, limited to the measured window."""
 
-    loader: str
-    version: str
-    open_loop: bool  # False: latency is service time
-    metrics: dict[str, Quantity]
-    errors: int
-    requests: int
-    series: dict[str, tuple[float | None, ...]] = field(default_factory=dict)  # one value per full second
-    percentile_source: str = ""  # "log", "histogram", "loader"
-    threads: int | None = None  # of the load generator, that can work at once
+    loader: Annotated[str, Meta(description="the role's name")]
+    version: Annotated[
+        str, Meta(description="as its output tells it; empty where it does not, for the descriptor has it")
+    ]
+    open_loop: Annotated[
+        bool,
+        Meta(description="requests start at given times; False: latency is service time"),
+    ]
+    metrics: Annotated[dict[str, Quantity], Meta(description="by name, as meta/bench.yml lists them")]
+    errors: Annotated[int, Meta(description="requests that failed")]
+    requests: Annotated[
+        int, Meta(description="all requests in the window, failed ones too; 0 where it counts none")
+    ]
+    series: Annotated[
+        dict[str, tuple[float | None, ...]],
+        Meta(description="by metric, one value for each full second of the window"),
+    ] = field(default_factory=dict)
+    percentile_source: Annotated[
+        str,
+        Meta(description="what percentiles are from: log, histogram, loader (its whole life)"),
+    ] = ""
+    threads: Annotated[
+        int | None, Meta(description="of the load generator, that can work at once; None: not known")
+    ] = None
 
 
 class Capacity(Record, frozen=True, kw_only=True):

@@ -41,6 +41,14 @@ class Image(Record, frozen=True, kw_only=True):
     seed: int
 
 
+class DataCost(Record, frozen=True, kw_only=True):
+    """What an earlier run took for the data of an image, in seconds; None: no run of this workspace tells."""
+
+    prepare: float | None = None  # once on a host
+    reset: float | None = None  # before each trial, the median
+    run: str = ""  # the latest that tells
+
+
 class Treatment(Record, frozen=True, kw_only=True):
     """One combination of levels, with the experiment's parts as they stand under it."""
 
@@ -111,6 +119,7 @@ class Plan(Record, frozen=True, kw_only=True):
     role_folders: tuple[str, ...] = ()  # of the user's own roles: absolute, in the order of the look-up
     pilot: PilotOf | None = None
     tuning: dict[str, GroupPlan] = field(default_factory=dict)  # by group; none is there: nothing is set
+    data_costs: dict[str, DataCost] = field(default_factory=dict)  # by image, where earlier runs tell
 
     def treatment(self, treatment_id: str) -> Treatment:
         return next(t for t in self.treatments if t.id == treatment_id)

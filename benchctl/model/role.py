@@ -39,13 +39,20 @@ class Option(Record, frozen=True, kw_only=True):
     `folder` is an absolute path on the measured host, where the experiment's folder need not be.
     """
 
-    type: OptionType
-    scope: Scope
-    doc: str
-    default: Value | None = None
-    choices: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
+    type: Annotated[OptionType, Meta(description="its type")]
+    scope: Annotated[Scope, Meta(description="what a changed value costs")]
+    doc: Annotated[str, Meta(description="what it means, for people")]
+    default: Annotated[
+        Value | None, Meta(description="what it is where an experiment does not say; of the option's type")
+    ] = None
+    example: Annotated[
+        Value | None, Meta(description="a value that an experiment may have, for an option without default")
+    ] = None
+    choices: Annotated[
+        tuple[str, ...], Meta(description="what a choice may be; for a file, words that are no file")
+    ] = ()
+    minimum: Annotated[float | None, Meta(description="the least that an integer or number may be")] = None
+    maximum: Annotated[float | None, Meta(description="the most that an integer or number may be")] = None
     required: Annotated[bool, Meta(description="an experiment without this key is an error")] = False
     needed_with: Annotated[
         dict[str, str], Meta(description="required when other options of the role have these values")
@@ -62,10 +69,10 @@ class Option(Record, frozen=True, kw_only=True):
 class MetricDoc(Record, frozen=True, kw_only=True):
     """One metric that a load generator reports."""
 
-    name: str
-    unit: str
-    better: Direction
-    doc: str = ""
+    name: Annotated[str, Meta(description="as the parser reports it")]
+    unit: Annotated[str, Meta(description="as the parser reports it")]
+    better: Annotated[Direction, Meta(description="which direction is better")]
+    doc: Annotated[str, Meta(description="what it is, for people")] = ""
     delta: Annotated[
         Ratio | None,
         Meta(description="compared when the experiment names no metrics; within this, equivalent"),
@@ -75,8 +82,10 @@ class MetricDoc(Record, frozen=True, kw_only=True):
 class RoleStage(Record, frozen=True, kw_only=True):
     """A stage that the role brings to an experiment."""
 
-    name: str
-    kind: Literal["finish", "service"]
+    name: Annotated[str, Meta(description="its name in the plan")]
+    kind: Annotated[
+        Literal["finish", "service"], Meta(description="finish: it ends by itself; service: it stays up")
+    ]
     together: Annotated[bool, Meta(description="all hosts start at one instant")] = False
     measured: Annotated[bool, Meta(description="the window that gates refer to lies in this stage")] = False
 
@@ -84,18 +93,28 @@ class RoleStage(Record, frozen=True, kw_only=True):
 class RoleMeta(Record, frozen=True, kw_only=True):
     """All of meta/bench.yml."""
 
-    name: str
-    kind: Kind
-    doc: str
-    nodes: Literal["one", "many"] = "one"
-    options: dict[str, Option] = field(default_factory=dict)
-    settings: Scope | None = None
+    name: Annotated[str, Meta(description="the role's name, as its folder")]
+    kind: Annotated[Kind, Meta(description="what it is")]
+    doc: Annotated[str, Meta(description="what it is and which versions it was tried with, for people")]
+    nodes: Annotated[
+        Literal["one", "many"], Meta(description="whether it may run on several hosts at once")
+    ] = "one"
+    options: Annotated[dict[str, Option], Meta(description="the keys of an experiment, by name")] = field(
+        default_factory=dict
+    )
+    settings: Annotated[
+        Scope | None, Meta(description="the scope of the server's own settings; without it, it takes none")
+    ] = None
     reserved: Annotated[
         dict[str, str], Meta(description="settings that the role gives itself, each with the reason")
     ] = field(default_factory=dict)
-    stages: tuple[RoleStage, ...] = ()
-    metrics: tuple[MetricDoc, ...] = ()
-    ports: tuple[int, ...] = ()
+    stages: Annotated[
+        tuple[RoleStage, ...], Meta(description="what it brings to a run; a load generator measures in one")
+    ] = ()
+    metrics: Annotated[
+        tuple[MetricDoc, ...], Meta(description="what a load generator reports; none: any")
+    ] = ()
+    ports: Annotated[tuple[int, ...], Meta(description="where the first instance listens")] = ()
     changes: Annotated[
         dict[str, str],
         Meta(
@@ -104,4 +123,9 @@ class RoleMeta(Record, frozen=True, kw_only=True):
         ),
     ] = field(default_factory=dict)
     area: Annotated[str, Meta(description="the knobs that a tuning role sets; empty for all of them")] = ""
-    drives: Annotated[tuple[str, ...], Meta(description="the DBMS roles a load generator can drive")] = ()
+    stands_for: Annotated[
+        str, Meta(description="the option that names the DBMS role for which load generators take it")
+    ] = ""
+    drives: Annotated[
+        tuple[str, ...], Meta(description="the DBMS roles a load generator can drive; none: any, or none")
+    ] = ()

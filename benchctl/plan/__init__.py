@@ -4,7 +4,7 @@ Pure and seeded: the same spec gives the same plan on every machine and every Py
 or files.
 """
 
-from benchctl.plan.make import make
+from benchctl.plan.make import make, with_costs
 from benchctl.plan.order import make_up_block
 
-__all__ = ["make", "make_up_block"]
+__all__ = ["make", "make_up_block", "with_costs"]

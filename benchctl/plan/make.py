@@ -6,11 +6,13 @@ Must not read or write anything.
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
-from benchctl.model.plan import Detectable, Plan
+from benchctl.model.plan import DataCost, Detectable, Plan
 from benchctl.plan.order import trials
 from benchctl.plan.placement import Placement, digest, place
 from benchctl.plan.stages import factor_plans, stages
@@ -28,7 +30,8 @@ DEFAULT_CVS = (0.01, 0.03, 0.05)  # trials of a quiet host, an ordinary one, a s
 # Seconds, as seen on two shared cores (docs of the test bed): enough for a plan, no promise.
 INSTALL_SECONDS = 6.0  # one Ansible play for each distinct installation, a second one for the load generator
 IMAGE_SECONDS = 4.0  # initdb 0.6, first start, the loader's prepare, checkpoint, sync
-SERVER_SECONDS = 2.5  # clone and its write-back 1.8 to 2.6, start 0.1, read back, counters, stop 0.2
+RESET_SECONDS = 2.0  # clone and its write-back 1.8 to 2.6
+SERVER_SECONDS = 0.5  # start 0.1, read back, counters, stop 0.2
 FETCH_SECONDS = 0.2  # raw files copied, hashed, parsed, synced
 
 
@@ -68,21 +71,40 @@ def _installs(experiment: Experiment, placement: Placement) -> int:
     return len(placement.instances) + 1
 
 
-def expected_seconds(placement: Placement, order: Sequence[PlannedTrial], *, installs: int) -> float:
+def with_costs(plan: Plan, costs: Mapping[str, DataCost]) -> Plan:
+    """Return the plan with what its data took in earlier runs, by image; its length is that of these."""
+    placement = Placement(plan.treatments, plan.instances, plan.images)
+    seconds = expected_seconds(
+        placement, plan.trials, installs=_installs(plan.experiment, placement), costs=costs
+    )
+    return replace(plan, data_costs=dict(costs), expected_seconds=seconds)
+
+
+def expected_seconds(
+    placement: Placement,
+    order: Sequence[PlannedTrial],
+    *,
+    installs: int,
+    costs: Mapping[str, DataCost] = MappingProxyType({}),
+) -> float:
     """Return how long a run takes on a host that has nothing yet: setting up, then every trial.
 
     How long stages take before and after the measured one, nobody knows.
     """
-    by_id = {treatment.id: trial_seconds(treatment) for treatment in placement.treatments}
-    setup = INSTALL_SECONDS * installs + IMAGE_SECONDS * len(placement.images)
-    return setup + sum(by_id[trial.treatment] for trial in order)
+    told = [costs.get(image.id, DataCost()) for image in placement.images]
+    setup = sum(IMAGE_SECONDS if cost.prepare is None else cost.prepare for cost in told)
+    by_id = {treatment.id: trial_seconds(treatment, costs) for treatment in placement.treatments}
+    return INSTALL_SECONDS * installs + setup + sum(by_id[trial.treatment] for trial in order)
 
 
-def trial_seconds(treatment: Treatment) -> float:
-    """Return how long one trial of a treatment takes, its server's restart included."""
+def trial_seconds(treatment: Treatment, costs: Mapping[str, DataCost]) -> float:
+    """Return how long one trial of a treatment takes, its data and its server's restart included."""
     workload = treatment.workload
-    server = SERVER_SECONDS if treatment.dbms is not None else 0.0
-    return workload.warmup + workload.duration + server + FETCH_SECONDS
+    window = workload.warmup + workload.duration + FETCH_SECONDS
+    if treatment.dbms is None:
+        return window
+    cost = costs.get(str(treatment.image), DataCost())
+    return window + SERVER_SECONDS + (RESET_SECONDS if cost.reset is None else cost.reset)
 
 
 def design_hash(experiment: Experiment, files: Mapping[str, str], tuning: Mapping[str, GroupPlan]) -> str:

@@ -17,6 +17,7 @@ BRIEF = (
     "verdicts",
     "pilot",
     "intervals",
+    "distributions",
     "gates",
     "failures",
 )  # what the end of a run says; the rest can be asked for

@@ -74,8 +74,21 @@ def verdicts(view: RunView, names: Names) -> Section:
         for factor in view.plan.factors
         if factor.scope is None and not any(factor.name in stage.depends for stage in view.plan.stages)
     ]
+    notes += _others(view, names, metric)
     notes += [clean(note) for note in view.summary.notes]
     return Section("verdicts", "Verdict", lead, claims, notes=tuple(notes))
+
+
+def _others(view: RunView, names: Names, metric: str | None) -> list[str]:
+    """That the verdict is about the first metric, where others were found to differ."""
+    differing = [
+        f"{names.metric(one.metric)} is {one.verdict} with {names.sides(one)} ({words.effect(one)})"
+        for one in view.summary.comparisons
+        if one.metric != metric and one.verdict in {"faster", "slower"}
+    ]
+    if metric is None or not differing:
+        return []
+    return [f"The verdict is about {names.metric(metric)}, the first metric. Also: {'; '.join(differing)}."]
 
 
 def _claim(comparison: Comparison, names: Names, *, finished: bool) -> Claim:

@@ -9,6 +9,7 @@ import io
 from typing import TYPE_CHECKING, Literal
 
 from benchctl.errors import UsageError
+from benchctl.model.plan import DataCost
 from benchctl.model.record import to_json
 from benchctl.model.units import format_duration
 from benchctl.report.document import Table, columns
@@ -27,6 +28,7 @@ COSTS = {
     "start": "a restart, which every trial has anyway",
     "run": "nothing: another command line",
 }
+NOT_KNOWN = "not known"
 _TITLES = ("stage", "on", "what it is", "when")
 SCOPES = {"once": "once in the run", "level": "when a level changes", "trial": "in each trial"}
 
@@ -53,7 +55,14 @@ def _terminal(plan: Plan, width: int | None, *, color: bool) -> str:
     names = FactorNames(factor.name for factor in plan.factors)
     target.print(Text(clean(plan.experiment.name), style="bold"))
     target.print(Text(_gist(plan), style="dim"))
-    tables = (_factors(plan), _levels(plan), _treatments(plan, names), _stages(plan, names), _made(plan))
+    tables = (
+        _factors(plan),
+        _levels(plan),
+        _treatments(plan, names),
+        _stages(plan, names),
+        _made(plan),
+        _data(plan),
+    )
     for table in (*tables, _tuning(plan)):
         if table.rows:
             target.print(Padding(grid(table, target.width), (1, 0, 0, 0)))
@@ -168,6 +177,19 @@ def _made(plan: Plan) -> Table:
     return Table(
         "Made before the first trial, found again by later runs", columns("what", "id", "from"), tuple(rows)
     )
+
+
+def _data(plan: Plan) -> Table:
+    """What the data of each image costs, and which run told."""
+    rows = []
+    for image in plan.images:
+        cost = plan.data_costs.get(image.id, DataCost())
+        made, given = (
+            NOT_KNOWN if took is None else format_duration(took) for took in (cost.prepare, cost.reset)
+        )
+        rows.append((clean(image.id), made, given, clean(cost.run) or NOTHING))
+    titles = columns("data image", "prepare, once", "reset, each trial", "as in the run")
+    return Table("Time that the data takes", titles, tuple(rows))
 
 
 def _tuning(plan: Plan) -> Table:

@@ -88,7 +88,8 @@ def _versions(view: RunView) -> Table:
     for instance in dict.fromkeys(server.instance for server in servers):
         versions = dict.fromkeys(server.version for server in servers if server.instance == instance)
         rows.append((clean(instance), clean(", ".join(versions))))
-    loaders = dict.fromkeys(f"{t.result.loader} {t.result.version}".strip() for t in view.trials)
+    told = [f"{t.result.loader} {t.result.version or t.loader_version}".strip() for t in view.trials]
+    loaders = dict.fromkeys(told)
     rows += [("load generator", clean(loader)) for loader in loaders]
     return Table("Versions, as the programs told them", columns("program", "version"), tuple(rows))
 
@@ -240,6 +241,7 @@ def reproduce(view: RunView, names: Names) -> Section:
         ("design hash", clean(view.plan.design_hash) or NOTHING),
         *((f"instance {clean(i.id)}", options(i.options)) for i in view.plan.instances),
         *((f"data image {clean(i.id)}", options(i.prepare)) for i in view.plan.images),
+        *(("data given back by", clean(words)) for words in _resets(view)),
         ("checksums of all raw files", clean(f"{folder}/MANIFEST.sha256")),
         *(("changed by --set", clean(path)) for path in overrides),
     ]
@@ -255,6 +257,11 @@ def reproduce(view: RunView, names: Names) -> Section:
             Code("Experiment file", redact(clean(view.experiment_text, lines=True)), detail=True),
         ),
     )
+
+
+def _resets(view: RunView) -> list[str]:
+    """Each way in which a trial of the run got its data, with why it was not the wanted one."""
+    return sorted({trial.server.reset for trial in view.trials if trial.server and trial.server.reset})
 
 
 def _overrides(view: RunView) -> dict[str, str]:

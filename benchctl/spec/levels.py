@@ -50,8 +50,12 @@ def as_workload(stage: StageSpec) -> Workload:
     task = stage.tasks[0]
     measure = stage.measure or Measure()
     if reader := reader_of(task):
+        given = {name: value for name, value in (task.parse or {}).items() if name != "role"}
         return Workload(
-            role=reader, warmup=measure.warmup, duration=measure.duration, options={"window": True}
+            role=reader,
+            warmup=measure.warmup,
+            duration=measure.duration,
+            options={**given, "window": True},
         )
     options: dict[str, Value] = {"run": task.run, "window": True}
     options |= {"values": dict(task.values), "units": dict(task.units)}

@@ -49,8 +49,6 @@ def read_roles(root: Entries, folders: Sequence[Path], problems: Problems) -> di
     for part, name, kinds in _named(root):
         if find_role(name.text, folders) is not None:
             roles[part] = read_role(name.text, folders)
-        elif name.text == "external" and part == "dbms":
-            problems.add(name.place, "dbms.role", "role external is not supported in this version")
         else:
             known = _roles_of(kinds, folders)
             problems.add(

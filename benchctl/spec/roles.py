@@ -61,21 +61,23 @@ def parse_role(text: str, source: str, name: str) -> RoleMeta:
 
 
 def _typed_defaults(meta: RoleMeta, node: Node, walker: Walker) -> dict[str, Any]:
-    """Read each option's default as that option's own type: `default: 60s` of a duration is 60.0."""
+    """Read defaults and examples as their option's own type: `default: 60s` of a duration is 60.0."""
     options = dict(meta.options)
-    for name, default in _defaults(node):
-        value = walker.convert(default, option_shape(meta.options[name]), f"options.{name}.default")
+    for name, key, given in _values(node):
+        value = walker.convert(given, option_shape(meta.options[name]), f"options.{name}.{key}")
         if value is not BAD:
             frozen = tuple(value) if isinstance(value, list) else value
-            options[name] = msgspec.structs.replace(meta.options[name], default=frozen)
+            options[name] = msgspec.structs.replace(options[name], **{key: frozen})
     return options
 
 
-def _defaults(node: Node) -> list[tuple[str, Node]]:
+def _values(node: Node) -> list[tuple[str, str, Node]]:
+    """Each option's name with `default` or `example`, and what stands there."""
     options = node.get("options") if isinstance(node, Entries) else None
     entries = options.entries if isinstance(options, Entries) else ()
-    pairs = ((key.text, child.get("default")) for key, child in entries if isinstance(child, Entries))
-    return [(name, default) for name, default in pairs if default is not None]
+    named = [(key.text, child) for key, child in entries if isinstance(child, Entries)]
+    found = [(name, key, child.get(key)) for name, child in named for key in ("default", "example")]
+    return [(name, key, value) for name, key, value in found if value is not None]
 
 
 def _check(meta: RoleMeta, name: str, top: Place, walker: Walker) -> None:

@@ -20,8 +20,11 @@ _NAME_LIMIT = 255  # bytes of one part of a path
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def shared(kind: Literal["playbooks", "roles", "experiments", "inventories", "stacks", "scaffolds"]) -> Path:
-    """Return the folder of the shipped playbooks, roles, experiments, inventories, stacks or scaffolds."""
+Kind = Literal["playbooks", "roles", "molecule", "experiments", "inventories", "stacks", "scaffolds"]
+
+
+def shared(kind: Kind) -> Path:
+    """Return the folder of what is shipped: playbooks, roles, parts of molecule scenarios and the rest."""
     installed = _PACKAGE / "_share"
     return (installed if installed.is_dir() else _PACKAGE.parent) / kind
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchctl.errors import SpecError
-from benchctl.spec import installs
+from benchctl.spec import installs, ports
 from benchctl.spec.levels import as_workload, reader_of, units_missing
 from benchctl.spec.problems import Place, Problems, did_you_mean
 from benchctl.spec.scopes import SCOPES, placed, rows
@@ -57,6 +57,7 @@ class StageChecks:
             self._check_stage(f"stages.{index}", stage)
         if not self._touched("hosts") and not self._touched("stages"):
             self._check_groups()
+            self._complain(ports.of_services(self._experiment))
         if not self._touched("pipeline"):
             self._check_pipeline()
         if not self._touched("pipeline") and not self._touched("stages"):

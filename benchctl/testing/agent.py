@@ -237,7 +237,7 @@ class FakeAgent:
         self._descriptor(args)
         built = args["image"] not in self._images
         self._images.add(args["image"])
-        return {"built": built, "seconds": 0.0, "bytes": 1024}
+        return {"built": built, "seconds": 0.0, "bytes": 1024, **({"altered": ""} if built else {})}
 
     def _op_reset(self, args: Reply) -> Reply:
         instance = self._descriptor(args)["instance"]
@@ -245,7 +245,11 @@ class FakeAgent:
             raise AgentError(f"{self.host}: there is no image {args['image']}")
         if instance in self._running:
             raise ServiceError(f"{self.host}: {instance} is running; stop it before its data is reset")
-        return {"seconds": 0.0, "method": "copy"}
+        return {"seconds": 0.0, "method": "copy", "why": "", "counted": False}
+
+    def _op_contents(self, args: Reply) -> Reply:
+        self._started(args)
+        return {"counted": {}}
 
     def _op_start(self, args: Reply) -> Reply:
         instance = self._descriptor(args)["instance"]

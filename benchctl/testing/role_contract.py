@@ -8,19 +8,25 @@ A class of yours inherits `RoleContract` and has a fixture `role`, the role's fo
             return Path(__file__).parents[1] / "src" / "roles" / "mydb"
 
 Nothing is run on any host: that a role converges, verifies and goes without a trace, only running it shows.
+Its first program is asked for its version, as the role asks it, where it is installed on this machine; else
+the test is skipped and says so.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from ruamel.yaml import YAML
 
 from benchctl.spec import read_role
 from benchctl.spec.share import shared
+from benchctl.testing.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +42,9 @@ _MODULES = {path.stem for path in shared("roles").glob("bench_common/library/*.p
 _WORDS = {"name", "when", "loop", "loop_control", "register", "changed_when", "failed_when", "check_mode"}
 _WORDS |= {"tags", "vars", "environment", "delegate_to", "no_log", "become", "run_once"}
 _FORBIDDEN = re.compile(r"ansible\.builtin\.(shell|raw)\b|ignore_errors|:\s*latest\b")
+_SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh", "fish", "busybox"}
+_PREFIXES = ("/usr", "/usr/local")  # where distributions and people install programs
+_FIND = shared("roles") / "bench_common" / "files" / "find_programs.py"
 _COMPUTED = {"bench_cache"}  # its default depends on the host; the description says how
 
 
@@ -63,13 +72,44 @@ def meta(role: Path) -> RoleMeta | None:
     return read_role(role.name, (role.parent,)) if there else None
 
 
+def wanted(role: Path) -> dict[str, Any]:
+    """What the role asks bench_common to find, as its vars/main.yml has it; may be empty."""
+    file = role / "vars" / "main.yml"
+    found: dict[str, Any] = load(file).get(f"__{role.name}_wanted", {}) if file.is_file() else {}
+    return found
+
+
+def ask(prefix: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """What find_programs.py, which the role runs on hosts, finds below a prefix on this machine."""
+    question = {
+        "prefix": prefix,
+        "programs": asked["programs"],
+        "ask": asked["version_argv"],
+        "status": asked.get("version_status", [0]),
+    }
+    argv = [sys.executable, "-I", str(_FIND), json.dumps(question)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
 def task_files(role: Path) -> list[Path]:
     """Every file of tasks."""
     return sorted(role.glob("tasks/*.yml"))
 
 
+def variables(scenario: Path) -> dict[str, Any]:
+    """The variables that a molecule scenario gives to its hosts."""
+    found: Any = load(scenario)
+    for key in ("provisioner", "inventory", "group_vars", "all"):
+        found = found.get(key, {})
+    return dict(found)
+
+
 class RoleContract:
     """The suite; see the module."""
+
+    without_scenarios: ClassVar[dict[str, str]] = {}  # role -> why molecule cannot run it
 
     @pytest.fixture
     def role(self) -> Path:
@@ -115,11 +155,19 @@ class RoleContract:
         assert len(set(names)) == len(names)
         assert [metric.name for metric in found.metrics if not metric.unit] == []
 
-    def test_install_options_of_the_experiment_are_fields_of_an_instance(self, role: Path) -> None:
+    def test_a_required_option_has_an_example(self, role: Path) -> None:
+        """What `benchctl init --role` writes in its place."""
+        found = meta(role)
+        options = found.options if found is not None else {}
+        without = [name for name, one in options.items() if one.required and one.example is None]
+        assert not without, f"options {', '.join(without)}: required, without an example in meta/bench.yml"
+
+    def test_options_that_make_an_instance_are_fields_of_it(self, role: Path) -> None:
         found = meta(role)
         if found is None or found.kind != "dbms":
             return
-        install = {name: option for name, option in found.options.items() if option.scope == "install"}
+        made_of = {"install", "prepare"}
+        install = {name: option for name, option in found.options.items() if option.scope in made_of}
         fields = options(role, "main")[f"{role.name}_instances"]["options"]
         defaults = load(role / "defaults" / "main.yml")
         assert set(install) == set(fields) - {"id", "listen"}  # where it listens follows from the hosts
@@ -156,3 +204,45 @@ class RoleContract:
     def test_no_text_of_it_runs_a_shell_or_fetches_the_latest(self, role: Path) -> None:
         texts = {path: path.read_text(encoding="utf-8") for path in task_files(role)}
         assert [str(path) for path, text in texts.items() if _FORBIDDEN.search(text)] == []
+
+    def test_no_program_that_it_wants_is_a_shell_or_takes_code(self, role: Path) -> None:
+        asked = wanted(role)
+        shells = _SHELLS & set(asked.get("programs", ()))
+        assert not shells, f"{role.name}: programs has {', '.join(shells)}: benchctl runs nothing by a shell"
+        assert "-c" not in asked.get("version_argv", ()), f"{role.name}: version_argv runs code by -c"
+
+    def test_its_program_tells_its_version_where_it_is_installed(self, role: Path) -> None:
+        asked = wanted(role)
+        if "programs" not in asked:
+            return  # it asks otherwise, in tasks of its own
+        if not isinstance(asked["programs"], list) or "{{" in str(asked["programs"] + asked["version_argv"]):
+            pytest.skip(f"{role.name}: which program is asked, Ansible decides on a host: it was not asked")
+        answers = {prefix: ask(prefix, asked) for prefix in _PREFIXES}
+        there = {prefix: answer for prefix, answer in answers.items() if not answer["missing"]}
+        if not there:
+            programs = ", ".join(asked["programs"])
+            pytest.skip(f"{programs}: not below {' or '.join(_PREFIXES)}: not asked for a version")
+        for prefix, answer in there.items():
+            said = answer["failure"] or answer["banner"]
+            assert not answer["failure"], f"{prefix}/bin/{asked['programs'][0]}: {said}"
+            found = re.search(asked["version_pattern"], answer["banner"])
+            assert found, f"version_pattern {asked['version_pattern']} finds nothing in {said!r}"
+            assert found.groups(), f"version_pattern {asked['version_pattern']} has no group"
+
+    def test_it_has_a_molecule_scenario_of_each_kind(self, role: Path) -> None:
+        there = {path.parent.name for path in role.glob("molecule/*/molecule.yml")}
+        if role.name in self.without_scenarios:
+            assert not there
+        else:
+            assert set(SCENARIOS) <= there
+
+    def test_the_alternative_scenario_changes_every_option_or_says_why_not(self, role: Path) -> None:
+        if role.name in self.without_scenarios:
+            return
+        given = variables(role / "molecule" / "alternative" / "molecule.yml")
+        unchanged = given.get("scenario_unchanged", {})
+        defaults = load(role / "defaults" / "main.yml")
+        changed = {name for name in defaults if name in given and given[name] != defaults[name]}
+        assert changed | set(unchanged) == set(defaults)
+        assert changed.isdisjoint(unchanged)
+        assert all(isinstance(why, str) and why for why in unchanged.values())

@@ -33,6 +33,7 @@ def test_the_wheel_carries_its_data_and_no_tests(wheel: Path) -> None:
     for needed in (
         "benchctl/_share/playbooks/site.yml",
         "benchctl/_share/playbooks/tune.yml",
+        "benchctl/_share/molecule/snapshot.sh",
         "benchctl/_share/roles/bench_common/library/bench_tuning.py",
         "benchctl/_share/roles/postgresql/meta/bench.yml",
         "benchctl/_share/experiments/quickstart.yml",

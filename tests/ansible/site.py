@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from benchctl.agent import process
+from benchctl.spec.share import shared
 from tests.lab.host import await_true
 
 if TYPE_CHECKING:
@@ -17,19 +18,7 @@ if TYPE_CHECKING:
     from tests.lab.fixtures import Fresh
     from tests.lab.host import LabHost
 
-# What a host has, but for caches, logs, and the backups that tools keep of the files they write.
-SNAPSHOT = r"""
-echo "== packages"; dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n'
-echo "== users"; getent passwd; getent group; cut -d: -f1 /etc/shadow /etc/gshadow
-echo "== units"; systemctl list-unit-files --no-legend --plain
-systemctl list-units --type=service --state=active --no-legend --plain | cut -d' ' -f1 \
-  | grep -Ev '^(user|systemd-)'
-echo "== files"
-find /etc /usr /var/lib /root /home /opt /srv \
-  \( -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd \
-  -o -name .ansible -o -name .cache -o -name __pycache__ \) -prune -o -printf '%p %y %m %U:%G %l\n' | sort
-echo "== contents"; find /etc -type f ! -name '*-' ! -name ld.so.cache -exec sha256sum {} + | sort -k2
-"""
+SNAPSHOT = (shared("molecule") / "snapshot.sh").read_text(encoding="utf-8")
 
 LIMIT = 300.0  # s, for a playbook to come so far
 

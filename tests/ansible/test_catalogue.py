@@ -8,11 +8,13 @@ import pytest
 
 from benchctl.spec import read_role
 from benchctl.spec.share import roles_in, shared
+from tests import prefixes
 from tests.ansible.site import Site, succeed
 from tests.needs import maven
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = [pytest.mark.ansible, pytest.mark.slow]
 
@@ -23,7 +25,7 @@ VARIABLES: dict[str, Any] = {  # where a role's default does not do
 }
 
 
-CANNOT = {"benchbase"}  # needs Java 23 and BenchBase, which test hosts cannot have
+CANNOT = {"benchbase", "external"}  # Java 23 and BenchBase, which test hosts cannot have; a server of others
 
 
 def of_kind(kind: str) -> list[str]:
@@ -32,8 +34,9 @@ def of_kind(kind: str) -> list[str]:
     ]
 
 
-def test_every_role_comes_and_goes(site: Callable[..., Site]) -> None:
+def test_every_role_comes_and_goes(site: Callable[..., Site], bench_cache: Path) -> None:
     maven()
+    prefixes.share(bench_cache)
     roles = {"bench_dbms_roles": of_kind("dbms"), "bench_loader_roles": of_kind("loader")}
     here = site("root", **roles, **VARIABLES)
     before = here.snapshots()

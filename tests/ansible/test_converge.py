@@ -143,6 +143,48 @@ def local_inventory(folder: Path, hosts: dict[str, dict[str, object]]) -> Path:
     return path
 
 
+PROGRAMS_PLAY = """
+- hosts: dbms
+  tasks:
+    - ansible.builtin.include_role: {name: bench_common, tasks_from: programs}
+    - ansible.builtin.copy:
+        content: "{{ bench_found | to_json }}"
+        dest: "{{ bench_cache }}.found"
+        mode: "0644"
+"""
+
+
+def test_a_program_s_version_is_asked_for_with_its_own_status(play: Player, tmp_path: Path) -> None:
+    """Hosts that expect 0, expect 1, and find no version in what the program says."""
+    wanted = programs_wanted(tmp_path / "prefix")
+    hosts: dict[str, dict[str, object]] = {
+        "strict": {"bench_wanted": wanted},
+        "other": {"bench_wanted": wanted | {"version_status": [1], "version_pattern": "tool ([0-9]+)"}},
+        "good": {"bench_wanted": wanted | {"version_status": [1]}},
+    }
+    (tmp_path / "programs.yml").write_text(PROGRAMS_PLAY)
+    outcome = play(str(tmp_path / "programs"), inventory=local_inventory(tmp_path, hosts))
+    assert outcome.code != 0
+    assert "load -v: exit status 1, where 0 is expected: load 4.1" in words(outcome)
+    assert "load -v: no version as tool ([0-9]+) in load 4.1" in words(outcome)
+    assert "Ask for a version" not in words(outcome)
+    found = json.loads((tmp_path / "good.found").read_text())
+    assert found["version"] == "4.1"
+    assert found["verify"][0]["status"] == [1]
+    assert not (tmp_path / "strict.found").exists()
+
+
+def programs_wanted(prefix: Path) -> dict[str, object]:
+    """What a role wants of a program that tells its version and fails."""
+    (prefix / "bin").mkdir(parents=True)
+    program = prefix / "bin" / "load"
+    program.write_text("#!/bin/sh\necho load 4.1 >&2\nexit 1\n")
+    program.chmod(0o755)
+    wanted = {"name": "load", "owner": "load", "source": "prefix", "prefix": str(prefix), "version": ""}
+    asked = {"programs": ["load"], "version_argv": ["-v"], "version_pattern": "load ([0-9.]+)"}
+    return {**wanted, **asked, "distributions": {}}
+
+
 def own_build(folder: Path) -> dict[str, object]:
     """A stand-in for a build: four programs that answer --version."""
     programs = folder / "build" / "bin"

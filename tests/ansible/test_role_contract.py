@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -29,6 +29,12 @@ def meta(role: str) -> RoleMeta:
 
 
 class TestEveryShippedRole(RoleContract):
+    without_scenarios: ClassVar = {
+        "bench_common": "no role for users: every scenario of the others includes it",
+        "benchbase": "needs Java 23 and BenchBase, which test hosts cannot have",
+        "external": "needs a server that is there before; tests/acceptance/test_external.py has one",
+    }
+
     @pytest.fixture(params=ROLE_NAMES)
     def role(self, request: pytest.FixtureRequest) -> Path:
         return ROLES / str(request.param)

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 from pathlib import Path
@@ -18,10 +19,11 @@ import pytest
 from benchctl import loaders
 from benchctl.agent import process
 from benchctl.benchmark.connection import AgentConnection, connect
-from benchctl.errors import BenchctlError, ServiceError, TaskError
+from benchctl.errors import AgentError, BenchctlError, ServiceError, TaskError
 from benchctl.model.experiment import Workload
 from benchctl.model.host import Host
 from benchctl.model.measurement import Window
+from benchctl.spec.share import shared
 from tests.loads import run
 
 if TYPE_CHECKING:
@@ -36,13 +38,46 @@ BIN = Path(_SPEC.origin).parent / "pginstall" / "bin"
 CONNECT = ["-h", "{runtime}", "-p", "54321", "-U", "bench"]
 RUN = f"postgres-{os.getpid()}"  # other workers have runs of their own
 LIMIT = 60.0
+COUNTED = shared("roles") / "postgresql" / "files" / "contents.sql"
 
 
 def query(text: str) -> dict[str, Any]:
     return {"argv": [f"{BIN}/psql", *CONNECT, "-d", "postgres", "-XAtqc", text]}
 
 
-def write(folder: Path, run_as: str) -> str:
+def beside(text: str) -> list[str]:
+    return [f"{BIN}/psql", *CONNECT, "-d", "template1", "-XAtqc", text]
+
+
+FILES = ("reflink", "copy")
+EXACT, ANY = 67_108_864, 9_007_199_254_740_992  # bytes up to which rows are counted
+RESETS: dict[str, dict[str, Any]] = {  # as the role has them
+    "reflink": {"way": "reflink"},
+    "copy": {"way": "copy"},
+    "template": {
+        "way": "template",
+        "keep": [beside("ALTER DATABASE postgres RENAME TO benchctl_image")],
+        "restore": [
+            beside("DROP DATABASE IF EXISTS postgres WITH (FORCE)"),
+            beside("CREATE DATABASE postgres TEMPLATE benchctl_image STRATEGY file_copy"),
+        ],
+    },
+    "dump": {
+        "way": "dump",
+        "keep": [
+            [f"{BIN}/pg_dump", *CONNECT, "--format=custom", "--compress=0", "--file={image}/d", "postgres"]
+        ],
+        "restore": [
+            beside("DROP DATABASE IF EXISTS postgres WITH (FORCE)"),
+            beside("CREATE DATABASE postgres TEMPLATE template0"),
+            [f"{BIN}/pg_restore", *CONNECT, "--jobs=2", "--exit-on-error", "--dbname=postgres", "{image}/d"],
+            [f"{BIN}/psql", *CONNECT, "-d", "postgres", "-XAtqc", "VACUUM (ANALYZE)"],
+        ],
+    },
+}
+
+
+def write(folder: Path, run_as: str, way: str = "reflink") -> str:
     nonstandard = "from pg_settings where source <> 'default'"
     content = {
         "schema": 1,
@@ -68,6 +103,18 @@ def write(folder: Path, run_as: str) -> str:
         "ready": {"argv": [f"{BIN}/pg_isready", *CONNECT, "-q"], "interval": 0.02, "timeout": 60},
         "stop": {"signal": "SIGINT", "timeout": 60, "then": "SIGQUIT"},
         "checkpoint": query("CHECKPOINT"),
+        "contents": {
+            "argv": [
+                f"{BIN}/psql",
+                *CONNECT,
+                "-d",
+                "postgres",
+                "-XAtq",
+                f"--set=exact={EXACT if way in FILES else ANY}",
+                f"--file={COUNTED}",
+            ]
+        },
+        "reset": RESETS[way],
         "stats": query("SELECT json_build_object('commits', sum(xact_commit)) FROM pg_stat_database"),
         "version": query("SHOW server_version"),
         "verify": [{"argv": [f"{BIN}/postgres", "--version"], "stdout": "postgres (PostgreSQL) 18.6"}],
@@ -139,6 +186,46 @@ def test_two_trials_from_one_image(agent: AgentConnection, descriptor: str) -> N
         assert last["service"]["cpu"] > first["service"]["cpu"]
         stopped = agent.call("stop", timeout=LIMIT, descriptor=descriptor)
         assert (stopped["how"], stopped["exit"]) == ("SIGINT", 0)
+
+
+def psql(agent: AgentConnection, text: str) -> str:
+    argv = [word.replace("{runtime}", agent.hello["runtime"]) for word in query(text)["argv"]]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.mark.parametrize("way", RESETS)
+def test_broken_data_is_told_and_reset_mends_it(agent: AgentConnection, tmp_path: Path, way: str) -> None:
+    path = write(tmp_path, "userns" if os.getuid() == 0 else "self", way)
+    agent.call("image", timeout=LIMIT, descriptor=path, image="i1", prepare=prepare("-i", "-q"))
+    for broken in ("DELETE FROM pgbench_tellers WHERE tid = 3", "DROP TABLE pgbench_branches"):
+        assert agent.call("reset", timeout=LIMIT, descriptor=path, image="i1")["counted"] == (
+            way not in FILES
+        )
+        agent.call("start", timeout=LIMIT, descriptor=path, settings={"work_mem": "4MB"})
+        counted = agent.call("contents", timeout=LIMIT, descriptor=path, image="i1")["counted"]
+        assert counted["public.pgbench_accounts rows"] == 100_000
+        psql(agent, broken)
+        told = r"pgbench_(tellers rows: expected 10, found 9|branches rows: expected 1, found none)$"
+        with pytest.raises(ServiceError, match=told):
+            agent.call("contents", timeout=LIMIT, descriptor=path, image="i1")
+        agent.call("stop", timeout=LIMIT, descriptor=path)
+
+
+@pytest.mark.parametrize("way", ["template", "dump"])
+def test_a_server_gives_its_data_back_while_it_runs(agent: AgentConnection, tmp_path: Path, way: str) -> None:
+    path = write(tmp_path, "userns" if os.getuid() == 0 else "self", way)
+    agent.call("image", timeout=LIMIT, descriptor=path, image="i1", prepare=prepare("-i", "-q"))
+    agent.call("reset", timeout=LIMIT, descriptor=path, image="i1")
+    pid = agent.call("start", timeout=LIMIT, descriptor=path, settings={})["pid"]
+    psql(agent, "DELETE FROM pgbench_accounts")
+    agent.call("reset", timeout=LIMIT, descriptor=path, image="i1")
+    assert process.is_alive(pid)
+    assert psql(agent, "SELECT count(*) FROM pgbench_accounts") == "100000"
+    agent.call("stop", timeout=LIMIT, descriptor=path)
+    shutil.rmtree(Path(agent.hello["cache"], "images", "i1"))
+    agent.call("image", timeout=LIMIT, descriptor=path, image="i2")
+    with pytest.raises(AgentError, match="no image i1"):
+        agent.call("reset", timeout=LIMIT, descriptor=path, image="i1")
 
 
 def test_a_setting_that_does_not_exist_is_shown_by_the_servers_log(

@@ -184,14 +184,15 @@ def make_key(path: Path) -> str:
     return public.read_text(encoding="ascii").strip()
 
 
-def set_clock(folder: Path, ahead: int) -> None:
-    """Set CLOCK_REALTIME of the host whose /lab this is, from its next boot on, in seconds before ours.
+def set_environment(folder: Path, ahead: int, locale: str) -> None:
+    """Set CLOCK_REALTIME (s before ours) and locale of the host whose /lab this is, from its next boot.
 
-    It has no namespace: a library answers for it in all that systemd and logins start, except under sudo.
-    Debian's libfaketime would not do: it breaks Python's time.sleep.
+    The clock has no namespace: a library answers for it in all that systemd and logins start, except under
+    sudo. Debian's libfaketime would not do: it breaks Python's time.sleep.
     """
-    words = [f"LD_PRELOAD=/lab/{CLOCK.stem}.so", f"LAB_CLOCK_AHEAD={ahead}"] if ahead else []
+    words = [f"LANG={locale}", f"LC_ALL={locale}"] if locale else []
     if ahead:
+        words += [f"LD_PRELOAD=/lab/{CLOCK.stem}.so", f"LAB_CLOCK_AHEAD={ahead}"]
         need("cc", "apt-get install gcc libc6-dev", available=shutil.which("cc") is not None)
         command("cc", "-shared", "-fPIC", "-O1", "-w", "-o", str(folder / f"{CLOCK.stem}.so"), str(CLOCK))
     quoted = " ".join(f'"{word}"' for word in words)

@@ -16,6 +16,7 @@ PACKAGES = (
     "dbus",
     "iproute2",
     "iptables",
+    "locales",
     "openssh-server",
     "procps",
     "python3",
@@ -39,6 +40,7 @@ AT_HAND = (  # their files, for roles to install them
     "stress-ng",
     "sysbench",
 )
+GERMAN = "de_DE.UTF-8"  # a comma where C has a point, and other words
 PASSWORD = "correct horse"  # noqa: S105 # of user `plain`, on hosts that only tests can reach
 SETUP = f"""
 set -e
@@ -53,6 +55,7 @@ END
 ln -s /dev/null etc/tmpfiles.d/systemd-nologin.conf
 echo force-unsafe-io > etc/dpkg/dpkg.cfg.d/lab
 chroot . apt-get -qq install --no-install-recommends --download-only {" ".join(AT_HAND)} >/dev/null
+chroot . localedef --inputfile={GERMAN.partition(".")[0]} --charmap=UTF-8 {GERMAN}
 chroot . systemctl --quiet disable redis-server
 chroot . useradd -m -s /bin/bash bench
 chroot . useradd -m -s /bin/bash plain

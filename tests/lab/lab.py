@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from benchctl.provision.lab.machines import ULIMITS
 from benchctl.provision.lab.network import hardware_address, make_network
-from tests.lab.host import LabHost, make_key, set_clock
+from tests.lab.host import LabHost, make_key, set_environment
 from tests.lab.image import image, locked
 from tests.lab.network import LABEL, owner, remove_hosts, remove_network, sweep
 
@@ -26,6 +26,7 @@ class Traits(TypedDict, total=False):
     privileged: bool  # cgroups and sysctls work, and are the machine's
     monotonic: int  # seconds that its CLOCK_MONOTONIC is before ours, by a time namespace
     realtime: int  # seconds that its CLOCK_REALTIME is before ours, by a library; wants cc
+    locale: str  # of the system and all who log in
     disks: Mapping[str, str]  # small ones: folder on the host -> size
     memory: str  # the size at which its kernel kills for memory
 
@@ -97,7 +98,7 @@ class Lab:
         self.keys[name] = make_key(folder / "host_key")
         (folder / "authorized_keys").write_text(f"{self.public_key}\n", encoding="ascii")
         host = LabHost(name, f"{self.name}-{name}-{self.made}", address, folder)
-        set_clock(folder, traits.get("realtime", 0))
+        set_environment(folder, traits.get("realtime", 0), traits.get("locale", ""))
         host.ahead = traits.get("monotonic", 0)
         return host
 

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchctl.agent import holder, machine, tuned, tuning_journal
+from benchctl.agent import holder, machine, nic, tuned, tuning_journal
 from benchctl.agent.context import Context
 from benchctl.agent.knobs import KNOBS
 from benchctl.agent.main import main as agent
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tests.lab.snapshot import Shown
 
 PAUSED = Path("/root/paused")
+LOOKS = {field.get for field in nic.FIELDS.values()}  # requests that set nothing
 SLOW = {"unit", "held", "journald"}  # kinds whose steps take seconds each, by systemd
 
 
@@ -56,7 +57,7 @@ class Steps:
         self._after(host, "write", lambda _, path, text: f"{path} <- {text}")
         self._after(host, "create", lambda _, path, text: f"{path}: made")
         self._after(host, "delete", lambda _, path: f"{path}: removed")
-        self._after(host, "call", lambda _, name, *__: str(name))
+        self._after(host, "call", lambda _, *words: _call(*words))
         self._after(host, "systemctl", lambda _, words: _command(words))
         self._after(held, "release", lambda _: "the holder is let go")
         self._after(held, "hold", lambda _, root, us: f"the holder holds {us}")
@@ -102,6 +103,11 @@ class Outcome(NamedTuple):
 
 def _command(words: list[str]) -> str:
     return "" if words[0].startswith(("list", "show")) else f"systemctl {' '.join(words)}"
+
+
+def _call(name: str, *arguments: Any) -> str:
+    looks = arguments == (None,) if name == "audit" else name == "ethtool" and arguments[1][0] in LOOKS
+    return "" if looks else name
 
 
 def die() -> None:

@@ -12,6 +12,7 @@ FIGURES = (
     "noop",
     "perturbation",
     "parse_log",
+    "parse",
     "sampler",
     "tuning",
     "tuning_hosts",
@@ -19,8 +20,10 @@ FIGURES = (
     "noop_hosts",
     "noop_growth",
     "converge",
+    "site",
     "skew",
     "fetch",
+    "images",
     "lab_stack",
     "lab_vm",
 )

@@ -21,7 +21,7 @@ from tests.perf.hosts import seconds, site, without_lab
 from tests.perf.rows import Row, compared, rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchctl.model.host import Inventory
     from benchctl.model.plan import Plan
@@ -59,9 +59,9 @@ design: {{blocks: 1}}
 
 
 class Ours:
-    """What `benchctl configure` does, without its imports."""
+    """What `benchctl configure` does for an experiment, without its imports; converged once."""
 
-    def __init__(self, hosts: Sequence[LabHost]) -> None:
+    def __init__(self, experiment: str) -> None:
         from benchctl.plan import make
         from benchctl.provision import provisioner_for
         from benchctl.spec import load
@@ -69,14 +69,13 @@ class Ours:
         os.environ.update(site().names)
         self.folder = site().new_folder()
         path = self.folder / "converge.yml"
-        inventory = site().lab.inventory({"dbms": hosts[:1], "loader": hosts})
-        path.write_text(EXPERIMENT.format(inventory=inventory, count=len(hosts)), encoding="utf-8")
+        path.write_text(experiment, encoding="utf-8")
         self.plan: Plan = make(load(str(path)))
         self.inventory: Inventory = provisioner_for(self.plan.experiment).provision(self.plan.experiment)
         self.converged(ansible=True)
 
-    def converged(self, *, ansible: bool) -> tuple[float, float]:
-        """Seconds for all of it, and for the converge over the open connections."""
+    def converged(self, *, ansible: bool, force: bool = False) -> tuple[float, float]:
+        """Seconds for all of it, and for the converge over the open connections; by Ansible where forced."""
         from benchctl.benchmark.connection import connect_all
         from benchctl.benchmark.fleet import Fleet
         from benchctl.configure import AnsibleRunner, converge
@@ -85,7 +84,13 @@ class Ours:
         fleet = Fleet(connect_all(self.inventory.hosts, f"perf-{time.time_ns()}", owner="perf", ttl=600))
         connected = time.perf_counter()
         done = converge(
-            self.plan, self.inventory, fleet, AnsibleRunner(), run_dir=self.folder, on_event=lambda _: None
+            self.plan,
+            self.inventory,
+            fleet,
+            AnsibleRunner(),
+            run_dir=self.folder,
+            force=force,
+            on_event=lambda _: None,
         )
         converged = time.perf_counter()
         fleet.each("end", timeout=60)
@@ -98,11 +103,16 @@ class Ours:
 class Peers:
     """The other tools on the same hosts."""
 
-    def __init__(self, hosts: Sequence[LabHost]) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[LabHost],
+        play: str = PLAY,
+        groups: Mapping[str, Sequence[LabHost]] | None = None,
+    ) -> None:
         self.hosts = hosts
         self.folder = site().new_folder()
-        self.inventory = site().lab.inventory({"nodes": hosts})
-        (self.folder / "play.yml").write_text(PLAY, encoding="utf-8")
+        self.inventory = site().lab.inventory(groups or {"nodes": hosts})
+        (self.folder / "play.yml").write_text(play, encoding="utf-8")
         (self.folder / "deploy.py").write_text(DEPLOY, encoding="utf-8")
         listed = [(host.name, {"ssh_hostname": host.address, **self._login()}) for host in hosts]
         (self.folder / "inventory.py").write_text(f"hosts = {listed!r}\n", encoding="utf-8")
@@ -160,7 +170,9 @@ def run() -> list[Row]:
 
 def converges(count: int) -> list[Row]:
     hosts = site().hosts(count)
-    ours, others = Ours(hosts), Peers(hosts)
+    inventory = site().lab.inventory({"dbms": hosts[:1], "loader": hosts})
+    ours = Ours(EXPERIMENT.format(inventory=inventory, count=count))
+    others = Peers(hosts)
     acts = {"one ssh per host": others.ssh, "pyinfra": others.pyinfra}
     slow = {"ansible-playbook, tuned": others.ansible, "Ansible with mitogen": others.mitogen}
     whole: list[float] = []

@@ -32,12 +32,14 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
 
 
 def test_placeholders_become_this_runs_paths(load: Load, tmp_path: Path) -> None:
-    found = load(start={"argv": ["s", "{data}/x", "{work}", "{runtime}", "{instance}", "{conf}", "{other}"]})
+    words = ["s", "{data}/x", "{work}", "{here}", "{runtime}", "{instance}", "{conf}", "{other}"]
+    found = load(start={"argv": words})
     work = tmp_path / "cache/runs/run-1/server-1"
     assert found.argv("start", found.part("start")) == [
         "s",
         f"{work}/data/x",
         str(work),
+        str(tmp_path),
         str(Context("run-1", supervised=False).runtime),
         "server-1",
         f"{work}/server.conf",

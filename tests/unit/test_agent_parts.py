@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchctl.agent import files, fingerprint, image, process, service, software, sources, watch
+from benchctl.agent import (
+    cloning,
+    files,
+    fingerprint,
+    image,
+    process,
+    reset,
+    service,
+    software,
+    sources,
+    watch,
+)
 from benchctl.agent.context import Context
 from benchctl.agent.refusal import RefusalError
 from benchctl.agent.sampler import Sampler
@@ -129,7 +140,7 @@ def test_a_clone_is_equal_and_apart(tmp_path: Path) -> None:
     (source / "sub/file").chmod(0o600)
     (source / "empty").touch()
     (source / "link").symlink_to("sub/file")
-    assert image.clone(source, tmp_path / "b") in {"copy", "reflink"}
+    assert cloning.clone(source, tmp_path / "b", 300_000, share=True).method in {"copy", "reflink"}
     copy = tmp_path / "b"
     assert (copy / "sub/file").read_bytes() == (source / "sub/file").read_bytes()
     assert (copy / "sub/file").stat().st_mode & 0o777 == 0o600
@@ -217,14 +228,17 @@ def test_verify_names_what_changed(context: Context, tmp_path: Path) -> None:
         {"argv": ["echo", "2.0"], "stdout": "1.0"},
         {"argv": ["/nowhere/postgres", "--version"], "stdout": "1.0"},
         {"path": str(tmp_path / "missing"), "sha256": "0"},
+        {"argv": ["false"], "stdout": ""},
+        {"argv": ["false"], "stdout": "", "status": [1]},
         {"path": "/dev/null", "sha256": "0"},
         {"path": "/dev/null", "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
     ]
     problems = service.verify(context, write_descriptor(tmp_path, verify=checks))["problems"]
-    assert len(problems) == 4
-    assert problems[0] == "echo 2.0 ended with 0 and printed '2.0', not '1.0'"
+    assert len(problems) == 5
+    assert problems[0] == "echo 2.0 printed '2.0', not '1.0'"
     assert "/nowhere/postgres does not start" in problems[1]
     assert problems[2].endswith("missing: No such file or directory")
+    assert problems[3] == "false ended with exit status 1, where 0 is expected"
 
 
 def test_a_zombie_is_neither_alive_nor_killed() -> None:
@@ -258,7 +272,7 @@ def test_an_embedded_engine_is_filled_without_a_server(context: Context, tmp_pat
     )  # fmt: skip
     prepare = {"argv": ["cp", "{work}/engine.settings", "{data}/bench.db"]}
     assert image.image(context, path, "an-image", prepare=prepare)["built"]
-    image.reset(context, path, "an-image")
+    reset.reset(context, path, "an-image")
     data = context.work / "server-1" / "data" / "bench.db"
     assert data.read_text() == '{"threads": "1"}\n'
     assert service.start(context, path, {"threads": 2})["pid"] is None
@@ -266,3 +280,47 @@ def test_an_embedded_engine_is_filled_without_a_server(context: Context, tmp_pat
     assert service.stats(context, path) == {"counters": {}}
     assert service.ready(context, path) == {"ready": True}
     assert not service.stop(context, path)["running_before"]
+
+
+def test_somebody_elses_server_is_asked_filled_each_time_and_reset_by_their_command_alone(
+    context: Context, tmp_path: Path
+) -> None:
+    ready = {"argv": ["test", "-e", str(tmp_path / "up")]}
+    path = write_descriptor(
+        tmp_path, external=True, start=None, ready=ready, stats=None, version={"argv": ["echo", "9.9"]},
+        settings=None,
+    )  # fmt: skip
+    with pytest.raises(RefusalError, match="ready ended with 1"):
+        service.start(context, path)
+    assert service.ready(context, path) == {"ready": False}
+    (tmp_path / "up").touch()
+    assert service.start(context, path)["pid"] is None
+    assert service.ready(context, path) == {"ready": True}
+    assert service.inspect(context, path)["version"] == "9.9"
+    prepare = {"argv": ["cp", "--backup=numbered", str(tmp_path / "up"), str(tmp_path / "filled")]}
+    for _ in range(2):
+        assert image.image(context, path, "an-image", prepare=prepare)["built"]
+    assert len(list(tmp_path.glob("filled*"))) == 2
+    with pytest.raises(RefusalError, match="is a server that is not benchctl's: its data is not reset"):
+        reset.reset(context, path, "an-image")
+    path = write_descriptor(
+        tmp_path, external=True, start=None, ready=ready, reset={"argv": ["touch", str(tmp_path / "empty")]}
+    )
+    assert reset.reset(context, path, "an-image")["method"] == "command"
+    assert (tmp_path / "empty").exists()
+    with pytest.raises(RefusalError, match="takes no settings"):
+        service.start(context, write_descriptor(tmp_path, external=True, settings=None), {"threads": 2})
+
+
+def test_an_image_is_set_up_before_it_is_filled(context: Context, tmp_path: Path) -> None:
+    path = write_descriptor(
+        tmp_path,
+        embedded=True,
+        start=None,
+        ready=None,
+        settings=None,
+        setup={"argv": ["touch", "{data}/keyspace"]},
+    )
+    prepare = {"argv": ["cp", "{data}/keyspace", "{data}/filled"]}
+    assert image.image(context, path, "an-image", prepare=prepare)["built"]
+    assert (context.cache / "images" / "an-image" / "data" / "filled").exists()

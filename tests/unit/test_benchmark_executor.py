@@ -134,6 +134,23 @@ def test_an_embedded_engine_has_no_server_to_watch_or_to_stop(tmp_path: Path) ->
     assert "service.start" not in journal
 
 
+@pytest.mark.parametrize(("reset", "asked"), [(None, []), ({"argv": ["wipe"]}, ["reset"])])
+def test_somebody_elses_server_is_neither_started_nor_stopped(
+    tmp_path: Path, reset: dict[str, list[str]] | None, asked: list[str]
+) -> None:
+    target = {"protocol": "redis", "host": "db.example", "port": 6379}
+    rig = Rig(tmp_path, plan(blocks=1), {**DESCRIPTOR, "external": True, "reset": reset, "target": target})
+    rig.agent.calls.clear()
+    run_trials(rig.bench.plan.trials[:1], rig.bench)
+    load = ["launch", "watch", "await", "unwatch", "read"]
+    phases = ["start", "inspect", "stats", *load, "stats", "files"]  # start asks whether it is ready
+    assert rig.ops() == ["remove", *asked, *phases, "remove"]
+    assert rig.bench.target("postgresql-1", "another")["host"] == "db.example"
+    (trial,) = rig.store.trials()
+    assert trial.server is not None
+    assert bool(trial.server.image) is bool(asked)  # without one it is the data of the trial before
+
+
 def test_a_trial_that_is_done_is_not_repeated(tmp_path: Path) -> None:
     rig = Rig(tmp_path, plan(blocks=2))
     rig.run()
@@ -242,7 +259,7 @@ def test_a_trial_that_takes_longer_than_its_limit_fails_with_the_remedy(tmp_path
 
     def slow(_: dict[str, Any]) -> dict[str, Any]:
         rig.now += 11
-        return {"seconds": 11.0, "method": "copy"}
+        return {"seconds": 11.0, "method": "copy", "why": "", "counted": False}
 
     rig.agent.script("reset", slow)
     run_trials(rig.bench.plan.trials[:1], rig.bench)
@@ -255,7 +272,7 @@ def test_no_trial_starts_after_the_run_s_limit(tmp_path: Path) -> None:
 
     def slow(_: dict[str, Any]) -> dict[str, Any]:
         rig.now += 11
-        return {"seconds": 11.0, "method": "copy"}
+        return {"seconds": 11.0, "method": "copy", "why": "", "counted": False}
 
     rig.agent.script("reset", slow)
     with pytest.raises(StepError, match=r"limits\.run, 10 s, passed before trial 2"):

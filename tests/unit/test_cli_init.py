@@ -85,6 +85,19 @@ def test_a_role_of_ones_own_gets_a_command_to_drive_it(monkeypatch: pytest.Monke
     assert (experiment.dbms.role, experiment.workload.role) == ("mydb", "command")
 
 
+def test_an_example_stands_where_a_role_has_no_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path("roles") / "mydb" / "meta" / "bench.yml"
+    path.parent.mkdir(parents=True)
+    required = "options:\n  wait: {type: duration, scope: install, required: true, DOC}\n"
+    path.write_text(
+        f"name: mydb\nkind: dbms\ndoc: Mine.\n{required}".replace("DOC", "example: 5s, doc: How long.")
+    )
+    assert run_main(monkeypatch, "init", "own", "--role", "mydb") == 0
+    experiment = load(Path("own.yml")).experiment
+    assert experiment.dbms is not None
+    assert experiment.dbms.options == {"wait": 5.0}
+
+
 def test_a_file_that_is_there_stays(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
     Path("mine.yml").write_text("precious")
     assert run_main(monkeypatch, "init", "mine") == 2

@@ -251,7 +251,8 @@ stages:
         "a1": ["redis_benchmark"],
         "a2": ["redis_benchmark"],
     }
-    assert found["redis_instances"] == [{"id": instance.id, "source": "package"}]
+    (described,) = found["redis_instances"]
+    assert (described["id"], described["source"]) == (instance.id, "package")
     assert set(stamps(plan, inventory, ROLES)) == {instance.id, "redis_benchmark"}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from docs import generate
+from docs import generate, tuning_peers
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -42,6 +43,12 @@ def test_a_page_of_a_role_that_is_gone_goes(
     assert "mysql.md: not what the code says" in capsys.readouterr().err
     assert generate.main([]) == 0
     assert not page.exists()
+
+
+def test_benchctl_gives_all_back_in_the_recording_beside_its_peers() -> None:
+    rows = json.loads(tuning_peers.RECORDED.read_text("utf-8"))["tools"]
+    assert [row for row in rows if tuning_peers.is_wrong(row)] == []
+    assert {row["host"] for row in rows if row["tool"] == tuning_peers.OURS} == {"defaults", "an owner's"}
 
 
 def test_another_argument_is_refused() -> None:

@@ -52,7 +52,7 @@ def test_a_limit_still_ends_a_trial_while_the_clock_runs_backwards(tmp_path: Pat
     def slow(_: dict[str, Any]) -> dict[str, Any]:
         rig.now += 11
         rig.set_ahead -= HOUR
-        return {"seconds": 11.0, "method": "copy"}
+        return {"seconds": 11.0, "method": "copy", "why": "", "counted": False}
 
     rig.agent.script("reset", slow)
     rig.run()

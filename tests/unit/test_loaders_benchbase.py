@@ -20,6 +20,7 @@ from benchctl.errors import ParseError, SpecError
 from benchctl.model.experiment import Workload
 from benchctl.model.measurement import Window
 from benchctl.spec.share import shared
+from benchctl.testing.loader_contract import edited
 
 if TYPE_CHECKING:
     from benchctl.loaders import Command
@@ -77,6 +78,12 @@ def started(found: Command, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def phase_of(root: ET.Element) -> ET.Element:
+    """The one phase of a configuration: `work` inside of `works`."""
+    (phase,) = root.iter("work")
+    return phase
+
+
 def test_the_sample_is_filled_in_and_the_password_lies_in_no_file_and_no_word(
     home: Path, tmp_path: Path
 ) -> None:
@@ -102,14 +109,14 @@ def test_the_sample_is_filled_in_and_the_password_lies_in_no_file_and_no_word(
         "bench", "s:ecret", "2", "4", "TRANSACTION_READ_COMMITTED", "org.postgresql.Driver",
     ]  # fmt: skip
     work = ("time", "warmup", "rate", "weights")
-    assert [root.findtext(f"works/work/{name}") for name in work] == ["30", "5", "500", "50,50"]
+    assert [phase_of(root).findtext(name) for name in work] == ["30", "5", "500", "50,50"]
     assert list(results.iterdir()) == []
 
 
 def test_what_is_not_asked_for_stays_as_the_sample_has_it(home: Path, tmp_path: Path) -> None:
     root = ET.fromstring(json.loads(started(command(home), tmp_path).stdout)["configuration"])  # noqa: S314 - our own
     assert root.findtext("isolation") == "TRANSACTION_SERIALIZABLE"
-    assert root.findtext("works/work/weights") == "45,43,4,4,4"
+    assert phase_of(root).findtext("weights") == "45,43,4,4,4"
     assert root.findtext("password") in {"", None}
 
 
@@ -148,18 +155,14 @@ def test_it_needs_a_postgresql_that_listens_on_a_port(home: Path) -> None:
         ("*.summary.json", "4791\n }", "4791", "JSONDecodeError"),
         ("*.raw.csv", "Worker Id", "Thread Id", "raw.csv:1: unknown head"),
         ("*.raw.csv", "2774,1,1", "2774", "raw.csv:2: unknown line"),
+        ("*.raw.csv", "2774,1,1", "-2774,1,1", "raw.csv:2: unknown line"),
         ("stdout", "[INFO ] 2026-11-21 11:17:08,464", "[ERROR] 2026-11-21 11:17:08,464", "BenchBase says"),
         ("stdout", "[6007]", "[6o07]", "unknown line"),
         ("stdout", "Unknown Status", "Unheard Status", "unknown line"),
     ],
 )
 def test_a_changed_output_is_an_error(tmp_path: Path, pattern: str, old: str, new: str, message: str) -> None:
-    raw = tmp_path / "raw"
-    shutil.copytree(CASE, raw)
-    (path,) = raw.glob(pattern)
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
+    raw = edited(CASE, tmp_path, old, new, pattern)
     with pytest.raises(ParseError, match=message):
         loaders.get("benchbase").parse(raw, Window(start=0.0, end=1.0), Workload(role="benchbase"))
 

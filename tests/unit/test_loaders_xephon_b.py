@@ -16,6 +16,7 @@ from benchctl.model.experiment import Workload
 from benchctl.model.measurement import LoaderResult, Window
 from benchctl.spec import read_role
 from benchctl.spec.share import shared
+from benchctl.testing.loader_contract import edited
 
 CASES = Path(__file__).parents[1] / "cases" / "loaders" / "xephon_b"
 DESCRIPTOR: dict[str, Any] = {"binaries": {"xb": "/p/bin/xb"}, "env": {"TZ": "UTC"}, "version": "1"}
@@ -144,13 +145,8 @@ def test_failed_requests_are_errors_and_no_points(tmp_path: Path) -> None:
 def test_a_changed_output_is_an_error_and_never_a_number(
     case: str, file: str, old: str, new: str, message: str, tmp_path: Path
 ) -> None:
-    raw = tmp_path / "raw"
-    shutil.copytree(CASES / case, raw)
-    text = (raw / file).read_text()
-    assert old in text
-    (raw / file).write_text(text.replace(old, new, 1))
     with pytest.raises(ParseError, match=message):
-        parse(raw)
+        parse(edited(CASES / case, tmp_path, old, new, file))
 
 
 @pytest.mark.parametrize("keep", [0, 1, 40, 1000, 20_000])

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from benchctl.model.plan import Plan
+from benchctl.model.plan import DataCost, Plan
 from benchctl.model.record import to_json
 from benchctl.plan import make
-from benchctl.plan.make import FETCH_SECONDS, IMAGE_SECONDS, INSTALL_SECONDS, SERVER_SECONDS
+from benchctl.plan.make import (
+    FETCH_SECONDS,
+    IMAGE_SECONDS,
+    INSTALL_SECONDS,
+    RESET_SECONDS,
+    SERVER_SECONDS,
+    with_costs,
+)
 from benchctl.spec import load
 
 if TYPE_CHECKING:
@@ -178,8 +185,13 @@ def test_without_a_dbms(tmp_path: Path) -> None:
 def test_expected_seconds_count_each_trial_s_own_window(path: Path) -> None:
     made = plan(path, "factors.workload.duration=[5s, 60s]")
     windows = 4 * (1 + 5) + 4 * (1 + 60)
-    expected = 2 * INSTALL_SECONDS + IMAGE_SECONDS + windows + 8 * (SERVER_SECONDS + FETCH_SECONDS)
+    each = RESET_SECONDS + SERVER_SECONDS + FETCH_SECONDS
+    expected = 2 * INSTALL_SECONDS + IMAGE_SECONDS + windows + 8 * each
     assert made.expected_seconds == pytest.approx(expected)
+    told = with_costs(made, {made.images[0].id: DataCost(prepare=60.0, reset=12.0, run="r1")})
+    more = 60.0 - IMAGE_SECONDS + 8 * (12.0 - RESET_SECONDS)
+    assert told.expected_seconds == pytest.approx(expected + more)
+    assert with_costs(made, {}) == made
 
 
 def test_detectable_effects_grow_with_noise_and_shrink_with_blocks(path: Path) -> None:

@@ -150,7 +150,7 @@ def test_what_stages_install_is_made_once_and_takes_its_time() -> None:
     (instance,) = plan.instances
     assert instance.id.startswith("redis-")
     assert (instance.role, instance.group) == ("redis", "app")
-    assert instance.options == {"version": "7", "source": "package"}
+    assert instance.options == {"product": "redis", "version": "7", "source": "package"}
     assert plan.treatments[0].instance is None
     assert {s.name: (s.scope, s.row) for s in plan.stages[:2]} == {"one": ("once", 0), "two": ("once", 0)}
     assert plan.expected_seconds - make(spec(stage("server", "x"))).expected_seconds == 2 * INSTALL_SECONDS

@@ -50,6 +50,66 @@ def test_what_init_writes_passes_the_contract_and_is_found(
     assert [text for text in texts if KINDS[kind].name in text] == []
 
 
+MISTAKES = {  # file below the package: what stands there, what stands there then, what the contract says
+    "a program that the role does not find": (
+        "benchctl_my_load/loader.py", '["python3"]', '["pyhton3"]', "command: 'pyhton3' is neither in the",
+    ),
+    "a word that is no string": (
+        "benchctl_my_load/loader.py", 'str(found["loops"])', 'found["loops"]', "command: [20000] are no",
+    ),
+    "another program": (
+        "benchctl_my_load/loader.py", 'descriptor["binaries"]["python3"]', '"sh"', "command: sh is none of",
+    ),
+    "another unit": (
+        "benchctl_my_load/loader.py", 'unit="ms"', 'unit="us"',
+        "latency_min: the parser's unit is us, that of meta/bench.yml is ms",
+    ),
+    "a metric that the role lacks": (
+        "benchctl_my_load/roles/my_load/meta/bench.yml", "name: latency_min", "name: latency_mni",
+        "latency_min: the parser reports it, and metrics of meta/bench.yml lacks it",
+    ),
+    "another default": (
+        "benchctl_my_load/roles/my_load/meta/bench.yml", "default: 20000", "default: 2000",
+        "loops: its default is 20000 in DEFAULTS, 2000 in meta/bench.yml",
+    ),
+    "an unknown option": (
+        "tests/cases/my_load/first/workload.json", '"size"', '"sise"', "sise: no option of meta/bench.yml",
+    ),
+    "a field that there is not": (
+        "tests/cases/my_load/first/expected.json", '"requests"', '"requsts"', "requsts: no field of",
+    ),
+    "a metric that is not found": (
+        "tests/cases/my_load/first/expected.json", '"latency_min"', '"latency_mni"',
+        "metrics.latency_mni: in one of expected and found only",
+    ),
+    "another number": (
+        "tests/cases/my_load/first/expected.json", "60000", "6000", "requests: expected 6000, found 60000",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_contract_names_a_mistake(mistake: str, here: Path, site: Site) -> None:
+    file, old, new, message = MISTAKES[mistake]
+    project = here / scaffold("loader", "my_load")
+    text = (project / file).read_text()
+    assert old in text
+    (project / file).write_text(text.replace(old, new, 1))
+    site.install(project)
+    chosen = ("-k", "test_its or test_a_recorded or test_metrics or test_defaults_are")
+    done = site.run(sys.executable, "-m", "pytest", "-q", *chosen, str(project), cwd=here, code=1)
+    assert message in " ".join(done.stdout.split())
+
+
+def test_assertions_of_the_contract_show_their_values(here: Path, site: Site) -> None:
+    project = here / scaffold("loader", "my_load")
+    module = project / "benchctl_my_load" / "loader.py"
+    module.write_text(module.read_text().replace('loader="my_load"', 'loader="other"'))
+    site.install(project)
+    done = site.run(sys.executable, "-m", "pytest", "-q", str(project), cwd=here, code=1)
+    assert "assert 'other' == 'my_load'" in done.stdout
+
+
 def test_init_refuses_what_is_there_and_what_cannot_be(here: Path) -> None:
     scaffold("loader", "my_load")
     (here / "benchctl-my-load" / "README.md").write_text("mine")

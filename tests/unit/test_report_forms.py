@@ -103,6 +103,19 @@ def test_sections_come_in_order_and_verdicts_first() -> None:
     assert text.index("is faster than") < places[0]
 
 
+def test_the_end_of_a_run_says_what_was_measured_and_what_else_differs() -> None:
+    text = render(view("faster"), "brief", width=80)
+    values = text.partition("Values by treatment")[2].partition("Validity gates")[0]
+    assert re.search(r"throughput +synchronous_commit=on +[0-9,]+/s", values)
+    assert "p99" in values
+    said = " ".join(text.partition("Intervals")[0].split())
+    assert "The verdict is about throughput, the first metric. Also: service time p99 is faster" in said
+    run = view("faster")
+    alone = tuple(one for one in run.summary.comparisons if one.metric == "throughput")
+    text = render(run._replace(summary=replace(run.summary, comparisons=alone)), "brief", width=80)
+    assert "The verdict is about" not in text
+
+
 def test_color_only_adds_styles() -> None:
     plain = render(view("troubled"), "terminal", width=100)
     colored = render(view("troubled"), "terminal", width=100, color=True)
@@ -161,6 +174,15 @@ def test_a_percentile_that_the_sample_does_not_carry_is_a_dash() -> None:
     table = text[text.index("Service time, ms") :].splitlines()
     assert table[2].split() == ["treatment", "mean", "p50", "p95", "p99", "p99.9"]
     assert [row.split()[-1] for row in table[4:6]] == ["–", "–"]
+
+
+def test_the_load_generator_has_a_version_also_where_its_output_does_not_tell() -> None:
+    run = view("faster")
+    silent = tuple(
+        replace(trial, loader_version="4.1.0", result=replace(trial.result, version=""))
+        for trial in run.trials
+    )
+    assert "pgbench 4.1.0" in render(run._replace(trials=silent), "terminal", width=80)
 
 
 def test_the_command_to_reproduce_repeats_what_set_changed() -> None:

@@ -337,6 +337,22 @@ def test_a_module_is_built_for_the_hosts_machine_and_the_folder_stays_as_it_is(
         assert binary.read(20)[18:] == b"\xb7\x00"  # ELF's number of AArch64
 
 
+def test_what_a_module_lacks_is_laid_over_it(go: Path, tmp_path: Path) -> None:
+    plain = prefixes.prefix(build(go)).key
+    (go / "go.mod").write_text((go / "go.mod").read_text().replace("go 1.21", "go 1.24") + f"tool {MODULE}\n")
+    lacking = go / "vendor" / MODULE / "lacking.go"
+    lacking.parent.mkdir(parents=True)
+    lacking.write_text('package main\n\nfunc init() { println("laid over") }\n')
+    prefixes.make(build(go))
+    assert prefixes.prefix(build(go)).key != plain
+    with tarfile.open(prefixes.prefix(build(go)).archive) as archive:
+        archive.extractall(tmp_path / "host", filter="data")
+    done = subprocess.run(
+        [tmp_path / "host" / "bin" / "greet"], capture_output=True, check=True, timeout=LIMIT
+    )
+    assert done.stderr == b"laid over\nhello\n"
+
+
 def test_a_module_that_was_changed_is_not_built(go: Path, tmp_path: Path, cache: Path) -> None:
     shutil.rmtree(tmp_path / "modules")
     serve_module(tmp_path / "proxy", "v1.2.3", 'package main\n\nfunc main() { println("evil") }\n')

@@ -14,6 +14,7 @@ from benchctl.model.experiment import Experiment, Level, Metric
 from benchctl.model.group import Group
 from benchctl.model.record import to_json
 from benchctl.spec import Spec, load
+from benchctl.spec.levels import as_workload, measured
 from benchctl.spec.share import shared
 
 SHIPPED = (
@@ -72,6 +73,7 @@ def test_defaults_are_filled_in(path: Path) -> None:
     assert experiment.dbms is not None
     assert experiment.dbms.options == {
         "version": "18", "source": "wheel", "repository": "distribution", "initdb": (),
+        "reset": "reflink",
     }  # fmt: skip
     assert experiment.workload is not None
     assert experiment.workload.options == {
@@ -232,3 +234,9 @@ def test_spec_is_immutable(path: Path) -> None:
     spec: Spec = load(path)
     with pytest.raises(AttributeError):
         spec.text = ""  # type: ignore[misc]
+
+
+def test_options_beside_the_reader_of_a_stage_reach_its_module() -> None:
+    case = Path(__file__).parents[1] / "cases" / "spec" / "valid-stages-reader-options.yml"
+    workload = as_workload(measured(load(case).experiment))
+    assert workload.options == {"requests": 5000, "test": "set", "window": True}

@@ -42,7 +42,7 @@ def path(tmp_path: Path) -> Path:
     ("option", "old", "new"),
     [
         ("name=yours", "name: mine", "name: yours"),
-        ("workload.clients=8", "clients: 4", "clients: 8"),
+        ("workload.threads=2", "clients: 4", "clients: 4, threads: 2"),
         ("workload.duration=5s", "clients: 4", "clients: 4, duration: 5s"),
         ("dbms.settings.work_mem=1GB", "work_mem: 4MB", "work_mem: 1GB"),
         (
@@ -84,9 +84,9 @@ def _by_label(experiment: Experiment) -> dict[str, dict[str, Level]]:
 
 
 def test_later_sets_win(path: Path) -> None:
-    workload = load(path, sets=["workload.clients=8", "workload.clients=9"]).experiment.workload
+    workload = load(path, sets=["workload.threads=8", "workload.threads=9"]).experiment.workload
     assert workload is not None
-    assert workload.options["clients"] == 9
+    assert workload.options["threads"] == 9
 
 
 def test_a_set_does_not_reach_through_an_alias(path: Path) -> None:
@@ -120,6 +120,10 @@ def test_the_longest_label_is_meant(path: Path) -> None:
         ("workload.duration=60", "workload.duration: found the number 60; allowed: … or 8h; write 60s"),
         ("dbms.version=17", "dbms.version: … write it in quotes: --set 'dbms.version=\"17\"'"),
         ("name.first=x", "name.first: found a list or a single value on the way; … set the list as a whole"),
+        (
+            "workload.clients=3",
+            "workload.clients: found a value that no trial has: the factor workload.clients … other levels",
+        ),
         ("workload.clients=", "workload.clients: found nothing; allowed: a whole number from 1"),
     ],
 )
@@ -128,6 +132,18 @@ def test_wrong_set(path: Path, option: str, message: str) -> None:
         load(path, sets=[option])
     pattern = ".*".join(map(re.escape, f"--set {option}: {message}".split("…")))
     assert re.fullmatch(pattern, caught.value.detail)
+
+
+def test_a_set_below_a_named_factor_is_refused_where_each_level_sets_it(path: Path) -> None:
+    named = "build:\n    main: {dbms.settings.jit: off}"
+    text = TEXT.replace("build:\n    main: {}", named)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError, match=r"--set 'factors\.build\.main\.dbms\.settings\.jit=…' changes one"):
+        load(path, sets=["dbms.settings.jit=on"])
+    path.write_text(TEXT, encoding="utf-8")  # where one level leaves it, the value is that level's
+    settings = load(path, sets=["dbms.settings.jit=on"]).experiment.dbms
+    assert settings is not None
+    assert settings.settings["jit"] == "on"
 
 
 def test_value_that_is_no_yaml(path: Path) -> None:

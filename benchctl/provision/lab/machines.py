@@ -44,7 +44,7 @@ _CONTROL = re.compile(r"\x1b[\[(][0-9;?=]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")  #
 class Machine(NamedTuple):
     """A host to be made; `labels` are the run's tags.
 
-    With `hardware` it is a VM; cpus and memory are the limits of a container.
+    With `hardware` it is a VM; cpus, memory and volumes (as podman has them) are a container's.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Machine(NamedTuple):
     cpus: float | None = None
     memory: int | None = None
     hardware: vm.Hardware | None = None
+    volumes: tuple[str, ...] = ()
 
     @property
     def container(self) -> str:
@@ -193,7 +194,7 @@ def _of_container(machine: Machine, folder: Path) -> list[str]:
         "--systemd=always",
         *([f"--cpus={machine.cpus}"] if machine.cpus else []),
         *([f"--memory={machine.memory}", f"--memory-swap={machine.memory}"] if machine.memory else []),
-        *("--volume", f"{folder}:{FOLDER}:ro"),
+        *(word for volume in (f"{folder}:{FOLDER}:ro", *machine.volumes) for word in ("--volume", volume)),
     ]
 
 

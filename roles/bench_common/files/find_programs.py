@@ -1,9 +1,10 @@
 # ruff: noqa: INP001 - a script that is passed to `python -c`, no part of a package
 """Find programs, ask the first of them for its version and hash them all; one process, JSON on stdout.
 
-The argument is a JSON object: prefix (the folder with bin/ or sbin/), programs, and ask (the arguments that
-make the first program tell its version; none: it is one of Go's, which carries its module's version). That
-something is missing is an answer and no error. Runs on Python 3.9.
+The argument is a JSON object: prefix (the folder with bin/ or sbin/), programs, ask (the arguments that make
+the first program tell its version; none: it is one of Go's, which carries its module's version), and status
+(the exit statuses that it may then end with). The banner is what it printed, on stdout and then on stderr.
+That something is missing is an answer and no error. Runs on Python 3.9.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ GO_HEADER = 32  # bytes; two strings follow it, each after its length
 GO_INLINE = 2  # the flag that says so; older programs have pointers there
 
 
-def ask_version(command: list[str]) -> dict[str, str]:
+def ask_version(command: list[str], expected: list[int]) -> dict[str, str]:
     try:
         done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return {"failure": str(error)}
     out, said = (text.decode(errors="replace").strip() for text in (done.stdout, done.stderr))
-    if done.returncode:
-        return {"failure": said or out or f"exit status {done.returncode}"}
-    return {"banner": out}
+    if done.returncode not in expected:
+        wanted = " or ".join(map(str, expected))
+        told = f": {said or out}" if said or out else ""
+        return {"failure": f"exit status {done.returncode}, where {wanted} is expected{told}"}
+    return {"banner": f"{out}\n{said}".strip(), "stdout": out}
 
 
 def read_string(data: bytes, at: int) -> tuple[bytes, int]:
@@ -61,10 +64,11 @@ def find(wanted: dict) -> dict:
     places = [Path(wanted["prefix"], folder, name) for name in wanted["programs"] for folder in FOLDERS]
     found = {path.name: str(path) for path in places if os.access(path, os.X_OK)}
     missing = [name for name in wanted["programs"] if name not in found]
-    answer = {"programs": found, "missing": missing, "banner": "", "failure": "", "hashes": {}}
+    answer = {"programs": found, "missing": missing, "banner": "", "stdout": "", "failure": "", "hashes": {}}
     if not missing:
         first = found[wanted["programs"][0]]
-        answer.update(ask_version([first, *wanted["ask"]]) if wanted["ask"] else go_module(first))
+        ask = [first, *wanted["ask"]]
+        answer.update(ask_version(ask, wanted["status"]) if wanted["ask"] else go_module(first))
         answer["hashes"] = {
             path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in found.values()
         }

@@ -1,8 +1,9 @@
 # ruff: noqa: INP001 - a script of the instance, no part of a package
 """Ask a running Cassandra by its own protocol, as a descriptor needs it: `ask_cassandra.py HOST PORT VERB`.
 
-ping succeeds or fails; settings, stats (tasks that each thread pool has done) and version are printed, the
-first two as one JSON object. Source: native_protocol_v4.spec of Cassandra. Runs on Python 3.9.
+ping and keyspace (make the one of load generators) succeed or fail; settings, stats (tasks that each thread
+pool has done) and version are printed, the first two as one JSON object. Source: native_protocol_v4.spec of
+Cassandra. Runs on Python 3.9.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import sys
 SECONDS = 60
 STARTUP, QUERY = 1, 7
 ERROR, READY, RESULT = 0, 2, 8
-ROWS = 2
+ROWS, SCHEMA_CHANGE = 2, 5
+VERBS = ("keyspace", "ping", "settings", "stats", "version")
 CONSISTENCY_ONE = 1
 MORE_PAGES, ONE_TABLE = 2, 1
 BIGINT, INT, VARCHAR = 2, 9, 13
 SETTINGS = "SELECT name, value FROM system_views.settings"
 POOLS = "SELECT name, completed_tasks FROM system_views.thread_pools"
 VERSION = "SELECT release_version FROM system.local"
+KEYSPACE = "CREATE KEYSPACE bench WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
 
 
 class CassandraError(Exception):
@@ -68,12 +71,20 @@ class Link:
 
     def query(self, text: str) -> list[list[str | int | None]]:
         """Return the rows of a query for columns of text and whole numbers."""
-        body = struct.pack(">i", len(text)) + text.encode() + struct.pack(">HB", CONSISTENCY_ONE, 0)
-        kind, answer = self._exchange(QUERY, body)
-        if kind != RESULT or answer.int() != ROWS:
-            raise CassandraError(f"{text}: gives no rows")
+        answer = self._ask(text, ROWS)
         types = columns(answer)
         return [[convert(kind, answer.value()) for kind in types] for _ in range(answer.int())]
+
+    def change(self, text: str) -> None:
+        """Change the schema."""
+        self._ask(text, SCHEMA_CHANGE)
+
+    def _ask(self, text: str, wanted: int) -> Body:
+        body = struct.pack(">i", len(text)) + text.encode() + struct.pack(">HB", CONSISTENCY_ONE, 0)
+        kind, answer = self._exchange(QUERY, body)
+        if kind != RESULT or answer.int() != wanted:
+            raise CassandraError(f"{text}: gives another kind of result")
+        return answer
 
     def _exchange(self, opcode: int, body: bytes) -> tuple[int, Body]:
         self._socket.sendall(struct.pack(">BBhBi", 4, 0, 0, opcode, len(body)) + body)
@@ -124,6 +135,9 @@ def convert(kind: int, value: bytes | None) -> str | int | None:
 
 def act(host: str, port: int, verb: str) -> str:
     link = Link(host, port)
+    if verb == "keyspace":
+        link.change(KEYSPACE)
+        return ""
     if verb == "settings":
         return json.dumps({name: value for name, value in link.query(SETTINGS) if value is not None})
     if verb == "stats":
@@ -132,8 +146,8 @@ def act(host: str, port: int, verb: str) -> str:
 
 
 def main(host: str, port: str, verb: str) -> None:
-    if verb not in ("ping", "settings", "stats", "version"):
-        sys.exit(f"{verb!r} is none of ping, settings, stats, version")
+    if verb not in VERBS:
+        sys.exit(f"{verb!r} is none of {', '.join(VERBS)}")
     try:
         sys.stdout.write(act(host, int(port), verb) + "\n")
     except (OSError, CassandraError) as error:

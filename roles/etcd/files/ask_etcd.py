@@ -1,9 +1,10 @@
 # ruff: noqa: INP001 - a script of the instance, no part of a package
 """Ask a running etcd over HTTP, as a descriptor needs it: `ask_etcd.py URL VERB [DATA LOG]`.
 
-ping succeeds or fails; version, stats (its metrics without labels) and settings are printed, the last two as
-one JSON object. etcd tells some settings in the log of its start, by the names of its flags; those that
-it does not tell are taken from the arguments of its process. Runs on Python 3.9.
+ping succeeds or fails; version, contents (its keys), stats (its metrics without labels) and settings are
+printed, the last three as one JSON object. etcd tells some settings in the log of its
+start, by the names of its flags; those that it does not tell are taken from the arguments of its process.
+Runs on Python 3.9.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 SECONDS = 30
-VERBS = ("ping", "settings", "stats", "version")
+VERBS = ("contents", "ping", "settings", "stats", "version")
 STARTED = '"msg":"starting an etcd server"'
 MILLISECONDS = ("heartbeat-interval", "election-timeout")  # flags in ms, told as 100ms or 1s
 # What the line tells besides: of itself, and of the program.
@@ -27,9 +28,9 @@ class EtcdError(Exception):
     """What etcd does not tell."""
 
 
-def get(url: str, path: str) -> str:
+def get(url: str, path: str, data: bytes | None = None) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{url}/{path}", timeout=SECONDS) as answer:
+    with opener.open(f"{url}/{path}", data, timeout=SECONDS) as answer:
         return answer.read().decode()
 
 
@@ -42,6 +43,12 @@ def ping(url: str) -> str:
 def stats(url: str) -> str:
     pairs = (line.split(" ", 1) for line in get(url, "metrics").splitlines() if line[:1].isalpha())
     return json.dumps({name: float(value) for name, value in pairs if "{" not in name and value != "NaN"})
+
+
+def contents(url: str) -> str:
+    """The number of all keys, from the byte 0 on."""
+    asked = json.dumps({"key": "AA==", "range_end": "AA==", "count_only": True}).encode()
+    return json.dumps({"keys": int(json.loads(get(url, "v3/kv/range", asked)).get("count", 0))})
 
 
 def arguments(data: str) -> dict[str, str]:
@@ -82,7 +89,7 @@ def act(url: str, verb: str, *places: str) -> str:
         return json.dumps({**told(log), **{k: told(log).get(k, v) for k, v in arguments(data).items()}})
     if verb == "version":
         return json.loads(get(url, "version"))["etcdserver"]
-    return {"ping": ping, "stats": stats}[verb](url)
+    return {"contents": contents, "ping": ping, "stats": stats}[verb](url)
 
 
 def main(url: str, verb: str, *places: str) -> None:

@@ -1,8 +1,10 @@
 # ruff: noqa: INP001 - a script of the instance, no part of a package
-"""Ask a running Redis by its Unix socket, as a descriptor needs it: `ask_redis.py SOCKET VERB`.
+"""Ask a running Redis or Valkey, as a descriptor needs it: `ask_redis.py PLACE VERB`.
 
-ping and save succeed or fail; settings (CONFIG GET), stats (the numbers of INFO) and version are printed,
-the first two as one JSON object. redis-cli has no such output in every version. Runs on Python 3.9.
+PLACE is the path of its Unix socket, or HOST:PORT.
+ping and save succeed or fail; settings (CONFIG GET), stats (the numbers of INFO), contents (each database's
+keys) and version are printed, the first three as one JSON object. redis-cli has no such output in
+every version. Runs on Python 3.9.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import socket
 import sys
 
 SECONDS = 300
-VERBS = ("ping", "save", "settings", "stats", "version")
+VERBS = ("contents", "ping", "save", "settings", "stats", "version")
 
 
 class RedisError(Exception):
@@ -72,21 +74,33 @@ def act(file: object, verb: str) -> str:
         return json.dumps({flat[at]: flat[at + 1] for at in range(0, len(flat), 2)})
     if verb == "stats":
         return json.dumps(counters(send(file, "INFO", "everything")))
+    if verb == "contents":
+        found = counters(send(file, "INFO", "keyspace"))
+        return json.dumps({name: int(keys) for name, keys in found.items() if name.endswith(".keys")})
     if verb == "version":
-        return pairs(send(file, "INFO", "server"))["redis_version"]
+        found = pairs(send(file, "INFO", "server"))
+        return found.get("valkey_version", found["redis_version"])
     return str(send(file, verb.upper()))
 
 
-def main(path: str, verb: str) -> None:
+def connect(place: str) -> socket.socket:
+    if not place.startswith("/"):
+        host, _, port = place.rpartition(":")
+        return socket.create_connection((host.strip("[]"), int(port)), SECONDS)
+    link = socket.socket(socket.AF_UNIX)
+    link.settimeout(SECONDS)
+    link.connect(place)
+    return link
+
+
+def main(place: str, verb: str) -> None:
     if verb not in VERBS:
         sys.exit(f"{verb!r} is none of {', '.join(VERBS)}")
     try:
-        with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(SECONDS)
-            link.connect(path)
+        with connect(place) as link:
             sys.stdout.write(act(link.makefile("rwb"), verb) + "\n")
-    except (OSError, RedisError) as error:
-        sys.exit(f"{path}: {verb}: {error}")
+    except (OSError, RedisError, ValueError) as error:
+        sys.exit(f"{place}: {verb}: {error}")
 
 
 if __name__ == "__main__":

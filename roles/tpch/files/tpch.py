@@ -1,9 +1,9 @@
 # ruff: noqa: INP001 - a script of the role, no part of a package
-"""TPC-H's tables and 22 queries on DuckDB or PostgreSQL: `tpch.py WANTED`, a JSON object.
+"""TPC-H's tables and 22 queries on DuckDB, SQLite or PostgreSQL: `tpch.py WANTED`, a JSON object.
 
 `verb` is prepare (fill the system) or run. `packages` is the folder with the Python packages duckdb and
-duckdb_extension_tpch, which bring data, queries and answers; nothing is fetched. On DuckDB `database` is the
-file and `settings` the file of its settings; on PostgreSQL `psql` is the client's argv.
+duckdb_extension_tpch, which bring data, queries and answers; nothing is fetched. On DuckDB and SQLite
+`database` is the file and `settings` the file of its settings; on PostgreSQL `psql` is the client's argv.
 A run writes one JSON object a query to stdout, as it ends, and one at its end. Runs on Python 3.9.
 """
 
@@ -15,6 +15,8 @@ import io
 import json
 import math
 import random
+import re
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -38,6 +40,14 @@ INDEXES = {  # of foreign keys, which TPC-H allows
     "supplier": ("s_nationkey",),
     "partsupp": ("ps_suppkey",),
 }
+# SQLite has neither a type for dates, which it compares as the texts that they are, nor these forms.
+SQLITE_FORMS = (
+    (re.compile(r"\bCAST\(('[0-9-]+') AS date\)|\bdate ('[0-9-]+')", re.IGNORECASE), r"\1\2"),
+    (re.compile(r"\bextract\(year FROM (\w+)\)", re.IGNORECASE), r"CAST(strftime('%Y', \1) AS INTEGER)"),
+    (re.compile(r"\bsubstring\((\w+) FROM (\d+) FOR (\d+)\)", re.IGNORECASE), r"substr(\1, \2, \3)"),
+    (re.compile(r"\bcount\((\w+)\)(?=[^()]*FROM\s+customer)"), r"count(\1) AS c_count"),  # query 13 alone
+    (re.compile(r"\bAS c_orders \([^)]*\)"), "AS c_orders"),
+)
 TOLERANCE = 1e-9  # relative: sums of floating numbers have no order
 MARK = "tpch-end-of-answer"
 
@@ -70,6 +80,21 @@ class DuckDb:
         return [list(map(text_of, row)) for row in self.connection.execute(query).fetchall()]
 
 
+class Sqlite:
+    """The engine in this process, the one of Python's own module."""
+
+    def __init__(self, wanted: dict) -> None:
+        self.connection = sqlite3.connect(wanted["database"], isolation_level=None)
+        for line in Path(wanted["settings"]).read_text(encoding="utf-8").splitlines():
+            for name, value in json.loads(line).items():
+                self.connection.execute(f"PRAGMA {name} = {value}")
+
+    def ask(self, query: str) -> list:
+        for form, replacement in SQLITE_FORMS:
+            query = form.sub(replacement, query)
+        return [list(map(text_of, row)) for row in self.connection.execute(query).fetchall()]
+
+
 class PostgreSql:
     """A psql that takes one query after the other."""
 
@@ -98,7 +123,7 @@ class PostgreSql:
         raise TpchError(f"psql: {self.errors.read().strip()[:500]}")
 
 
-SYSTEMS = {"duckdb": DuckDb, "postgresql": PostgreSql}
+SYSTEMS = {"duckdb": DuckDb, "sqlite": Sqlite, "postgresql": PostgreSql}
 
 
 def text_of(value: object) -> str:
@@ -114,21 +139,47 @@ def prepare(wanted: dict) -> None:
         return
     connection = engine(wanted)
     connection.execute(f"CALL dbgen(sf={wanted['scale']})")
+    if wanted["engine"] == "sqlite":
+        fill_sqlite(wanted, connection)
+        return
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         for table, key in KEYS.items():
             path = f"{folder}/{table}.csv"
             connection.execute(f"COPY {table} TO '{path}' (FORMAT csv, HEADER false)")
-            named = "SELECT sql FROM duckdb_tables() WHERE table_name = ?"
-            ((created,),) = connection.execute(named, [table]).fetchall()
             psql(
                 wanted,
-                created,
+                statement_of(connection, table),
                 f"\\copy {table} FROM '{path}' CSV",
                 f"ALTER TABLE {table} ADD PRIMARY KEY ({key})",
             )
             Path(path).unlink()
             psql(wanted, *(f"CREATE INDEX ON {table} ({columns})" for columns in INDEXES.get(table, ())))
     psql(wanted, "VACUUM ANALYZE")
+
+
+def statement_of(connection: object, table: str) -> str:
+    """What made the table."""
+    named = "SELECT sql FROM duckdb_tables() WHERE table_name = ?"
+    ((created,),) = connection.execute(named, [table]).fetchall()
+    return created
+
+
+def fill_sqlite(wanted: dict, connection: object) -> None:
+    """Texts go in, and become numbers in columns that are declared so."""
+    database = sqlite3.connect(wanted["database"], isolation_level=None)
+    database.execute("BEGIN")
+    for table, key in KEYS.items():
+        database.execute(statement_of(connection, table))
+        rows = connection.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {table}")  # noqa: S608 - names of KEYS
+        while batch := rows.fetchmany(10_000):
+            places = ", ".join("?" * len(batch[0]))
+            database.executemany(f"INSERT INTO {table} VALUES ({places})", batch)  # noqa: S608
+        database.execute(f"CREATE UNIQUE INDEX {table}_key ON {table} ({key})")
+        for number, columns in enumerate(INDEXES.get(table, ())):
+            database.execute(f"CREATE INDEX {table}_{number} ON {table} ({columns})")
+    database.execute("COMMIT")
+    database.execute("ANALYZE")
+    database.close()
 
 
 def psql(wanted: dict, *commands: str) -> None:
@@ -205,5 +256,5 @@ if __name__ == "__main__":
     given = json.loads(sys.argv[1])
     try:
         {"prepare": prepare, "run": run}[given["verb"]](given)
-    except (TpchError, OSError) as error:
+    except (TpchError, OSError, sqlite3.Error) as error:
         sys.exit(f"tpch: {error}")
