@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import sys
 
-from benchctl.errors import BenchctlError, UsageError
+from benchctl.errors import UsageError
 from benchctl.software import prefixes
+from benchctl.software.script import errors_end_it
 from benchctl.software.wanted import read
 
 VERBS = ("key", "make")
@@ -29,8 +30,5 @@ def main(arguments: list[str], text: bytes) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_end_it():
         sys.stdout.write(json.dumps(main(sys.argv[1:], sys.stdin.buffer.read())) + "\n")
-    except BenchctlError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(error.exit_code)

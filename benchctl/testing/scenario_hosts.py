@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
 
-from benchctl.errors import BenchctlError, UsageError
+from benchctl.errors import UsageError
 from benchctl.provision.janitor import leftovers, remove
 from benchctl.provision.keys import kept_key
 from benchctl.provision.lab import machines, packages
 from benchctl.provision.lab.image import host_recipe, image
 from benchctl.provision.request import EXPIRES, OWNER, RUN
+from benchctl.software.script import errors_end_it
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,8 +97,5 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_end_it():
         main(sys.argv[1:])
-    except BenchctlError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(error.exit_code)

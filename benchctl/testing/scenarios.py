@@ -15,8 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchctl.errors import BenchctlError, StepError, UnfitError, UsageError
+from benchctl.errors import StepError, UnfitError, UsageError
 from benchctl.provision.lab.podman import REMEDY, possible
+from benchctl.software.script import errors_end_it
 from benchctl.spec.share import shared
 from benchctl.testing.scenario_hosts import destroy
 
@@ -94,8 +95,5 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_end_it():
         main(sys.argv[1:])
-    except BenchctlError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(error.exit_code)

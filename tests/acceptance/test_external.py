@@ -37,19 +37,11 @@ class Server(NamedTuple):
     port: int
     bin: Path
 
+    def psql(self, user: str) -> list[str]:
+        return [str(self.bin / "psql"), "-h", "127.0.0.1", "-p", str(self.port), "-U", user]
+
     def ask(self, query: str) -> str:
-        argv = [
-            str(self.bin / "psql"),
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(self.port),
-            "-U",
-            "owner",
-            "-tAc",
-            query,
-            "postgres",
-        ]
+        argv = [*self.psql("owner"), "-tAc", query, "postgres"]
         done = subprocess.run(
             argv, env={"PGPASSWORD": PASSWORD}, capture_output=True, text=True, check=False, timeout=LIMIT
         )
@@ -100,16 +92,7 @@ def test_a_server_that_is_there_is_loaded_and_stays(shell: Shell, server: Server
 
 
 def test_its_data_are_reset_by_the_command_that_its_owner_gave(shell: Shell, server: Server) -> None:
-    reset = [
-        str(server.bin / "psql"),
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(server.port),
-        "-U",
-        "nobody-else",
-        "postgres",
-    ]
+    reset = [*server.psql("nobody-else"), "postgres"]
     done = shell.run("run", written(shell, server, reset=reset), THEIR_PASSWORD=PASSWORD, code=1)
     assert "reset ended with 2" in done.stdout + done.stderr  # psql said that it may not connect
     server.ask("CREATE TABLE resets (at timestamptz)")

@@ -41,6 +41,7 @@ def test_a_host_is_converged_once_measured_and_given_back(play: Player, bench_ca
     assert first.code == 0, first.text
     assert first.changed > 0
     assert files(bench_cache) == [
+        "instances/postgresql-default/contents.sql",
         "instances/postgresql-default/descriptor.json",
         "loaders/pgbench/descriptor.json",
         "stamps/pgbench",

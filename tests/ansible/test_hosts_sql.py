@@ -91,7 +91,10 @@ def check_network(dbms: LabHost, loader: LabHost) -> str:
     assert len(secret) == 32
     assert secret not in json.dumps(descriptor)
     accounts = dbms.shell(f"cat {base['init_file']}")
-    assert accounts.startswith(f"CREATE OR REPLACE USER bench@'{loader.address}' IDENTIFIED BY '{secret}';")
+    users = [line for line in accounts.splitlines() if line.startswith("CREATE")]
+    assert sorted(users) == sorted(
+        f"CREATE OR REPLACE USER bench@'{host.address}' IDENTIFIED BY '{secret}';" for host in (dbms, loader)
+    )
     for host, path in (
         (dbms, f"{CACHE}/secrets/mariadb"),
         (dbms, base["init_file"]),

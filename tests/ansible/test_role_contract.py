@@ -34,6 +34,7 @@ class TestEveryShippedRole(RoleContract):
         "benchbase": "needs Java 23 and BenchBase, which test hosts cannot have",
         "external": "needs a server that is there before; tests/acceptance/test_external.py has one",
     }
+    versions_asked_by = "tests/ansible/test_catalogue.py"
 
     @pytest.fixture(params=ROLE_NAMES)
     def role(self, request: pytest.FixtureRequest) -> Path:
