@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+STACKS_CACHE ?= .mypy_cache/stacks
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
@@ -59,7 +60,7 @@ types: $(DEV) ## mypy, strict on source and tests
 	$(BIN)/mypy
 
 types-stacks: $(DEV) ## mypy over the stacks of the clouds against their real SDKs: minutes, gigabytes
-	$(BIN)/mypy --config-file stacks/mypy.ini --cache-dir .mypy_cache/stacks stacks/aws/bench_aws stacks/azure/bench_azure
+	$(BIN)/mypy --config-file stacks/mypy.ini --cache-dir $(STACKS_CACHE) stacks/aws/bench_aws stacks/azure/bench_azure
 
 perf: $(DEV) ## the figures of docs/performance, each as a ratio with its peer in the same run
 	$(BIN)/python -m tests.perf
