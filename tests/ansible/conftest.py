@@ -94,4 +94,6 @@ def play(tmp_path: Path, bench_cache: Path) -> Iterator[Player]:
 
 @pytest.fixture
 def site(fresh: Fresh, play: Player) -> Callable[..., Site]:
-    return lambda user, **variables: Site(fresh, play, user, variables)
+    return lambda user, names=("dbms-host", "loader-host"), **variables: Site(
+        fresh, play, user, variables, names
+    )

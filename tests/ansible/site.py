@@ -1,4 +1,4 @@
-"""Two hosts of the lab with the playbooks on them, and what such a host has."""
+"""Hosts of the lab with the playbooks on them, and what such a host has."""
 
 from __future__ import annotations
 
@@ -33,11 +33,13 @@ def succeed(outcome: Outcome) -> Outcome:
 
 
 class Site:
-    """Two hosts, one for each group, and the playbooks on them."""
+    """Two hosts, one for each group, or a host of both, and the playbooks on them."""
 
-    def __init__(self, fresh: Fresh, player: Player, user: str, variables: dict[str, Any]) -> None:
-        self.hosts = [fresh(name="dbms-host"), fresh(name="loader-host")]
-        self.dbms, self.loader = self.hosts
+    def __init__(
+        self, fresh: Fresh, player: Player, user: str, variables: dict[str, Any], names: tuple[str, ...]
+    ) -> None:
+        self.hosts = [fresh(name=name) for name in names]
+        self.dbms, self.loader = self.hosts[0], self.hosts[-1]
         self.inventory = fresh.lab.inventory(
             {"dbms": [self.dbms], "loader": [self.loader]}, user=user, **variables
         )
