@@ -169,6 +169,11 @@ def _option_cells(option: Option) -> tuple[str, str, str, str]:
     default = "" if option.default is None else f"`{option.default}`"
     if option.example is not None:
         default = f"such as `{option.example}`"
+    default += "".join(
+        f"; `{other_default}` with {other} {value}"
+        for other, values in option.default_with.items()
+        for value, other_default in values.items()
+    )
     known = [
         f"{other} {value} has {', '.join(versions)}"
         for other, values in option.known.items()

@@ -178,6 +178,11 @@ def _about(option: Option) -> str:
     words += [f"only with {other} {value}" for other, value in option.only_with.items()]
     if option.default is not None:
         words.append(f"default {_value(option.default)}")
+    words += [
+        f"default {_value(default)} with {other} {value}"
+        for other, values in option.default_with.items()
+        for value, default in values.items()
+    ]
     if option.example is not None:
         words.append(f"such as {_value(option.example)}")
     if option.minimum is not None:

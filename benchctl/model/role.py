@@ -45,6 +45,10 @@ class Option(Record, frozen=True, kw_only=True):
     default: Annotated[
         Value | None, Meta(description="what it is where an experiment does not say; of the option's type")
     ] = None
+    default_with: Annotated[
+        dict[str, dict[str, str]],
+        Meta(description="another default, by another option and its value; for choices"),
+    ] = field(default_factory=dict)
     example: Annotated[
         Value | None, Meta(description="a value that an experiment may have, for an option without default")
     ] = None
@@ -62,7 +66,7 @@ class Option(Record, frozen=True, kw_only=True):
     ] = field(default_factory=dict)
     known: Annotated[
         dict[str, dict[str, tuple[str, ...]]],
-        Meta(description="versions that there are, by another option and its value; 18.6 is one of 18"),
+        Meta(description="what it may be, by another option and its value; version 18.6 is one of 18"),
     ] = field(default_factory=dict)
 
 

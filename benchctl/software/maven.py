@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchctl.errors import SoftwareError
 from benchctl.software.commands import find, run
+from benchctl.software.fetching import place
 
 if TYPE_CHECKING:
     from benchctl.software.wanted import Maven
@@ -24,11 +26,14 @@ _NO_SOURCE = "where the repository cannot be reached, name a mirror in ~/.m2/set
 
 
 def collect(wanted: Maven, part: Path) -> None:
-    """Fill part/prefix/lib, every library as the folder's SHA256SUMS has it. Raises SoftwareError."""
+    """Fill part/prefix: lib with every library as the folder's SHA256SUMS has it, or what one of them packs.
+
+    Raises SoftwareError.
+    """
     program = find("mvn", _NO_MAVEN)
     pom = part / "pom.xml"
     shutil.copyfile(Path(wanted.folder) / "pom.xml", pom)
-    lib = part / "prefix" / "lib"
+    lib = part / "lib" if wanted.unpack else part / "prefix" / "lib"
     argv = [
         str(program),
         _COPY,
@@ -42,6 +47,17 @@ def collect(wanted: Maven, part: Path) -> None:
     ]
     run(argv, folder=part, environment=os.environ, remedy=_NO_SOURCE)
     _verify(lib, Path(wanted.folder) / SUMS)
+    if wanted.unpack:
+        place(_inner(lib, wanted.unpack, part), "", unpack=True, prefix=part / "prefix")
+
+
+def _inner(lib: Path, name: str, part: Path) -> Path:
+    """The file of that name in one of the libraries, which are zip archives. Raises SoftwareError."""
+    for library in sorted(lib.iterdir()):
+        with zipfile.ZipFile(library) as packed:
+            if name in packed.namelist():
+                return Path(packed.extract(name, part))
+    raise SoftwareError(f"no library holds {name}", remedy="the role has to name a file of one of them")
 
 
 def _verify(lib: Path, listed: Path) -> None:

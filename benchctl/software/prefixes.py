@@ -71,7 +71,8 @@ def _inputs(wanted: Wanted) -> list[object]:
             return ["go", golang.version(folder), how, wanted.packages, _hashes(_files(folder))]
         case Maven():
             folder = Path(wanted.folder)
-            return ["maven", _hashes([("pom.xml", folder / "pom.xml"), (maven.SUMS, folder / maven.SUMS)])]
+            listed = [("pom.xml", folder / "pom.xml"), (maven.SUMS, folder / maven.SUMS)]
+            return ["maven", wanted.unpack, _hashes(listed)]
         case Tree():
             return ["tree", _hashes(_parts(wanted))]
 

@@ -36,9 +36,13 @@ class Go(Record, frozen=True, kw_only=True, tag_field="kind", tag="go"):
 
 
 class Maven(Record, frozen=True, kw_only=True, tag_field="kind", tag="maven"):
-    """The runtime libraries of the folder's pom.xml; its SHA256SUMS lists every one of them."""
+    """The runtime libraries of the folder's pom.xml; its SHA256SUMS lists every one of them.
+
+    With `unpack`, the name of a tar archive in one of them, what the archive holds and nothing else.
+    """
 
     folder: str
+    unpack: Relative = ""
     told: str = ""
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from benchctl.model.experiment import StageSpec
-    from benchctl.model.role import RoleMeta
+    from benchctl.model.experiment import StageSpec, Value
+    from benchctl.model.role import Option, RoleMeta
     from benchctl.model.tuning import GroupPlan
     from benchctl.spec.levels import Part
 
@@ -169,16 +169,26 @@ def _installing(stage: StageSpec, installed: dict[str, RoleMeta]) -> StageSpec:
     if install is None or install.role not in installed:
         return stage
     known = installed[install.role].options.items()
-    defaults = {
-        name: one.default for name, one in known if one.scope == "install" and one.default is not None
-    }
-    complete = msgspec.structs.replace(install, options={**defaults, **install.options})
+    shaping = {name: one for name, one in known if one.scope == "install"}
+    complete = msgspec.structs.replace(install, options=_filled(install.options, shaping))
     return msgspec.structs.replace(stage, install=complete)
 
 
 def _with_defaults(part: Part, meta: RoleMeta) -> Part:
-    defaults = {name: option.default for name, option in meta.options.items() if option.default is not None}
-    return msgspec.structs.replace(part, options={**defaults, **part.options})
+    return msgspec.structs.replace(part, options=_filled(part.options, meta.options))
+
+
+def _filled(given: Mapping[str, Value], known: Mapping[str, Option]) -> dict[str, Value]:
+    """Return what is given with the defaults of the rest; some depend on what is given."""
+    usual = {name: one.default for name, one in known.items() if one.default is not None}
+    chosen = {**usual, **given}
+    depending = {
+        name: values[str(chosen.get(other))]
+        for name, one in known.items()
+        for other, values in one.default_with.items()
+        if str(chosen.get(other)) in values
+    }
+    return {**usual, **depending, **given}
 
 
 def _default_metrics(meta: RoleMeta) -> tuple[Metric, ...]:

@@ -93,7 +93,7 @@ def check_network(dbms: LabHost, loader: LabHost) -> str:
     accounts = dbms.shell(f"cat {base['init_file']}")
     users = [line for line in accounts.splitlines() if line.startswith("CREATE")]
     assert sorted(users) == sorted(
-        f"CREATE OR REPLACE USER bench@'{host.address}' IDENTIFIED BY '{secret}';" for host in (dbms, loader)
+        f"CREATE USER bench@'{host.address}' IDENTIFIED BY '{secret}';" for host in (dbms, loader)
     )
     for host, path in (
         (dbms, f"{CACHE}/secrets/mariadb"),

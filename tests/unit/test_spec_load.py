@@ -87,6 +87,16 @@ def test_defaults_are_filled_in(path: Path) -> None:
     )
 
 
+def test_a_default_may_depend_on_another_option(tmp_path: Path) -> None:
+    path = tmp_path / "case.yml"
+    path.write_text("name: case\ndbms: {role: mariadb}\nworkload: {role: mysqlslap}\n")
+    prefix = ("dbms.source=prefix", "dbms.prefix=/opt/own")
+    for sets, source in (((), "package"), (("dbms.product=mysql",), "maven"), (prefix, "prefix")):
+        dbms = load(path, sets=sets).experiment.dbms
+        assert dbms is not None
+        assert dbms.options["source"] == source
+
+
 def test_settings_keep_what_was_written(path: Path) -> None:
     dbms = load(path).experiment.dbms
     assert dbms is not None

@@ -1,10 +1,11 @@
 # ruff: noqa: INP001 - a script of the instance, no part of a package
-"""Ask the program mariadbd about settings without starting a server, as a descriptor's `check` needs it.
+"""Ask the program mariadbd, or mysqld, about settings without a server, as a descriptor's `check` needs it.
 
 `ask_mariadbd.py PROGRAM check FILE FOLDER`: what it has against the settings in FILE, on stderr; exit 1 where
 there is something. The program alone would end with 0 after errors in InnoDB's settings, and after values
-that it ignores or changes. `ask_mariadbd.py PROGRAM names`: every setting that it knows. FOLDER stands in for
-the data. Runs on Python 3.9.
+that it ignores or changes. FOLDER stands in for the data. `try` is for MySQL, whose mysqld looks at all of
+them only where it has data: it makes them in FOLDER, seconds and 150 MB, and they are removed.
+`ask_mariadbd.py PROGRAM names`: every setting that it knows. Runs on Python 3.9.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 
-SECONDS = 60
+SECONDS = 100
 OBJECTION = re.compile(r"\[ERROR\]|\[Warning\].*(?:ignoring option|option '.*' adjusted|adjusted to)")
 VARIABLE = re.compile(r"([a-z][a-z0-9-]*)(?: .*)?")
 BEFORE = re.compile(r"-+ -+")  # the line above the variables, which end with an empty one
 
 
-def describe(program: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """What the program prints of itself: its options, and their values as it has read them."""
+def run(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [program, *words, "--verbose", "--help"],
+        argv,
         capture_output=True,
         encoding="utf-8",
         errors="backslashreplace",
@@ -31,8 +32,21 @@ def describe(program: str, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def describe(program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """What the program prints of itself: its options, and their values as it has read them."""
+    return run(program, *words, "--verbose", "--help")
+
+
 def check(program: str, file: str, folder: str) -> int:
-    done = describe(program, f"--defaults-file={file}", f"--datadir={folder}")
+    return judge(describe(program, f"--defaults-file={file}", f"--datadir={folder}"))
+
+
+def initialise(program: str, file: str, folder: str) -> int:
+    with tempfile.TemporaryDirectory(dir=folder) as data:
+        return judge(run(program, f"--defaults-file={file}", f"--datadir={data}", "--initialize-insecure"))
+
+
+def judge(done: subprocess.CompletedProcess[str]) -> int:
     lines = [line for line in done.stderr.splitlines() if OBJECTION.search(line)]
     if done.returncode and not lines:
         lines = done.stderr.splitlines() or [f"exit code {done.returncode}"]
@@ -55,4 +69,4 @@ def names(program: str) -> int:
 
 
 program, verb, *rest = sys.argv[1:]
-sys.exit({"check": check, "names": names}[verb](program, *rest))
+sys.exit({"check": check, "try": initialise, "names": names}[verb](program, *rest))
