@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from benchctl.model.plan import DataCost, Detectable, Plan
 from benchctl.plan.order import trials
-from benchctl.plan.placement import Placement, digest, place
+from benchctl.plan.placement import Placement, digest, loaders, place
 from benchctl.plan.stages import factor_plans, stages
 from benchctl.spec.levels import as_workload, measured
 from benchctl.spec.scopes import rows
@@ -60,6 +60,7 @@ def make(spec: Spec, *, cvs: Sequence[float] = ()) -> Plan:
         detectable=_detectable(experiment, tuple(cvs) or DEFAULT_CVS),
         design_hash=design_hash(experiment, spec.files, spec.tuning),
         tuning=dict(spec.tuning),
+        loaders=loaders(experiment, spec.roles),
         units=_units(experiment, spec.roles),
         sets=spec.sets,
         files=dict(spec.files),
