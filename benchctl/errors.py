@@ -58,7 +58,7 @@ class TaskError(StepError):
 
 
 class ParseError(StepError):
-    """A load generator printed something that its parser does not know."""
+    """The output of a load generator is not what its parser or its role knows."""
 
 
 class ConvergeError(StepError):

@@ -58,8 +58,9 @@ def _index(metas: list[RoleMeta], made: str) -> str:
         " `benchctl roles show NAME` says the same of any role, yours too."
     )
     scope = (
-        "Scope tells what a changed value costs: `install` makes another instance, `prepare` another data"
-        " image, `start` a restart (which every trial has anyway), `run` nothing."
+        "Scope tells what a changed value costs: `install` makes another instance (of a load generator a host"
+        " holds one, for a whole run), `prepare` another data image, `start` a restart (which every trial has"
+        " anyway), `run` nothing."
     )
     parts = [made, "# Roles", about, scope]
     for kind, (title, where) in _KINDS.items():

@@ -10,16 +10,24 @@ from benchctl.model.measurement import LoaderResult, Quantity, ServerFacts, Task
 from benchctl.model.plan import FactorPlan, Image, Instance, Plan, PlannedTrial, Treatment
 
 if TYPE_CHECKING:
+    from benchctl.model.experiment import Value
     from benchctl.model.measurement import Validity
 
 FACTOR = "dbms.settings.fsync"
 
 
 def plan(
-    *, blocks: int = 2, on_failure: str = "continue", limits: Limits | None = None, role: str = "command"
+    *,
+    blocks: int = 2,
+    on_failure: str = "continue",
+    limits: Limits | None = None,
+    role: str = "command",
+    options: dict[str, Value] | None = None,
+    units: dict[str, str] | None = None,
 ) -> Plan:
     """Two treatments on one PostgreSQL, driven by `command`."""
-    workload = Workload(role=role, duration=1.0, options={"run": "load", "parse": {"json": True}})
+    load = options or {"run": "load", "parse": {"json": True}}
+    workload = Workload(role=role, duration=1.0, options=load)
     levels = tuple(Level(label=label, sets={FACTOR: label}) for label in ("on", "off"))
     experiment = Experiment(
         name="test",
@@ -62,6 +70,7 @@ def plan(
         stages=(),
         trials=trials,
         expected_seconds=4.0,
+        units=units or {},
     )
 
 

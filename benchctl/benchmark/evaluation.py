@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from benchctl import gates, loaders
+from benchctl.errors import ParseError
 from benchctl.model.measurement import HostLoad, worst
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from benchctl.model.experiment import Workload
@@ -67,12 +69,15 @@ def measured(trial: Trial) -> Measured:
     return Measured(trial.host, trial.window, loads, trial.start, trial.server)
 
 
-def evaluate(raw: Path, facts: Measured, *, workload: Workload, context: gates.Context) -> Evaluation:
+def evaluate(
+    raw: Path, facts: Measured, *, workload: Workload, units: Mapping[str, str], context: gates.Context
+) -> Evaluation:
     """Parse each loader's output below raw/<host>, then judge the trial.
 
-    Raises ParseError for output that is not understood.
+    `units` are those that the load generator's role declares, by metric; none: it declares no metrics.
+    Raises ParseError for output that is not understood, and for metrics that are not as declared.
     """
-    loads = tuple(_read(raw, ran, workload) for ran in facts.loads)
+    loads = tuple(_read(raw, ran, workload, units) for ran in facts.loads)
     parts = [loaders.Part(load.host, raw / load.host, load.window, load.result) for load in loads]
     result = loaders.merge(loaders.get(workload.role), parts)
     findings = _findings(raw, facts, loads, context, states_window=workload.options.get("window") is True)
@@ -114,6 +119,22 @@ def _findings(
     return (*found, *gates.judge_together(whole))
 
 
-def _read(raw: Path, ran: Ran, workload: Workload) -> HostLoad:
+def _read(raw: Path, ran: Ran, workload: Workload, units: Mapping[str, str]) -> HostLoad:
     parsed = loaders.get(workload.role).parse(raw / ran.host, ran.window, workload, ran.task)
+    if units:
+        _require_declared(workload.role, parsed, units)
     return HostLoad(**ran._asdict(), result=parsed)
+
+
+def _require_declared(role: str, result: LoaderResult, units: Mapping[str, str]) -> None:
+    """Raise ParseError for metrics in another unit than the role declares, and for those it does not have."""
+    wrong = [
+        f"{name} in {quantity.unit or 'no unit'}, and the role declares {units.get(name, 'no such metric')}"
+        for name, quantity in result.metrics.items()
+        if quantity.unit != units.get(name)
+    ]
+    if wrong:
+        raise ParseError(
+            f"{role}: its parser gives {'; '.join(wrong)}",
+            remedy="metrics of the role's meta/bench.yml and its parser have to agree; its output is kept",
+        )

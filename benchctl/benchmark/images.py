@@ -26,8 +26,10 @@ def build_images(bench: Bench) -> dict[str, str]:
     return {image.id: _build(image, bench) for image in bench.plan.images}
 
 
-def image_name(image: Image, instance: dict[str, Any], prepare: Command | None) -> str:
-    """Hash the server's binaries, init, setup and install options, what is kept, the prepare command, seed.
+def image_name(
+    image: Image, instance: dict[str, Any], loader: dict[str, Any], prepare: Command | None
+) -> str:
+    """Hash the server's binaries, init, setup and install options, what is kept, who prepares by what, seed.
 
     By copy and by reflink the image is the same one.
     """
@@ -43,7 +45,7 @@ def image_name(image: Image, instance: dict[str, Any], prepare: Command | None) 
         **({} if reset.get("way") == "dump" else server),
         "keep": [[reset["way"], *argv[1:]] for argv in reset.get("keep", ())],
         "loader": image.loader,
-        "prepare": None if prepare is None else prepare.argv[1:],
+        "prepare": None if prepare is None else [loader.get("version"), *prepare.argv[1:]],
         "options": image.prepare,
         "seed": image.seed,
     }
@@ -56,7 +58,7 @@ def _build(image: Image, bench: Bench) -> str:
     prepare = loaders.get(image.loader).prepare(
         image.prepare, loader.content, instance.content["target"], image.seed
     )
-    name = image_name(image, instance.content, prepare)
+    name = image_name(image, instance.content, loader.content, prepare)
     bench.cancel.check()
     bench.listener(Message(level="detail", text=f"data image {image.id} for {image.instance} on {host}"))
     with bench.journal.act("image", image=name, planned=image.id, instance=image.instance, host=host) as act:

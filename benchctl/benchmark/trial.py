@@ -50,7 +50,13 @@ class TrialRun:
         ]
         _require_success(outcome, raw)
         with attempt.phase("evaluate"):
-            judged = evaluate(raw, self._facts(outcome), workload=outcome.workload, context=bench.context)
+            judged = evaluate(
+                raw,
+                self._facts(outcome),
+                workload=outcome.workload,
+                units=bench.plan.units,
+                context=bench.context,
+            )
         trial = self._trial(started, outcome, files, judged)
         for pending in removed:
             pending.result(attempt.limit())

@@ -41,7 +41,8 @@ def stamps(plan: Plan, inventory: Inventory, roles_path: Sequence[Path]) -> dict
             shipped, files, json.dumps(instance_entry(instance), sort_keys=True), network
         )
     for role in loader_roles(plan):
-        hashes[role] = _hash(shipped, _hash_files(_find(role, roles_path)), network)
+        told = json.dumps(plan.loaders.get(role, {}), sort_keys=True)
+        hashes[role] = _hash(shipped, _hash_files(_find(role, roles_path)), told, network)
     return hashes
 
 

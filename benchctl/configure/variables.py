@@ -67,6 +67,11 @@ def instance_entry(instance: Instance) -> dict[str, Any]:
     return {"id": instance.id, **given}
 
 
+def loader_variables(plan: Plan) -> dict[str, Any]:
+    """Return how load generators are installed; what is not said here, the hosts' variables may say."""
+    return {f"{role}_{name}": value for role, told in plan.loaders.items() for name, value in told.items()}
+
+
 def network_entry(inventory: Inventory) -> dict[str, str]:
     """Return what an entry says more where a loader is on another host: where to listen."""
     return {"listen": "{{ bench_addresses[inventory_hostname] }}"} if is_remote(inventory) else {}
@@ -96,6 +101,7 @@ def role_variables(plan: Plan, inventory: Inventory, stamps: dict[str, str]) -> 
     }
     staged = bool(plan.experiment.stages)
     return {
+        **loader_variables(plan),
         "bench_stamps": stamps,
         "bench_dbms_roles": [] if staged else dbms_roles(plan),
         "bench_loader_roles": [] if staged else loader_roles(plan),

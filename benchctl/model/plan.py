@@ -119,6 +119,10 @@ class Plan(Record, frozen=True, kw_only=True):
     role_folders: tuple[str, ...] = ()  # of the user's own roles: absolute, in the order of the look-up
     pilot: PilotOf | None = None
     tuning: dict[str, GroupPlan] = field(default_factory=dict)  # by group; none is there: nothing is set
+    loaders: dict[str, dict[str, Value]] = field(
+        default_factory=dict
+    )  # role -> what its installation is told
+    units: dict[str, str] = field(default_factory=dict)  # of each metric of the load generator; none: any
     data_costs: dict[str, DataCost] = field(default_factory=dict)  # by image, where earlier runs tell
 
     def treatment(self, treatment_id: str) -> Treatment:

@@ -1,8 +1,9 @@
 """A role's meta/bench.yml as a record: what it is, what it offers, and what each of its variables costs.
 
 The scope of a variable says when a changed value takes effect: `install` (configure makes one instance per
-distinct set), `prepare` (a data image per distinct set), `start` (the agent applies it before a start) and
-`run` (the load generator's command line in each trial).
+distinct set; of a load generator a host holds one, for a whole run), `prepare` (a data image per distinct
+set), `start` (the agent applies it before a start) and `run` (the load generator's command line in each
+trial).
 """
 
 from __future__ import annotations

@@ -87,6 +87,7 @@ def _derive_again(store: RunStore, plan: Plan, trial: Trial) -> Trial:
         store.trial_folder(trial.ordinal) / "raw",
         measured(trial),
         workload=plan.treatment(trial.treatment).workload,
+        units=plan.units,
         context=_context(store),
     )
     return msgspec.structs.replace(trial, **evaluation._asdict())

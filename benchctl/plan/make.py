@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from benchctl.model.plan import DataCost, Detectable, Plan
 from benchctl.plan.order import trials
-from benchctl.plan.placement import Placement, digest, place
+from benchctl.plan.placement import Placement, digest, loaders, place
 from benchctl.plan.stages import factor_plans, stages
+from benchctl.spec.levels import as_workload, measured
 from benchctl.spec.scopes import rows
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from benchctl.model.experiment import Experiment
     from benchctl.model.plan import PlannedTrial, Treatment
+    from benchctl.model.role import RoleMeta
     from benchctl.model.tuning import GroupPlan
     from benchctl.spec import Spec
 
@@ -58,10 +60,19 @@ def make(spec: Spec, *, cvs: Sequence[float] = ()) -> Plan:
         detectable=_detectable(experiment, tuple(cvs) or DEFAULT_CVS),
         design_hash=design_hash(experiment, spec.files, spec.tuning),
         tuning=dict(spec.tuning),
+        loaders=loaders(experiment, spec.roles),
+        units=_units(experiment, spec.roles),
         sets=spec.sets,
         files=dict(spec.files),
         role_folders=tuple(map(str, spec.role_folders)),
     )
+
+
+def _units(experiment: Experiment, roles: Mapping[str, RoleMeta]) -> dict[str, str]:
+    """Return the unit of each metric as the load generator's role declares it; none: it declares none."""
+    workload = experiment.workload or as_workload(measured(experiment))
+    meta = roles.get(workload.role)
+    return {metric.name: metric.unit for metric in meta.metrics} if meta is not None else {}
 
 
 def _installs(experiment: Experiment, placement: Placement) -> int:

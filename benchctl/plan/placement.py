@@ -66,6 +66,15 @@ def _installed(experiment: Experiment, roles: Mapping[str, RoleMeta]) -> Iterato
             yield Instance(id=_instance_id(role, options), role=role, group=stage.group, options=options)
 
 
+def loaders(experiment: Experiment, roles: Mapping[str, RoleMeta]) -> dict[str, dict[str, Value]]:
+    """Return what the experiment says of how each load generator is installed, by role."""
+    workload = experiment.workload
+    if workload is not None:
+        return {workload.role: _scoped(workload.options, roles[workload.role], {"install"})}
+    installs = [stage.install for stage in experiment.stages if stage.install is not None]
+    return {one.role: dict(one.options) for one in installs if roles[one.role].kind == "loader"}
+
+
 def digest(content: object) -> str:
     """Return the SHA-256 of a value's canonical JSON: keys sorted, no spaces."""
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()

@@ -170,6 +170,7 @@ def _scope(stage: Stage, names: FactorNames) -> str:
 def _made(plan: Plan) -> Table:
     """What configure and the first trial make; each is found again in a later run."""
     rows = [("instance", clean(i.id), options(i.options)) for i in plan.instances]
+    rows += [("load generator", clean(role), options(told)) for role, told in plan.loaders.items() if told]
     rows += [
         ("data image", clean(i.id), f"{clean(i.loader)} on {clean(i.instance)}: {options(i.prepare)}")
         for i in plan.images

@@ -240,6 +240,7 @@ def reproduce(view: RunView, names: Names) -> Section:
         ("order", design.order),
         ("design hash", clean(view.plan.design_hash) or NOTHING),
         *((f"instance {clean(i.id)}", options(i.options)) for i in view.plan.instances),
+        *((f"load generator {clean(r)}", options(told)) for r, told in view.plan.loaders.items() if told),
         *((f"data image {clean(i.id)}", options(i.prepare)) for i in view.plan.images),
         *(("data given back by", clean(words)) for words in _resets(view)),
         ("checksums of all raw files", clean(f"{folder}/MANIFEST.sha256")),

@@ -17,14 +17,13 @@ from benchctl.model.experiment import Become, InventoryHosts, LocalHosts
 from benchctl.model.lab import LabHosts
 from benchctl.model.units import format_duration
 from benchctl.spec.clouds import of_aws, of_azure, of_lab
-from benchctl.spec.levels import split, under, units_missing
+from benchctl.spec.levels import under, units_missing
+from benchctl.spec.options import flaws
 from benchctl.spec.problems import Place, Problems, did_you_mean
-from benchctl.spec.shapes import option_shape
-from benchctl.spec.walk import allowed
 from benchctl.spec.words import is_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from benchctl.model.experiment import Dbms, Experiment, Factor, Value, Workload
     from benchctl.model.role import RoleMeta
@@ -200,18 +199,6 @@ class Checks:
                     f"factors.{factor.name}", f"found one level, {label}", "", f"write commas: [{levels}]"
                 )
             self._check_overridden(factor)
-            for path in dict.fromkeys(path for level in factor.levels for path in level.sets):
-                where = split(path)
-                option = (
-                    self._roles[where.section].options.get(where.key)
-                    if where.section in self._roles
-                    else None
-                )
-                if where.section == "workload" and option is not None and option.scope == "install":
-                    self._add(
-                        f"factors.{factor.name}", f"{path} chooses another load generator",
-                        "options that a trial or a data image takes", "that is not supported in this version",
-                    )  # fmt: skip
 
     def _check_overridden(self, factor: Factor) -> None:
         """A value of --set that no trial would have, for each level of a factor sets it."""
@@ -325,34 +312,14 @@ class Checks:
             others = (*option.needed_with, *option.only_with, *option.known)
             if not self._is_sound(*(f"{section}.{key}" for key in (name, *others))):
                 continue
-            self._check_known(section, name, part, label)
-            needed = bool(option.needed_with) and _holds(option.needed_with, part.options)
-            if name in part.options:
-                given = part.options[name] != option.default
-                for other, value in {**option.needed_with, **option.only_with}.items():
-                    if given and part.options.get(other) != value:
-                        found = f"found it with {other} {part.options.get(other)}, which does not look at it"
-                        self._add_once(f"{section}.{name}", found, label, "", f"add {other}: {value}")
-            elif option.required or needed:
-                conditions = ", ".join(f"{key}: {value}" for key, value in option.needed_with.items())
-                why = f"{meta.name} needs it" + (f" with {conditions}" if needed else "")
-                remedy = f"add it, {why}: {option.doc.rstrip('.')}"
-                may = allowed(option_shape(option))
-                self._add_once(f"{section}.{name}", "missing", label if needed else "", may, remedy)
-
-    def _check_known(self, section: str, name: str, part: Dbms | Workload, label: str) -> None:
-        """A version that its source does not have."""
-        wanted = str(part.options.get(name, ""))
-        for other, values in self._roles[section].options[name].known.items():
-            chosen = str(part.options.get(other))
-            if wanted and chosen in values and not _is_one_of(wanted, values[chosen]):
-                having = [value for value, known in values.items() if _is_one_of(wanted, known)]
+            for flaw in flaws(name, meta, part.options):
+                path = f"{section}.{name}"
                 self._add_once(
-                    self._setter(f"{section}.{name}"),
-                    f"found {wanted!r}, which {other} {chosen} does not have",
-                    label,
-                    ", ".join(values[chosen]),
-                    f"{other} {' or '.join(having)} has it" if having else "",
+                    self._setter(path) if flaw.by_value else path,
+                    flaw.found,
+                    label if flaw.by_others else "",
+                    flaw.allowed,
+                    flaw.remedy,
                 )
 
     def _setter(self, path: str) -> str:
@@ -360,11 +327,3 @@ class Checks:
         factors = self._experiment.factors
         found = (f"factors.{f.name}" for f in factors if any(path in level.sets for level in f.levels))
         return next(found, path)
-
-
-def _is_one_of(version: str, known: Sequence[str]) -> bool:
-    return any(version == one or version.startswith(f"{one}.") for one in known)
-
-
-def _holds(conditions: Mapping[str, str], options: Mapping[str, Value]) -> bool:
-    return all(options.get(other) == value for other, value in conditions.items())

@@ -115,6 +115,10 @@ class FactorReader:
         if section is None or where.section not in _SECTIONS:
             self._no_section(path, where.section, at)
             return None
+        if where.key in section.shape.others:
+            remedy = "run the experiment once for each"
+            self._add(path.place, at, f"found {section.shape.others[where.key]}", "", remedy)
+            return None
         fields = {name: field for name, field in section.shape.fields.items() if name != "role"}
         field = fields.get(where.key)
         if field is None:

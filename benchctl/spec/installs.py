@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchctl.spec.levels import reader_of
+from benchctl.spec.options import flaws
 from benchctl.spec.problems import did_you_mean
 from benchctl.spec.scopes import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from benchctl.model.experiment import Experiment, StageSpec
+    from benchctl.model.experiment import Experiment, Install, StageSpec
     from benchctl.model.record import Scalar
     from benchctl.model.role import RoleMeta
 
@@ -56,13 +57,23 @@ def of_stage(path: str, stage: StageSpec, roles: Mapping[str, RoleMeta]) -> Iter
     if stage.start != "free":
         yield Complaint(f"{path}.start", f"found {stage.start} with install", "free")
     meta = roles.get(stage.install.role)
-    if meta is not None and meta.kind == "tuning":
+    if meta is None:
+        return
+    if meta.kind == "tuning":
         yield Complaint(
             f"{path}.install.role",
             f"found {meta.name}, a role of kind {meta.kind}",
             "a role of kind dbms or loader",
             "tuning has a key of its own",
         )
+    yield from _of_install(f"{path}.install", stage.install, meta)
+
+
+def _of_install(path: str, install: Install, meta: RoleMeta) -> Iterator[Complaint]:
+    for name, option in meta.options.items():
+        if option.scope == "install":
+            for flaw in flaws(name, meta, install.options):
+                yield Complaint(f"{path}.{name}", flaw.found, flaw.allowed, flaw.remedy)
 
 
 def of_rows(experiment: Experiment) -> Iterator[Complaint]:
@@ -95,6 +106,26 @@ def of_twice(experiment: Experiment) -> Iterator[Complaint]:
         seen.add(key)
 
 
+def of_loaders(experiment: Experiment, roles: Mapping[str, RoleMeta]) -> Iterator[Complaint]:
+    """Yield each load generator that a stage wants otherwise than an earlier one, on another group.
+
+    What a role is told to install counts on all hosts of a run, for groups may share hosts.
+    """
+    first: dict[str, StageSpec] = {}
+    for index, stage in enumerate(experiment.stages):
+        install = stage.install
+        if install is None or install.role not in roles or roles[install.role].kind != "loader":
+            continue
+        earlier = first.setdefault(install.role, stage)
+        if earlier.install is not None and earlier.install.options != install.options:
+            yield Complaint(
+                f"stages.{index}.install",
+                f"found another {install.role} than the stage {earlier.name} installs",
+                "the same options in both",
+                "groups may share a host, which holds one of each load generator",
+            )
+
+
 def of_reader(
     path: str, stage: StageSpec, experiment: Experiment, roles: Mapping[str, RoleMeta]
 ) -> Iterator[Complaint]:
@@ -121,7 +152,11 @@ def of_reader(
 
 def _of_options(path: str, given: Mapping[str, Scalar], meta: RoleMeta) -> Iterator[Complaint]:
     """Yield what is wrong with the options of a load generator that a `parse` gives beside its role."""
-    known = {name: option for name, option in meta.options.items() if option.type in _SCALARS}
+    known = {
+        name: option
+        for name, option in meta.options.items()
+        if option.type in _SCALARS and option.scope != "install"
+    }
     for name, value in given.items():
         if name == "role":
             continue

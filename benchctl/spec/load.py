@@ -18,7 +18,7 @@ from benchctl.spec.nodes import MAX_BYTES, compose_mapping, decode
 from benchctl.spec.overrides import override
 from benchctl.spec.problems import Place, Problems
 from benchctl.spec.role_names import SECTIONS, folders_for, read_roles
-from benchctl.spec.shapes import experiment_shape
+from benchctl.spec.shapes import experiment_shape, varied
 from benchctl.spec.share import find_experiment
 from benchctl.spec.stages import StageChecks
 from benchctl.spec.tuning import TuningReader
@@ -84,6 +84,8 @@ def parse(text: str, path: Path, *, sets: Sequence[str] = (), roles_paths: Seque
         roles.get("dbms"), roles.get("workload"), staged=staged, installed=installed.values()
     )
     sections = {key: field for key, field in shape.fields.items() if key in given}
+    if "workload" in sections and "workload" in roles:
+        sections["workload"] = varied(sections["workload"], roles["workload"])
     walker = Walker(
         problems, LATER, lambda node: FactorReader(sections, walker, staged=staged).read(node), path.parent
     )

@@ -65,6 +65,7 @@ SCALAR = Shape("scalar")
 VALUE = Shape("value")
 _INSTEAD = dict.fromkeys(("dbms", "workload"), "a key beside stages, which are all there is to run")
 _WITH_STAGES = {"pipeline": "the order of stages, and no stages"}
+_INSTALLS = "an option that installs the load generator, of which a host holds one for all trials"
 _TEXTS: dict[str, Kind] = {"text": "text", "path": "path", "file": "file"}  # by the unit of a record's text
 
 
@@ -124,6 +125,15 @@ def option_shape(option: Option) -> Shape:
     if option.type == "folder":
         return Shape("string", option.doc, pattern="^/", words="an absolute path on the measured host")
     return Shape(option.type, option.doc, option.minimum, option.maximum, choices=option.choices)
+
+
+def varied(workload: Field, meta: RoleMeta) -> Field:
+    """Return a load generator's section without what installs it, which no factor may set."""
+    install = {name for name, option in meta.options.items() if option.scope == "install"}
+    kept = {name: field for name, field in workload.shape.fields.items() if name not in install}
+    return workload._replace(
+        shape=workload.shape._replace(fields=kept, others=dict.fromkeys(install, _INSTALLS))
+    )
 
 
 def with_install_options(record: Shape, meta: RoleMeta) -> Shape:

@@ -63,6 +63,7 @@ class StageChecks:
         if not self._touched("pipeline") and not self._touched("stages"):
             self._complain(installs.of_rows(self._experiment))
             self._complain(installs.of_twice(self._experiment))
+            self._complain(installs.of_loaders(self._experiment, self._roles))
         if not any(self._touched(f"stages.{index}.measure") for index in range(len(stages))):
             self._check_measured()
         if not self._problems.any():

@@ -178,6 +178,20 @@ class RoleContract:
             assert (plain or type(default)()) == default, name
             assert list(option.choices) == fields[name].get("choices", []), name
 
+    def test_options_that_install_a_load_generator_are_variables_of_it(self, role: Path) -> None:
+        """Without a default: where an experiment says nothing, the hosts' variables count."""
+        found = meta(role)
+        if found is None or found.kind != "loader":
+            return
+        main = options(role, "main")
+        install = {name: option for name, option in found.options.items() if option.scope == "install"}
+        chosen = {name for name in ("source", "prefix", "version") if f"{role.name}_{name}" in main}
+        assert chosen <= set(install), f"options of meta/bench.yml lack {', '.join(chosen - set(install))}"
+        for name, option in install.items():
+            assert f"{role.name}_{name}" in main, f"{name}: installs, and {role.name}_{name} is no variable"
+            assert list(option.choices) == main[f"{role.name}_{name}"].get("choices", []), name
+            assert option.default is None, f"{name}: with a default, a host's {role.name}_{name} never counts"
+
     def test_variables_carry_the_prefix_of_their_role(self, role: Path) -> None:
         public = "bench_" if role.name == "bench_common" else f"{role.name}_"
         defaults = load(role / "defaults" / "main.yml")

@@ -14,6 +14,7 @@ import pytest
 
 import benchctl
 from tests.acceptance.conftest import FAST, QUICK, Shell
+from tests.needs import wheel_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +75,23 @@ def test_the_quickstart_ends_with_a_verdict_and_leaves_nothing(cold_shell: Shell
     assert "Ansible was not started" in again.stderr
     starts = [e for e in journal(shell) if e["act"] == "step.configure"]
     assert len(starts) == 2, "one configure step, and no Ansible call in any trial"
+
+
+def test_an_experiment_chooses_where_its_load_generator_comes_from(shell: Shell, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.symlink_to(wheel_prefix())  # its programs look for their libraries beside the wheel
+    told = [*QUICK, "--set=design.blocks=1", "--set=workload.source=prefix", f"--set=workload.prefix={mine}"]
+    assert f"prefix={mine}" in "".join(shell.run("plan", "quickstart", *told).stdout.split())
+    result = json.loads(shell.run("run", "quickstart", *told, "--json", code={0, 4}).stdout)
+    path = shell.workspace / result["path"]
+    trials = [json.loads(file.read_text()) for file in path.glob("trials/*/trial.json")]
+    assert {trial["load"]["argv"][0] for trial in trials} == {str(mine / "bin" / "pgbench")}
+    (version,) = {trial["loader_version"] for trial in trials}
+    refused = shell.run("run", "quickstart", *told, '--set=workload.version="17"', code=1)
+    assert f"PostgreSQL 17 is wanted, but {mine}/bin has {version}" in " ".join(refused.stderr.split())
+    again = shell.run("-v", "run", "quickstart", *QUICK, "--set=design.blocks=1", code={0, 4})
+    assert "Ansible converges, because these are new or changed: pgbench" in again.stderr
+    shell.nothing_left()
 
 
 def test_step_by_step_is_the_same_as_at_once(shell: Shell) -> None:

@@ -45,8 +45,8 @@ class TestEveryShippedRole(RoleContract):
 def test_the_versions_of_a_package_are_those_that_distributions_have(role: str) -> None:
     known = meta(role).options["version"].known.get("source", {}).get("package", ())
     files = (ROLES / role / "vars").glob("*-*.yml")
-    wanted = load(ROLES / role / "vars" / "main.yml").get(f"__{role}_wanted", {"distributions": {}})
-    packaged = {one["version"] for one in wanted["distributions"].values()}
+    wanted = load(ROLES / role / "vars" / "main.yml").get(f"__{role}_wanted", {})
+    packaged = {one["version"] for one in wanted.get("distributions", {}).values()}
     assert {load(path)[f"__{role}_distribution"]["major"] for path in files} | packaged <= set(known)
 
 

@@ -211,6 +211,7 @@ def test_a_trial_has_the_capacity_of_its_own_treatment(tmp_path: Path) -> None:
         rig.store.trial_folder(2) / "raw",
         measured(rig.store.trials()[1]),
         workload=rig.bench.plan.treatment("t02").workload,
+        units={},
         context=rig.bench.context,
     )
     assert again.findings == trials[1].findings

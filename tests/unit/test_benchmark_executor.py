@@ -13,7 +13,7 @@ from benchctl.benchmark.cancel import Cancel
 from benchctl.benchmark.executor import run_trials
 from benchctl.benchmark.fleet import Fleet
 from benchctl.benchmark.images import build_images
-from benchctl.errors import ConnectionLostError, InterruptedRunError, ServiceError, StepError
+from benchctl.errors import ConnectionLostError, InterruptedRunError, ParseError, ServiceError, StepError
 from benchctl.journal import Journal
 from benchctl.model.event import TrialEnded, TrialFailed
 from benchctl.model.experiment import Limits
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchctl.model.event import Event
+    from benchctl.model.experiment import Value
     from benchctl.model.plan import Plan
 
 DESCRIPTOR = {
@@ -38,6 +39,8 @@ DESCRIPTOR = {
     "verify": [],
     "target": {"socket": "{runtime}", "port": 54321, "user": "bench", "database": "bench"},
 }
+
+IN_UNITS: dict[str, Value] = {"run": "load", "parse": {"json": True}, "units": {"throughput": "1/s"}}
 
 
 class Rig:
@@ -198,6 +201,33 @@ def test_what_an_attempt_that_was_cut_short_left_does_not_get_into_the_next(tmp_
     stale.write_text("half a li")
     rig.run()
     assert "raw/fake/tx.99" not in rig.store.trials()[0].files
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ({"throughput": "1/min", "seconds": "s"}, "throughput in 1/s, and the role declares 1/min"),
+        ({"seconds": "s"}, "throughput in 1/s, and the role declares no such metric"),
+    ],
+)
+def test_a_metric_that_is_not_as_the_role_declares_fails_the_trial(
+    tmp_path: Path, declared: dict[str, str], told: str
+) -> None:
+    rig = Rig(tmp_path, plan(blocks=1, options=IN_UNITS, units=declared))
+    with pytest.raises(ParseError, match=rf"command: its parser gives {told}\n"):
+        rig.run()
+    assert [event.ordinal for event in rig.events if isinstance(event, TrialFailed)] == [1, 2]
+    kept = rig.store.trial_folder(1) / "attempts" / "1" / "fake" / "stdout"
+    assert kept.read_bytes() == rig.agent.outputs["stdout"]
+
+
+@pytest.mark.parametrize("declared", [{}, {"throughput": "1/s", "seconds": "s", "errors": "1"}])
+def test_metrics_as_declared_and_of_a_role_without_any_are_taken(
+    tmp_path: Path, declared: dict[str, str]
+) -> None:
+    rig = Rig(tmp_path, plan(blocks=1, options=IN_UNITS, units=declared))
+    rig.run()
+    assert [trial.result.metrics["throughput"].value for trial in rig.store.trials()] == [100.0, 100.0]
 
 
 def test_on_failure_stop_stops(tmp_path: Path) -> None:

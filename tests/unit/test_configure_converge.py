@@ -256,6 +256,36 @@ stages:
     assert set(stamps(plan, inventory, ROLES)) == {instance.id, "redis_benchmark"}
 
 
+WORKLOAD = """
+name: case
+dbms: {role: redis}
+workload: {role: go_ycsb, source: prefix, prefix: /opt/mine, version: "1.0", clients: 4}
+"""
+STAGES = """
+name: case
+metrics: [{name: throughput, better: higher}]
+stages:
+  - {name: one, group: loader, install: {role: go_ycsb, source: prefix, prefix: /opt/mine, version: "1.0"}}
+  - {name: two, group: dbms, install: {role: go_ycsb, source: prefix, prefix: /opt/mine, version: "1.0"}}
+  - {name: load, group: loader, measure: {duration: 5s}, tasks: [{run: x, parse: {role: go_ycsb}}]}
+"""
+
+
+@pytest.mark.parametrize("text", [WORKLOAD, STAGES])
+def test_where_a_load_generator_comes_from_goes_to_its_role_and_into_its_stamp(text: str) -> None:
+    def made(said: str) -> Plan:
+        return make(parse(said, shared("experiments") / "case.yml"))
+
+    plan, unsaid = made(text), made(text.replace(', source: prefix, prefix: /opt/mine, version: "1.0"', ""))
+    assert plan.loaders == {"go_ycsb": {"source": "prefix", "prefix": "/opt/mine", "version": "1.0"}}
+    chosen = {"go_ycsb_source": "prefix", "go_ycsb_prefix": "/opt/mine", "go_ycsb_version": "1.0"}
+    before, after = role_variables(unsaid, HERE, {}), role_variables(plan, HERE, {})
+    assert {name: after[name] for name in after.keys() - before.keys()} == chosen
+    wanted = stamps(plan, HERE, ROLES)["go_ycsb"]
+    assert wanted != stamps(unsaid, HERE, ROLES)["go_ycsb"]
+    assert wanted != stamps(made(text.replace("/opt/mine", "/opt/other")), HERE, ROLES)["go_ycsb"]
+
+
 def test_a_plan_without_a_system_under_test_names_no_role_for_it() -> None:
     plan = make_plan(loaders=("command", "pgbench", "command"))
     variables = role_variables(plan, HERE, {})

@@ -27,6 +27,7 @@ def judge_again(rig: Rig, trial: Trial) -> Evaluation:
         rig.store.trial_folder(trial.ordinal) / "raw",
         measured(trial),
         workload=rig.bench.plan.treatment(trial.treatment).workload,
+        units=rig.bench.plan.units,
         context=gates.Context(shared_host=True, grade="D"),
     )
 

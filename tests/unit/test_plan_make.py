@@ -30,6 +30,17 @@ dbms: {role: postgresql, settings: {shared_buffers: 1GB, work_mem: 1MB}}
 workload: {role: pgbench, clients: 4, warmup: 1s, duration: 5s}
 """
 
+STAGED = """\
+name: staged
+stages:
+  - {name: install, group: loader, install: {role: hey}}
+  - name: load
+    group: loader
+    measure: {duration: 1s}
+    tasks: [{run: "{{ roles.hey.bin }}/hey http://127.0.0.1/", parse: {role: hey, url: "http://127.0.0.1/"}}]
+metrics: [{name: throughput, better: higher}]
+"""
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -57,6 +68,14 @@ def test_quickstart_stays_under_two_minutes_after_setting_up() -> None:
     made = make(load("quickstart"))
     assert len(made.trials) == 12
     assert made.expected_seconds - 2 * INSTALL_SECONDS - IMAGE_SECONDS < 120
+
+
+def test_a_plan_has_the_units_that_the_load_generator_s_role_declares(path: Path) -> None:
+    assert plan(path).units["latency_p99"] == "ms"
+    staged = path.with_name("staged.yml")
+    staged.write_text(STAGED, encoding="utf-8")
+    assert make(load(staged)).units["throughput"] == "1/s"
+    assert make(load("stages-example")).units == {}
 
 
 def test_without_factors_there_is_one_treatment(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 import pytest
 
@@ -11,6 +13,9 @@ from benchctl.model.tuning import GroupPlan
 from benchctl.report.plan import render
 from tests.unit.report_data import CASES, make_plan
 from tests.unit.test_report_forms import CASE_FILES
+
+if TYPE_CHECKING:
+    from benchctl.model.experiment import Value
 
 
 @pytest.mark.parametrize("case", sorted(path.stem for path in CASE_FILES.glob("*.plan")))
@@ -41,6 +46,15 @@ def test_tuning_stands_by_profile_with_its_groups_and_values() -> None:
     assert "dbms mine.yml; in a container also what it shares with its machine thp=never, ksm=0" in shown
     assert "loader, spare peak; with a reboot where one is needed boost=on" in shown
     assert "Tuning" not in render(make_plan(CASES["plain"]), "terminal")
+
+
+def test_a_plan_shows_what_a_load_generator_s_installation_is_told() -> None:
+    told: dict[str, Value] = {"source": "prefix", "prefix": "/opt/mine"}
+    plan = msgspec.structs.replace(make_plan(CASES["plain"]), loaders={"pgbench": told})
+    shown = " ".join(render(plan, "terminal", width=200).split())
+    assert "load generator pgbench source=prefix, prefix=/opt/mine" in shown
+    unsaid = msgspec.structs.replace(plan, loaders={"pgbench": {}})
+    assert "load generator pgbench" not in " ".join(render(unsaid, "terminal", width=200).split())
 
 
 def test_nothing_to_compare_is_said() -> None:
