@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROLES = shared("roles")
 ALONE = "none"  # what drives no DBMS
-TRIED = {"hey": ("etcd",)}  # of what drives everything that speaks HTTP
+TRIED = {"hey": ("etcd", "kairosdb")}  # of what drives everything that speaks HTTP
 WHY = {  # pairs that cannot run on test hosts
     ("postgresql", "benchbase"): "it needs Java 23 and BenchBase, which test hosts cannot have",
 }

@@ -66,7 +66,11 @@ SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
 }
 ELSEWHERE = ("cassandra",)  # test_kairosdb.py has it run
 PAIRS: dict[tuple[str, str], dict[str, Any]] = {  # where the load generator's row does not do
-    ("ferretdb", "go_ycsb"): {"operations": 200, "records": 200}  # on SQLite an update looks at every record
+    ("ferretdb", "go_ycsb"): {"operations": 200, "records": 200},  # on SQLite an update looks at every record
+    ("kairosdb", "hey"): {
+        "url": "/api/v1/datapoints",
+        "body": '[{"name": "bench", "timestamp": 1700000000000, "value": 1, "tags": {"host": "a"}}]',
+    },
 }
 METRICS: dict[str, list[dict[str, str]]] = {"command": [{"name": "ops", "better": "higher"}]}
 

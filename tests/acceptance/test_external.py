@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from benchctl.spec.share import shared
 from tests.acceptance.results import trials
-from tests.integration.sshd import free_port
-from tests.lab.host import await_true
-from tests.needs import wheel_prefix
+from tests.acceptance.servers import LIMIT, Server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,41 +23,13 @@ pytestmark = [pytest.mark.postgres, pytest.mark.ansible, pytest.mark.slow]
 
 PASSWORD = "not:so \\secret"  # noqa: S105 - with what a password file has to escape
 SCRIPT = shared("roles") / "external" / "files" / "ask_sql.py"
-LIMIT = 60  # seconds
-# PostgreSQL refuses to run as root.
-AS = ["unshare", "--user", "--map-user=65534", "--map-group=65534", "--"] if os.geteuid() == 0 else []
-
-
-class Server(NamedTuple):
-    """A PostgreSQL of somebody else, who gave a password."""
-
-    port: int
-    bin: Path
-
-    def psql(self, user: str) -> list[str]:
-        return [str(self.bin / "psql"), "-h", "127.0.0.1", "-p", str(self.port), "-U", user]
-
-    def ask(self, query: str) -> str:
-        argv = [*self.psql("owner"), "-tAc", query, "postgres"]
-        done = subprocess.run(
-            argv, env={"PGPASSWORD": PASSWORD}, capture_output=True, text=True, check=False, timeout=LIMIT
-        )
-        return done.stdout.strip()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    found, folder = Server(free_port(), wheel_prefix() / "bin"), tmp_path_factory.mktemp("theirs")
-    (folder / "password").write_text(PASSWORD + "\n")
-    words = ["--auth=scram-sha-256", f"--pwfile={folder}/password", "--username=owner", "--no-sync"]
-    init = [*AS, str(found.bin / "initdb"), "-D", str(folder / "data"), *words]
-    subprocess.run(init, check=True, capture_output=True, timeout=LIMIT)
-    places = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}"]
-    argv = [*AS, str(found.bin / "postgres"), "-D", str(folder / "data"), "-p", str(found.port), *places]
-    with (folder / "log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
-        await_true(lambda: found.ask("SELECT 1") == "1", "a PostgreSQL", LIMIT)
+    """A PostgreSQL of somebody else, who gave a password."""
+    with serving(tmp_path_factory.mktemp("theirs"), PASSWORD) as found:
         yield found
-        process.terminate()
 
 
 def written(shell: Shell, server: Server, **more: Any) -> str:
