@@ -294,9 +294,17 @@ def descendants(pid: int) -> List[int]:
 
 
 def marked(run: str, owner: Optional[str] = None) -> List[int]:
-    """Return the processes that carry a run's marker, or one owner's of it: a walk over all of /proc."""
+    """Return the processes that carry a run's marker, or one owner's of it: a walk over all of /proc.
+
+    Those of other PID namespaces are not ours: a container is a host of its own, with servers by hand too.
+    """
     wanted = {f"{MARKER}={run}".encode()} | ({f"{OWNER_TAG}={owner}".encode()} if owner else set())
-    return [pid for pid in _all_processes() if pid != os.getpid() and wanted <= _environment(pid)]
+    own, here = os.getpid(), _namespace(os.getpid())
+    return [
+        pid
+        for pid in _all_processes()
+        if pid != own and wanted <= _environment(pid) and _namespace(pid) == here
+    ]
 
 
 def owner_of(pid: int) -> Optional[str]:
@@ -350,6 +358,13 @@ def _environment(pid: int) -> Set[bytes]:
         return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     except OSError:
         return set()
+
+
+def _namespace(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager

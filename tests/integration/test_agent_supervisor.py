@@ -31,7 +31,7 @@ from benchctl.errors import (
 from benchctl.model.host import Host
 from benchctl.testing.server import write_descriptor
 from tests.loads import run
-from tests.needs import python39
+from tests.needs import need, python39
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -157,6 +157,20 @@ def test_what_a_task_leaves_behind_is_killed_and_the_service_is_not(bench: Bench
     server = agent.call("start", timeout=LIMIT, descriptor=path, settings={})["pid"]
     assert run(agent, "t1", python(SPAWNER))["exit"] == 0
     assert process.marked(ONE) == [server]
+
+
+def test_what_runs_in_a_container_is_another_hosts() -> None:
+    """By hand, the run on every host is called the same, and containers show on this one."""
+    apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    able = not subprocess.run([*apart, "true"], capture_output=True, check=False).returncode
+    need("namespaces", "let this user make user namespaces: sysctl user.max_user_namespaces", available=able)
+    environment = {**os.environ, layout.MARKER: ONE}
+    with subprocess.Popen([*apart, "--kill-child", "sleep", "600"], env=environment) as outer:
+        try:
+            await_true(lambda: len(process.descendants(outer.pid)) == 1)
+            assert process.marked(ONE) == [outer.pid]
+        finally:
+            outer.kill()
 
 
 def test_a_hanging_task_times_out_with_all_its_processes(bench: Bench) -> None:
