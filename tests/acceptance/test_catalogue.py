@@ -64,7 +64,7 @@ LOADS: dict[str, dict[str, Any]] = {
 SYSTEMS: dict[str, dict[str, Any]] = {  # where the default does not do
     "postgresql": {"source": "package", "version": "15"}
 }
-ELSEWHERE = ("cassandra",)  # test_kairosdb.py has it run
+ELSEWHERE = ("cassandra", "kairosdb")  # test_kairosdb.py has them run
 PAIRS: dict[tuple[str, str], dict[str, Any]] = {  # where the load generator's row does not do
     ("ferretdb", "go_ycsb"): {"operations": 200, "records": 200},  # on SQLite an update looks at every record
     ("kairosdb", "hey"): {
