@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from importlib import import_module
 
 from tests.perf.rows import show
@@ -29,13 +30,22 @@ FIGURES = (
 )
 
 
-def main() -> None:
-    rows = []
+def main() -> int:
+    """Print each figure's rows when they are there; one that fails keeps no other from being taken."""
+    failed = []
     for name in sys.argv[1:] or FIGURES:
         sys.stderr.write(f"{name} …\n")
-        rows += import_module(f"tests.perf.{name.replace('-', '_')}").run()
-    sys.stdout.write(show(rows) + "\n")
+        module = import_module(f"tests.perf.{name.replace('-', '_')}")
+        try:
+            sys.stdout.write(show(module.run()) + "\n")
+            sys.stdout.flush()
+        except Exception:  # noqa: BLE001 - a peer's, mostly; an hour's figures are not lost for it
+            traceback.print_exc()
+            failed.append(name)
+    if failed:
+        sys.stderr.write(f"failed: {', '.join(failed)}; again: python -m tests.perf {' '.join(failed)}\n")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
