@@ -70,7 +70,7 @@ def test_a_converged_host_runs_what_a_trial_needs(agent: AgentConnection, tmp_pa
         return converge(PLAN, inventory, fleet, AnsibleRunner(), run_dir=tmp_path, on_event=told.append)
 
     results = [act(), act()]
-    assert "localhost: postgresql : Write the descriptor" in told
+    assert "localhost: postgresql : Write the descriptor, and what it names" in told
     assert [result.ansible for result in results] == [True, False]
 
     path = results[0].descriptors["localhost"][INSTANCE.id]
