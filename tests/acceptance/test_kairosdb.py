@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.ansible, pytest.mark.slow]
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "kairosdb.yml"
 WINDOWS = ("measure: {warmup: 5s, duration: 20s}", "measure: {warmup: 1s, duration: 4s}")
+BUSY = {"overlap", "steady_overlap"}  # what other tests beside this one may do to four seconds
 LIMIT = 1500.0  # seconds; it is done in three minutes where nothing else runs
 
 
@@ -44,10 +45,11 @@ def test_the_shipped_chain(cold_shell: Shell, fresh: Fresh) -> None:
     (run,) = (cold_shell.workspace / "runs").iterdir()
 
     found = trials(run)
-    assert [trial["ordinal"] for trial in found] == [1, 2]
+    assert [trial["ordinal"] for trial in found[:2]] == [1, 2]  # a block is made up where one does not count
     for trial in found:
         assert [load["host"] for load in trial["loads"]] == loaders
-        assert trial["validity"] in {"ok", "suspect"}, trial["findings"]
+        grave = {finding["gate"] for finding in trial["findings"] if finding["validity"] == "invalid"}
+        assert grave <= BUSY, trial["findings"]
         metrics = {name: quantity["value"] for name, quantity in trial["result"]["metrics"].items()}
         assert metrics["throughput"] > 0
         assert metrics["latency_mean"] is not None

@@ -76,7 +76,7 @@ def test_a_controller_that_ends_in_mid_trial(lab: Lab, site: Site, whole: Whole,
 
 def test_cuts_at_random_instants_lose_no_trial_and_repeat_none(lab: Lab, site: Site, whole: Whole) -> None:
     count = CUTS
-    whole.prepare(lab, site.groups, length="0.1s", go=True, together=True)
+    whole.prepare(lab, site.groups, length="0.5s", go=True, together=True)  # longer in all than all the cuts
     process = whole.start("run", "whole.yml", f"--set=design.blocks={2 * count}")
     whole.await_load(site.hosts[1])
     instants, over, cuts = random.Random(5), threading.Event(), 0
