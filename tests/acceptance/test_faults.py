@@ -259,9 +259,7 @@ def test_after_a_reboot_the_run_goes_on_and_says_so(shell: Shell) -> None:
     begun = len(entries(shell, "trial", "meant"))
     shell.run("resume", "latest")
     assert done(shell) == 2
-    first = entries(shell, "trial", "meant")[begun]["data"][
-        "ordinal"
-    ]  # 1 again, where it failed in a busy host
+    first = entries(shell, "trial", "meant")[begun]["data"]["ordinal"]  # 1, where it failed on a busy host
     notes = json.loads((only_run(shell) / "summary.json").read_text())["notes"]
     assert f"the host was rebooted before trial {first}" in notes
     shell.nothing_left()
