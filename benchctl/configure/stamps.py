@@ -28,20 +28,22 @@ def stamps(plan: Plan, inventory: Inventory, roles_path: Sequence[Path]) -> dict
     """Return name -> hash for each instance and each loader's role of a plan.
 
     The hash covers the files of the role, those of all roles in the last folder of `roles_path` (the shipped
-    ones, which a role may include), its variables, the Python environment whose wheels a role takes, and the
-    addresses of all hosts where they talk over the network.
+    ones, which a role may include), its variables, for a loader those of the instances too (some take what
+    the server has), the Python environment whose wheels a role takes, and the addresses of all hosts where
+    they talk over the network.
     Raises ConvergeError when a role is nowhere.
     """
     shipped = _hash_files(roles_path[-1])
     network = json.dumps(addresses(inventory), sort_keys=True) if is_remote(inventory) else ""
+    entries = {
+        instance.id: json.dumps(instance_entry(instance), sort_keys=True) for instance in plan.instances
+    }
     hashes = {}
     for instance in plan.instances:
         files = _hash_files(_find(instance.role, roles_path))
-        hashes[instance.id] = _hash(
-            shipped, files, json.dumps(instance_entry(instance), sort_keys=True), network
-        )
+        hashes[instance.id] = _hash(shipped, files, entries[instance.id], network)
     for role in loader_roles(plan):
-        told = json.dumps(plan.loaders.get(role, {}), sort_keys=True)
+        told = json.dumps([plan.loaders.get(role, {}), entries], sort_keys=True)
         hashes[role] = _hash(shipped, _hash_files(_find(role, roles_path)), told, network)
     return hashes
 
