@@ -15,9 +15,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchctl.spec import read_role
-from docs.catalogue import ALONE, RECORDED, ROLES, WHY, pairs
+from docs.catalogue import ALONE, ROLES, WHY, pairs
 from tests import prefixes
-from tests.acceptance.results import trials
+from tests.acceptance.results import outcome, record, trials
 from tests.lab.image import GERMAN
 from tests.needs import maven
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from benchctl.model.role import RoleMeta
     from tests.acceptance.conftest import Shell
     from tests.lab.fixtures import Fresh
-    from tests.lab.host import LabHost
 
 pytestmark = [pytest.mark.ansible, pytest.mark.slow]
 
@@ -125,8 +124,9 @@ def test_every_load_generator_drives_what_it_says_it_drives(dbms: str, shell: Sh
         assert len(found) == 2
         assert {trial["result"]["loader"] for trial in found} == {loader}
         assert {trial["validity"] for trial in found} <= {"ok", "suspect"}, json.dumps(found)[:4000]
-        check_figures(found[-1]["result"], primary(found[-1], loader))
-        record(f"{dbms} {loader}", {"dbms": dbms, "loader": loader, **outcome(run, dbms, loader, driver)})
+        kept = outcome(run, driver, dbms, {"role": loader, **load(dbms, loader)}, primary(loader))
+        check_figures(found[-1]["result"], kept["primary"])
+        record(kept)
 
 
 def check_figures(result: dict[str, Any], first: dict[str, Any]) -> None:
@@ -147,46 +147,6 @@ def measure(shell: Shell, wanted: dict[str, Any]) -> Path:
     return run
 
 
-def primary(trial: dict[str, Any], loader: str) -> dict[str, Any]:
+def primary(loader: str) -> str:
     (first, *_) = METRICS.get(loader, [{"name": "throughput"}])
-    found: dict[str, Any] = trial["result"]["metrics"][first["name"]]
-    return found
-
-
-def outcome(run: Path, dbms: str, loader: str, driver: LabHost) -> dict[str, Any]:
-    last = trials(run)[-1]
-    server = last.get("server") or {}
-    return {
-        "options": {name: value for name, value in load(dbms, loader).items() if not isinstance(value, dict)},
-        "dbms_version": server.get("version", ""),
-        "loader_version": last["result"]["version"] or version(driver, run, loader),
-        "primary": primary(last, loader),
-        "p99": last["result"]["metrics"].get("latency_p99"),
-        "validity": last["validity"],
-        "install": seconds(run, "step.configure"),
-        "prepare": seconds(run, "image"),
-        "reset": last["phases"].get("reset"),
-    }
-
-
-def version(host: LabHost, run: Path, loader: str) -> str:
-    path = json.loads((run / "descriptors.json").read_text())[host.name][loader]
-    return str(json.loads(host.shell(f"cat {path}")).get("version", ""))
-
-
-def seconds(run: Path, act: str) -> float | None:
-    """How long an act took, by the journal; none when it was not done."""
-    entries = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
-    begun = {
-        entry["seq"]: entry["time"] for entry in entries if (entry["act"], entry["phase"]) == (act, "meant")
-    }
-    spent = [entry["time"] - begun[entry["of"]] for entry in entries if entry["of"] in begun]
-    return round(sum(spent), 1) if spent else None
-
-
-def record(name: str, what: dict[str, Any]) -> None:
-    if "BENCHCTL_TEST_RECORD" not in os.environ:
-        return
-    known = json.loads(RECORDED.read_text("utf-8")) if RECORDED.exists() else {}
-    RECORDED.parent.mkdir(parents=True, exist_ok=True)
-    RECORDED.write_text(json.dumps(dict(sorted({**known, name: what}.items())), indent=1) + "\n", "utf-8")
+    return first["name"]
