@@ -22,7 +22,7 @@ WHY = {  # pairs that cannot run on test hosts
     ("postgresql", "benchbase"): "it needs Java 23 and BenchBase, which test hosts cannot have",
 }
 RECORDED = Path(__file__).parents[1] / "tests" / "cases" / "catalogue" / "pairs.json"
-MADE_BY = "tests/acceptance/test_catalogue.py"
+MADE_BY = ("tests/acceptance/test_catalogue.py", "tests/acceptance/test_mysql.py")
 TITLES = (
     "DBMS",
     "load generator",
