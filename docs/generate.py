@@ -61,9 +61,10 @@ def command_page() -> str:
 
 def catalogue_page() -> str:
     """Every pair of DBMS and load generator, with what came out of a short run."""
+    made_by = " and ".join(f"`{path}`" for path in catalogue.MADE_BY)
     about = (
         "Every DBMS under every load generator that drives it, each pair run by `benchctl run` on two"
-        f" containers of one machine for a few seconds ({' and '.join(f'`{path}`' for path in catalogue.MADE_BY)}). The figures show that a pair"
+        f" containers of one machine for a few seconds ({made_by}). The figures show that a pair"
         " works and what its steps cost there; they say nothing about how the systems compare. Install has"
         " Ansible's whole converge in it, on hosts where other pairs of the same DBMS may have been before;"
         " prepare is the data image, made once; reset is its clone for a trial."
