@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _COUNT = r"(\d+) \(\d+\.\d{3}%\)"
 _MS = r"(\d+\.\d{3}) ms"
+_SD = r"(\d+\.\d{3}|NaN)"  # of one transaction, or of equal ones, pgbench takes the root of a rounding error
 _SUMMARY = {
     "version": r"pgbench \(([^\s,]+)(?: \([^)]*\))?(?:, server .+)?\)",
     "script": r"transaction type: (.+)",
@@ -37,7 +38,7 @@ _SUMMARY = {
     "skipped": rf"number of transactions skipped: {_COUNT}",
     "late": r"number of transactions above the \d+\.\d ms latency limit: (\d+)/\d+ \(\d+\.\d{3}%\)",
     "latency_mean": rf"latency average = {_MS}",
-    "latency_sd": rf"latency stddev = {_MS}",
+    "latency_sd": rf"latency stddev = {_SD} ms",
     "lag": rf"rate limit schedule lag: avg (\d+\.\d{{3}}) \(max {_MS[:-3]}\) ms",
     "connecting": rf"initial connection time = {_MS}",
     "tps_13": r"tps = (\d+\.\d+) \(including connections establishing\)",
@@ -48,8 +49,9 @@ _REQUIRED = ("version", "clients", "threads", "tries", "succeeded", "failed")
 _NOT_IN_13 = {"version", "tries", "failed"}
 _NOT_IN_14 = {"tries", "failed"}
 _PROGRESS = re.compile(
-    r"progress: (?P<time>\d+\.\d{3}) s, (?P<tps>\d+\.\d) tps, lat \d+\.\d{3} ms stddev \d+\.\d{3}"
-    r"(?P<failed>, \d+ failed)?(?:, lag \d+\.\d{3} ms(?:, \d+ skipped)?)?(?:, \d+ retried, \d+ retries)?"
+    r"progress: (?P<time>\d+\.\d{3}) s, (?P<tps>\d+\.\d) tps, lat \d+\.\d{3} ms stddev "
+    + _SD
+    + r"(?P<failed>, \d+ failed)?(?:, lag \d+\.\d{3} ms(?:, \d+ skipped)?)?(?:, \d+ retried, \d+ retries)?"
 )
 # What else may stand on stderr: the seed, and what the server or libpq tells a client that asked for nothing.
 _REMARK = re.compile(
