@@ -1,0 +1,96 @@
+# ruff: noqa: INP001 - a script that is passed to `python -c`, no part of a package
+"""Bring an SSD into the state of one in use: all of it written, more than once. What is on it is gone then.
+
+The argument is a JSON object: `device`, `destroys` (what is on it, in the words in which this script tells
+it), `passes`; without passes it only looks. The answer: `holds` (what is on it), `refused` (why nothing was
+written, else ""), and `seconds` of each pass. A disk that anything uses is refused: a mount, swap, a
+partition of it, a volume on it. Runs on Python 3.9, as root.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import stat
+import struct
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+MIB = 1 << 20
+CHUNK = MIB
+POOL = 64  # chunks of random bytes that take turns: a drive may compress, or keep what it has twice only once
+BLKDISCARD, BLKGETSIZE64 = 0x1277, 0x80081272
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+NOTHING = 2  # blkid's status where it finds nothing
+
+
+def main(wanted: dict) -> dict:
+    path = Path(wanted["device"])
+    try:
+        if not stat.S_ISBLK(path.stat().st_mode):
+            return refuse("", f"{path} is no block device")
+        disk = os.open(
+            path, os.O_RDWR | os.O_EXCL | os.O_DIRECT | os.O_CLOEXEC
+        )  # EBUSY when anything uses it
+    except OSError as error:
+        return refuse("", f"{path}: {error.strerror}")
+    try:
+        size = struct.unpack("Q", fcntl.ioctl(disk, BLKGETSIZE64, bytes(8)))[0]
+        holds = describe(path.resolve(), size)
+        if wanted["destroys"] != holds:
+            return refuse(holds, f'{path} would lose all that is on it; it holds "{holds}"')
+        seconds = [write(disk, size, first=number == 0) for number in range(wanted.get("passes", 0))]
+    except OSError as error:
+        return refuse(holds, f"{path}: {error.strerror}; what was on it may be gone")
+    finally:
+        os.close(disk)
+    return {"holds": holds, "refused": "", "seconds": seconds}
+
+
+def refuse(holds: str, why: str) -> dict:
+    return {"holds": holds, "refused": why, "seconds": []}
+
+
+def describe(path: Path, size: int) -> str:
+    """Size, model and serial number, and what blkid finds at the disk's begin."""
+    about = Path("/sys/class/block", path.name, "device")
+    names = [(about / name).read_text().strip() for name in ("model", "serial") if (about / name).is_file()]
+    asked = ["blkid", "--probe", "--output", "export", str(path)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, NOTHING):
+        raise OSError(done.returncode, f"blkid: {done.stderr.strip() or 'does not know what is there'}")
+    found = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    what = found.get("TYPE") or (
+        f"a {found['PTTYPE']} partition table" if "PTTYPE" in found else "nothing known"
+    )
+    label = f" labelled {found['LABEL']}" if "LABEL" in found else ""
+    return ", ".join([amount(size), *filter(None, names), what + label])
+
+
+def amount(size: float) -> str:
+    power = max(power for power in range(len(UNITS)) if size >= 1024**power or power == 0)
+    return f"{size / 1024**power:.1f} {UNITS[power]}"
+
+
+def write(disk: int, size: int, *, first: bool) -> float:
+    """Write all of it once, from begin to end and past every cache; the first time, discard it before."""
+    begin = time.monotonic()
+    if first:
+        with suppress(OSError):  # what has no flash has nothing to discard
+            fcntl.ioctl(disk, BLKDISCARD, struct.pack("QQ", 0, size))
+    pool = mmap.mmap(-1, POOL * CHUNK)  # O_DIRECT wants whole pages
+    pool.write(os.urandom(POOL * CHUNK))
+    view, at = memoryview(pool), 0
+    while at < size:
+        start = at // CHUNK % POOL * CHUNK
+        at += os.pwrite(disk, view[start : start + min(CHUNK - at % CHUNK, size - at)], at)
+    os.fsync(disk)
+    return round(time.monotonic() - begin, 3)
+
+
+json.dump(main(json.loads(sys.argv[1])), sys.stdout)
