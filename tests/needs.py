@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sysconfig
 from pathlib import Path
 
@@ -25,7 +26,8 @@ def python39() -> str:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")  # whose shim may lead nowhere
     homes = sorted(pyenv.glob("versions/3.9.*/bin/python3.9"))
     found = str(homes[-1]) if homes else shutil.which("python3.9")
-    need("python3.9", "install Python 3.9, for instance `pyenv install 3.9`", available=found is not None)
+    runs = found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0
+    need("python3.9", "install Python 3.9, for instance `pyenv install 3.9`", available=bool(runs))
     return str(found)
 
 
