@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from importlib import import_module
@@ -32,7 +33,7 @@ FIGURES = (
 
 def main() -> int:
     """Print each figure's rows when they are there; one that fails keeps no other from being taken."""
-    failed = []
+    failed, environment = [], dict(os.environ)
     for name in sys.argv[1:] or FIGURES:
         sys.stderr.write(f"{name} …\n")
         module = import_module(f"tests.perf.{name.replace('-', '_')}")
@@ -42,6 +43,9 @@ def main() -> int:
         except Exception:  # noqa: BLE001 - a peer's, mostly; an hour's figures are not lost for it
             traceback.print_exc()
             failed.append(name)
+        finally:
+            os.environ.clear()
+            os.environ.update(environment)  # some figures have folders of their own
     if failed:
         sys.stderr.write(f"failed: {', '.join(failed)}; again: python -m tests.perf {' '.join(failed)}\n")
     return 1 if failed else 0
