@@ -43,10 +43,10 @@ def test_mysql_is_measured_where_mariadb_is(shell: Shell, fresh: Fresh) -> None:
     assert "did you mean 'innodb_buffer_pool_size'" in said
     assert f"{refused.name}:" in said
 
-    run = measured(shell, experiment(shell, "flush", alone, SYSBENCH, QUIET))
+    run = measured(shell, experiment(shell, "flush", alone, SYSBENCH, QUIET), "sysbench")
     record(outcome(run, server, "mysql", SYSBENCH))
     for load in OVER_TCP:
-        run = measured(shell, experiment(shell, load["role"].replace("_", "-"), pair, load, {}))
+        run = measured(shell, experiment(shell, load["role"].replace("_", "-"), pair, load, {}), load["role"])
         record(outcome(run, driver, "mysql", load))
 
 
@@ -71,12 +71,13 @@ def experiment(
     return path
 
 
-def measured(shell: Shell, wanted: Path) -> Path:
+def measured(shell: Shell, wanted: Path, loader: str) -> Path:
     before = set((shell.workspace / "runs").glob("*"))
     shell.run("run", str(wanted), code={0, 4}, limit=LIMIT)
     (run,) = set((shell.workspace / "runs").glob("*")) - before
     found = trials(run)
     assert len(found) == 2
+    assert {trial["result"]["loader"] for trial in found} == {loader}
     assert {trial["validity"] for trial in found} <= {"ok", "suspect"}, json.dumps(found)[:4000]
     assert all(trial["result"]["metrics"]["throughput"]["value"] > 0 for trial in found)
     servers = [trial["server"] for trial in found]

@@ -79,7 +79,19 @@ def measure_by_hand(play: Player, bench_cache: Path) -> None:
     assert not (data[0] / "postmaster.pid").exists()
 
 
-@pytest.mark.parametrize("playbook", ["uninstall", "benchmark"])
+def test_verify_notices_another_binary_and_a_missing_descriptor(play: Player, bench_cache: Path) -> None:
+    missing = play("verify")
+    assert missing.code != 0
+    path = bench_cache / "loaders" / "pgbench" / "descriptor.json"
+    assert f"has no {path}" in words(missing)
+    assert play("loader").code == 0
+    descriptor = json.loads(path.read_text())
+    descriptor["verify"][1]["sha256"] = "0" * 64
+    path.write_text(json.dumps(descriptor))
+    assert play("verify").code != 0
+
+
+@pytest.mark.parametrize("playbook", ["uninstall", "benchmark", "precondition"])
 def test_a_run_that_holds_the_host_is_not_disturbed(playbook: str, play: Player, tmp_path: Path) -> None:
     (tmp_path / "lease").mkdir()
     record = {"run": "20261121-their-run", "owner": {"user": "ada"}, "expires": time.time() + 300}

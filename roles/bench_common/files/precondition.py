@@ -30,13 +30,12 @@ NOTHING = 2  # blkid's status where it finds nothing
 
 
 def main(wanted: dict) -> dict:
-    path = Path(wanted["device"])
+    path, holds = Path(wanted["device"]), ""
     try:
         if not stat.S_ISBLK(path.stat().st_mode):
             return refuse("", f"{path} is no block device")
-        disk = os.open(
-            path, os.O_RDWR | os.O_EXCL | os.O_DIRECT | os.O_CLOEXEC
-        )  # EBUSY when anything uses it
+        # EBUSY when anything uses it
+        disk = os.open(path, os.O_RDWR | os.O_EXCL | os.O_DIRECT | os.O_CLOEXEC)
     except OSError as error:
         return refuse("", f"{path}: {error.strerror}")
     try:
@@ -46,7 +45,8 @@ def main(wanted: dict) -> dict:
             return refuse(holds, f'{path} would lose all that is on it; it holds "{holds}"')
         seconds = [write(disk, size, first=number == 0) for number in range(wanted.get("passes", 0))]
     except OSError as error:
-        return refuse(holds, f"{path}: {error.strerror}; what was on it may be gone")
+        gone = f'; "{holds}" is gone' if holds else ""
+        return refuse(holds, f"{path}: {error.strerror}{gone}")
     finally:
         os.close(disk)
     return {"holds": holds, "refused": "", "seconds": seconds}
