@@ -21,9 +21,10 @@ pytestmark = [pytest.mark.ansible, pytest.mark.slow]
 CACHE = "/home/bench/.cache/benchctl"
 SERVER = "bench-foreign.service"
 LISTENER = "bench-listener.service"
+PATIENCE = 300.0  # seconds: a mirror that stalls is asked again by apt after 15 s, up to three times
 THEIRS = f"""
 set -e
-apt-get -qq update
+apt-get -qq -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 -o Acquire::Retries=3 update
 apt-get -qq install --no-install-recommends mariadb-server-core mariadb-client-core >/dev/null
 mariadb-install-db --no-defaults --user=root --datadir=/var/lib/mysql >/dev/null
 systemd-run --quiet --unit={SERVER} mariadbd --no-defaults --user=root --datadir=/var/lib/mysql \
@@ -72,7 +73,7 @@ def test_mariadb_comes_and_goes_beside_a_server_that_has_data(site: Callable[...
 
 def start_theirs(dbms: LabHost) -> str:
     """A server as a distribution's would be, with data; gives its state."""
-    dbms.shell(THEIRS)
+    dbms.exec("sh", "-c", THEIRS, limit=PATIENCE)
     await_true(lambda: holds(dbms, f"{ASK}'DO 1' 2>&1"), "the foreign server answers")
     dbms.shell(f"{ASK}'CREATE DATABASE theirs; CREATE TABLE theirs.t AS SELECT 42'")
     return state_of_theirs(dbms)

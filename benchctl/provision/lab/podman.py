@@ -41,17 +41,23 @@ def command(*argv: str, text: str | None = None, limit: float = LIMIT, cwd: Path
 def run(
     argv: Sequence[str], *, text: str | None = None, limit: float = LIMIT, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        argv,
-        input=text if text is not None else "",
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=limit,
-        check=False,
-        cwd=cwd,
-        env=_environment(),
-    )
+    """Return what became of it. Raises LabError, with the output so far, past the limit (seconds)."""
+    try:
+        return subprocess.run(
+            argv,
+            input=text if text is not None else "",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=limit,
+            check=False,
+            cwd=cwd,
+            env=_environment(),
+        )
+    except subprocess.TimeoutExpired as error:
+        so_far = b"".join(said for said in (error.stdout, error.stderr) if isinstance(said, bytes))
+        message = f"{' '.join(argv)}: not done within {limit:g} s\n{so_far.decode(errors='replace')}"
+        raise LabError(message.rstrip()) from error
 
 
 def _environment() -> dict[str, str]:
