@@ -21,11 +21,12 @@ pytestmark = [pytest.mark.ansible, pytest.mark.slow]
 CACHE = "/home/bench/.cache/benchctl"
 SERVER = "bench-foreign.service"
 LISTENER = "bench-listener.service"
-PATIENCE = 300.0  # seconds: a mirror that stalls is asked again by apt after 15 s, up to three times
+PATIENCE = 300.0  # seconds: a mirror that stalls is asked again by apt after 15
 THEIRS = f"""
 set -e
-apt-get -qq -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 -o Acquire::Retries=3 update
-apt-get -qq install --no-install-recommends mariadb-server-core mariadb-client-core >/dev/null
+apt() {{ apt-get -qq -o Acquire::http::Timeout=15 -o Acquire::Retries=3 "$@" >/dev/null; }}
+get() {{ apt install --no-install-recommends mariadb-server-core mariadb-client-core; }}
+get || {{ apt update; get; }}
 mariadb-install-db --no-defaults --user=root --datadir=/var/lib/mysql >/dev/null
 systemd-run --quiet --unit={SERVER} mariadbd --no-defaults --user=root --datadir=/var/lib/mysql \
   --socket=/run/theirs.sock --bind-address=127.0.0.1

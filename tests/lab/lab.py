@@ -7,6 +7,8 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from benchctl.errors import StackError
+from benchctl.provision.lab import packages
 from benchctl.provision.lab.machines import ULIMITS
 from benchctl.provision.lab.network import hardware_address, make_network
 from tests.lab.host import LabHost, make_key, set_environment
@@ -41,6 +43,14 @@ def arguments(traits: Traits) -> list[str]:
     ]
 
 
+def lists(image: str) -> tuple[str, ...]:
+    """For podman: apt's lists from this machine's cache, or none, and each host fetches its own."""
+    try:
+        return "--volume", packages.lists(image)
+    except StackError:
+        return ()
+
+
 class Lab:
     """Hosts by name, made when first asked for and kept; `fresh` ones are the asker's own."""
 
@@ -48,6 +58,7 @@ class Lab:
         self.folder = folder
         self.name = f"benchctl-lab-{secrets.token_hex(4)}"
         self.image = image()
+        self.lists = lists(self.image)
         with locked("network"):
             sweep()
             self.subnet = make_network(self.name, {LABEL: owner()})
@@ -109,7 +120,7 @@ class Lab:
             *("--name", host.container, "--hostname", host.name, "--label", f"{LABEL}={owner()}"),
             *("--network", self.name, "--ip", host.address, "--network-alias", host.name),
             f"--mac-address={hardware_address(host.address)}",
-            *("--systemd=always", *ULIMITS, *arguments(traits)),
+            *("--systemd=always", *ULIMITS, *self.lists, *arguments(traits)),
             *("--volume", f"{host.folder}:/lab:ro", self.image, "/sbin/init"),
         )
 

@@ -39,22 +39,31 @@ done"""
 
 
 def volumes(image: str) -> tuple[str, ...]:
-    """Return podman's volumes with which hosts of this image share packages; fetches lists that are too old.
+    """Return podman's volumes with which hosts of this image share packages; raises as `lists` does."""
+    fetched = lists(image)
+    cache, hasty = _folder() / "cache", _folder() / "dpkg.cfg"
+    hasty.write_text("force-unsafe-io\n", encoding="ascii")
+    return f"{cache}:{CACHE}:O", fetched, f"{cache}/archives:{SHARED}", f"{hasty}:{HASTY}:ro"
+
+
+def lists(image: str) -> str:
+    """Return podman's volume with apt's lists for hosts of this image; fetches them when they are too old.
 
     Where they cannot be fetched the last ones do. Raises StackError when there are none.
     """
-    folder = cache_folder() / "lab" / "packages"
-    cache, hasty = folder / "cache", folder / "dpkg.cfg"
-    (cache / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    folder = _folder()
+    (folder / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
     with locked(folder / "lock"):
-        hasty.write_text("force-unsafe-io\n", encoding="ascii")
-        lists = _lists(folder, image)
-    return f"{cache}:{CACHE}:O", f"{lists}:{LISTS}:O", f"{cache}/archives:{SHARED}", f"{hasty}:{HASTY}:ro"
+        return f"{_lists(folder, image)}:{LISTS}:O"
 
 
 def keep(container: str) -> None:
     """Take what a host downloaded into the shared folder. Raises StackError when the host is gone."""
     podman("exec", container, "sh", "-ec", _KEEP, "keep", f"{CACHE}/archives", SHARED, _owner())
+
+
+def _folder() -> Path:
+    return cache_folder() / "lab" / "packages"
 
 
 def _lists(folder: Path, image: str) -> Path:
