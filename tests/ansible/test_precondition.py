@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,11 @@ from tests.ansible.site import words
 from tests.needs import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.ansible.conftest import Outcome, Player
+
+    Overwrite = Callable[..., Outcome]
 
 pytestmark = [pytest.mark.ansible, pytest.mark.slow]
 
@@ -26,23 +29,39 @@ SIZE = 5 * MIB // 2  # no whole number of the chunks that are written
 HOLDS = "2.5 MiB, ext4 labelled old"
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A loop device with a file system of that label, on the file beside it."""
+@contextmanager
+def loop_device(image: Path) -> Iterator[Path]:
+    """A loop device with a file system of that label, on this file."""
     need("root", "run the tests as root", available=os.getuid() == 0)
-    image = tmp_path / "image"
-    image.write_bytes(bytes(SIZE))
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "old", image], check=True, timeout=60)
+    with image.open("wb") as file:
+        file.truncate(SIZE)
+    run("mke2fs", "-q", "-t", "ext4", "-L", "old", image)
     done = subprocess.run(
         ["losetup", "--find", "--show", image], capture_output=True, text=True, check=False, timeout=60
     )
     need("mount", f"a machine that may have loop devices: {done.stderr}", available=done.returncode == 0)
     device = Path(done.stdout.strip())
-    yield device
-    subprocess.run(["losetup", "--detach", device], check=True, timeout=60)
+    try:
+        yield device
+    finally:
+        run("losetup", "--detach", device)
 
 
-def test_a_disk_is_overwritten_when_what_it_holds_is_said(play: Player, tmp_path: Path, disk: Path) -> None:
+@contextmanager
+def mounted(*words: str | Path) -> Iterator[None]:
+    run("mount", *words)
+    try:
+        yield
+    finally:
+        run("umount", words[-1])
+
+
+def run(*argv: str | Path) -> None:
+    subprocess.run(argv, check=True, timeout=60)
+
+
+@pytest.fixture
+def overwrite(play: Player, tmp_path: Path) -> Overwrite:
     inventory = tmp_path / "inventory.yml"  # JSON is YAML
     here = {
         "ansible_connection": "local",
@@ -50,35 +69,49 @@ def test_a_disk_is_overwritten_when_what_it_holds_is_said(play: Player, tmp_path
         "ansible_python_interpreter": sys.executable,
     }
     inventory.write_text(json.dumps({"all": {"children": {"dbms": {"hosts": {"here": here}}}}}))
-    before = (tmp_path / "image").read_bytes()
+    return lambda told, *options: play(
+        "precondition", "-e", json.dumps({"bench_precondition": told}), *options, inventory=inventory
+    )
 
-    def overwrite(told: dict[str, str], *options: str) -> Outcome:
-        return play(
-            "precondition", "-e", json.dumps({"bench_precondition": told}), *options, inventory=inventory
-        )
 
-    refused = overwrite({str(disk): "", str(tmp_path / "image"): HOLDS})
-    assert refused.code != 0
-    told = words(refused).replace('\\"', '"')
-    assert f'{disk} would lose all that is on it; it holds "{HOLDS}"; {tmp_path}/image is no block' in told
-
-    place = tmp_path / "mounted"
+def test_a_disk_is_overwritten_when_what_it_holds_is_said(tmp_path: Path, overwrite: Overwrite) -> None:
+    image, place = tmp_path / "image", tmp_path / "mounted"
     place.mkdir()
-    subprocess.run(["mount", "-o", "ro", disk, place], check=True, timeout=60)
-    try:
-        used = overwrite({str(disk): HOLDS})
-    finally:
-        subprocess.run(["umount", place], check=True, timeout=60)
-    assert f"{disk}: Device or resource busy" in words(used)
+    with loop_device(image) as disk:
+        before = image.read_bytes()
+        refused = overwrite({str(disk): "", str(image): HOLDS})
+        assert refused.code != 0
+        told = words(refused).replace('\\"', '"')
+        assert f'{disk} would lose all that is on it; it holds "{HOLDS}"; {image} is no block' in told
+        with mounted("-o", "ro", disk, place):
+            used = overwrite({str(disk): HOLDS})
+        assert f"{disk}: Device or resource busy" in words(used)
+        assert overwrite({str(disk): HOLDS}, "--check").changed == 0
+        assert overwrite({}).changed == 0
+        assert image.read_bytes() == before
 
-    assert overwrite({str(disk): HOLDS}, "--check").changed == 0
-    assert overwrite({}).changed == 0
-    assert (tmp_path / "image").read_bytes() == before
+        done = overwrite({str(disk): HOLDS})
+        assert done.changed == 1
+        told = words(done)
+        assert told.index(f"{disk}, pass 1 of 2, 10 %") < told.index(f"{disk}, pass 2 of 2, 100 %")
+        after = image.read_bytes()
+        parts = {after[at : at + MIB // 2] for at in range(0, SIZE, MIB // 2)}
+        assert len(parts) == SIZE // (MIB // 2), "every part is random, and none is there twice"
+        again = overwrite({str(disk): HOLDS})
+        assert 'it holds "2.5 MiB, nothing known"' in words(again).replace('\\"', '"')
+        assert image.read_bytes() == after
 
-    assert overwrite({str(disk): HOLDS}).changed == 1
-    after = (tmp_path / "image").read_bytes()
-    parts = {after[at : at + MIB // 2] for at in range(0, SIZE, MIB // 2)}
-    assert len(parts) == SIZE // (MIB // 2), "every part is random, and none is there twice"
-    again = overwrite({str(disk): HOLDS})
-    assert 'it holds "2.5 MiB, nothing known"' in words(again).replace('\\"', '"')
-    assert (tmp_path / "image").read_bytes() == after
+
+def test_a_disk_that_fails_is_written_no_further(tmp_path: Path, overwrite: Overwrite) -> None:
+    room = tmp_path / "room"
+    room.mkdir()
+    with (
+        mounted("-t", "tmpfs", "-o", "size=1536k", "none", room),
+        loop_device(room / "image") as disk,
+    ):
+        failed = overwrite({str(disk): HOLDS})
+    assert failed.code != 0
+    told = words(failed).replace('\\"', '"')
+    assert f'"{HOLDS}" is gone' in told
+    assert "pass 1 of 2, 80 %" in told
+    assert "pass 1 of 2, 90 %" not in told

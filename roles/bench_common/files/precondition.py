@@ -1,10 +1,11 @@
 # ruff: noqa: INP001 - a script that is passed to `python -c`, no part of a package
 """Bring an SSD into the state of one in use: all of it written, more than once. What is on it is gone then.
 
-The argument is a JSON object: `device`, `destroys` (what is on it, in the words in which this script tells
-it), `passes`; without passes it only looks. The answer: `holds` (what is on it), `refused` (why nothing was
-written, else ""), and `seconds` of each pass. A disk that anything uses is refused: a mount, swap, a
-partition of it, a volume on it. Runs on Python 3.9, as root.
+The argument is a JSON object: `device`; `destroys` (what is on it, in the words in which this script tells
+it); `part` and `parts`, to write one of so many equal parts of it: the first begins a pass, and part
+`parts` the second pass. Without them it only looks. The answer: `holds` (what is on it), `refused` (why
+nothing was written, else ""), and `seconds` that writing took. A disk that anything uses is refused: a
+mount, swap, a partition of it, a volume on it. Runs on Python 3.9, as root.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ NOTHING = 2  # blkid's status where it finds nothing
 
 
 def main(wanted: dict) -> dict:
-    path, holds = Path(wanted["device"]), ""
+    path, part, holds = Path(wanted["device"]), wanted.get("part"), ""
     try:
         if not stat.S_ISBLK(path.stat().st_mode):
             return refuse("", f"{path} is no block device")
@@ -40,12 +41,13 @@ def main(wanted: dict) -> dict:
         return refuse("", f"{path}: {error.strerror}")
     try:
         size = struct.unpack("Q", fcntl.ioctl(disk, BLKGETSIZE64, bytes(8)))[0]
-        holds = describe(path.resolve(), size)
-        if wanted["destroys"] != holds:
+        which = identify(path.resolve(), size)
+        holds = f"{which}, {describe(path)}"
+        if wanted["destroys"] != holds and not (part and wanted["destroys"].startswith(f"{which}, ")):
             return refuse(holds, f'{path} would lose all that is on it; it holds "{holds}"')
-        seconds = [write(disk, size, first=number == 0) for number in range(wanted.get("passes", 0))]
+        seconds = 0.0 if part is None else write(disk, size, part, wanted["parts"])
     except OSError as error:
-        gone = f'; "{holds}" is gone' if holds else ""
+        gone = f'; "{wanted["destroys"]}" is gone' if holds and part is not None else ""
         return refuse(holds, f"{path}: {error.strerror}{gone}")
     finally:
         os.close(disk)
@@ -53,23 +55,26 @@ def main(wanted: dict) -> dict:
 
 
 def refuse(holds: str, why: str) -> dict:
-    return {"holds": holds, "refused": why, "seconds": []}
+    return {"holds": holds, "refused": why, "seconds": 0.0}
 
 
-def describe(path: Path, size: int) -> str:
-    """Size, model and serial number, and what blkid finds at the disk's begin."""
+def identify(path: Path, size: int) -> str:
+    """Size, model and serial number."""
     about = Path("/sys/class/block", path.name, "device")
     names = [(about / name).read_text().strip() for name in ("model", "serial") if (about / name).is_file()]
+    return ", ".join([amount(size), *filter(None, names)])
+
+
+def describe(path: Path) -> str:
+    """What blkid finds on the disk; writing removes that bit by bit."""
     asked = ["blkid", "--probe", "--output", "export", str(path)]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     if done.returncode not in (0, NOTHING):
         raise OSError(done.returncode, f"blkid: {done.stderr.strip() or 'does not know what is there'}")
     found = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
-    what = found.get("TYPE") or (
-        f"a {found['PTTYPE']} partition table" if "PTTYPE" in found else "nothing known"
-    )
     label = f" labelled {found['LABEL']}" if "LABEL" in found else ""
-    return ", ".join([amount(size), *filter(None, names), what + label])
+    table = f"a {found['PTTYPE']} partition table" if "PTTYPE" in found else "nothing known"
+    return (found.get("TYPE") or table) + label
 
 
 def amount(size: float) -> str:
@@ -77,18 +82,20 @@ def amount(size: float) -> str:
     return f"{size / 1024**power:.1f} {UNITS[power]}"
 
 
-def write(disk: int, size: int, *, first: bool) -> float:
-    """Write all of it once, from begin to end and past every cache; the first time, discard it before."""
+def write(disk: int, size: int, part: int, parts: int) -> float:
+    """Write one part past every cache; before the first of all, discard the disk."""
     begin = time.monotonic()
-    if first:
+    if part == 0:
         with suppress(OSError):  # what has no flash has nothing to discard
             fcntl.ioctl(disk, BLKDISCARD, struct.pack("QQ", 0, size))
     pool = mmap.mmap(-1, POOL * CHUNK)  # O_DIRECT wants whole pages
     pool.write(os.urandom(POOL * CHUNK))
-    view, at = memoryview(pool), 0
-    while at < size:
+    view, place = memoryview(pool), part % parts
+    at, end = (size * edge // parts // CHUNK * CHUNK for edge in (place, place + 1))
+    end = size if place == parts - 1 else end
+    while at < end:
         start = at // CHUNK % POOL * CHUNK
-        at += os.pwrite(disk, view[start : start + min(CHUNK - at % CHUNK, size - at)], at)
+        at += os.pwrite(disk, view[start : start + min(CHUNK - at % CHUNK, end - at)], at)
     os.fsync(disk)
     return round(time.monotonic() - begin, 3)
 
