@@ -143,6 +143,7 @@ def _answer_all(taking: socket.socket, protocol: Callable[[Json], Answer], optio
                 data = b""
             if not data:
                 del answers[handle]
+                ready.unregister(handle)  # closing does not do that while who handed it over has it too
                 os.close(handle)
 
 

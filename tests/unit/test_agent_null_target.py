@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
+import sys
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,6 +43,17 @@ def postgresql() -> Answer:
     return null_target.PROTOCOLS["postgresql"]({"version": "18.6", "scale": 7})
 
 
+CLIENT = """
+import socket, sys
+def ask():
+    with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as connection:
+        connection.sendall(b"*1")
+        assert connection.recv(5) == b"+OK\\r\\n"
+for _ in range(5):
+    ask()
+"""
+
+
 @pytest.fixture
 def server() -> Answer:
     answer = postgresql()
@@ -53,6 +67,23 @@ def test_redis_has_one_reply_for_each_command_however_they_arrive() -> None:
     assert answer(command * 5) == b"+OK\r\n" * 5
     cut = command * 2
     assert b"".join(answer(cut[at : at + 7]) for at in range(0, len(cut), 7)) == b"+OK\r\n" * 2
+
+
+def test_a_client_that_leaves_before_it_was_handed_over_ends_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a busy machine: who hands connections over still has his copy when the client is gone."""
+    send = socket.send_fds
+
+    def send_slowly(*arguments: Any) -> int:
+        sent = send(*arguments)
+        time.sleep(0.1)
+        return sent
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(socket, "send_fds", send_slowly)
+    options = {"protocol": "redis", "reply": "+OK\r\n", "threads": 1}
+    assert null_target.run(options, [sys.executable, "-c", CLIENT, null_target.PORT]) == 0
 
 
 def test_postgresql_declines_tls_then_lets_in() -> None:
