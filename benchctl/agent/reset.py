@@ -71,6 +71,7 @@ def _reset_external(context: Context, found: Descriptor) -> None:
             " option reset the command that does it, as a list of words",
             "service",
         )
+    service.make_work_folder(context, found)
     service.command(context, found, "reset", found.part("reset"))
 
 

@@ -32,7 +32,6 @@ class TestEveryShippedRole(RoleContract):
     without_scenarios: ClassVar = {
         "bench_common": "no role for users: every scenario of the others includes it",
         "benchbase": "needs Java 23 and BenchBase, which test hosts cannot have",
-        "external": "needs a server that is there before; tests/acceptance/test_external.py has one",
     }
     versions_asked_by = "tests/ansible/test_catalogue.py"
 

@@ -312,6 +312,16 @@ def test_somebody_elses_server_is_asked_filled_each_time_and_reset_by_their_comm
         service.start(context, write_descriptor(tmp_path, external=True, settings=None), {"threads": 2})
 
 
+def test_somebody_elses_server_is_reset_before_anything_was_asked_of_it(
+    context: Context, tmp_path: Path
+) -> None:
+    """As by the playbooks, which begin with it."""
+    clear = {"argv": ["touch", str(tmp_path / "empty")]}
+    path = write_descriptor(tmp_path, external=True, start=None, reset=clear)
+    assert reset.reset(context, path, "an-image")["method"] == "command"
+    assert (tmp_path / "empty").exists()
+
+
 def test_an_image_is_set_up_before_it_is_filled(context: Context, tmp_path: Path) -> None:
     path = write_descriptor(
         tmp_path,
