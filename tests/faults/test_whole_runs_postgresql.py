@@ -133,7 +133,7 @@ def test_a_dbms_that_is_killed_in_mid_trial_fails_the_trial(lab: Lab, site: Site
 @pytest.mark.parametrize("name", ["pg", "left"])
 def test_a_trial_with_a_dbms_outlives_a_cut_cable(lab: Lab, site: Site, whole: Whole, name: str) -> None:
     """Behind the cut of the DBMS's host no transaction ends; TCP goes on when the packets pass again."""
-    whole.prepare(lab, groups(site), EXPERIMENT, length="8s")
+    whole.prepare(lab, groups(site), EXPERIMENT, length="16s")
     process = whole.start("run", "whole.yml")
     for host in site.hosts[1:]:
         await_pgbench(site, host)
