@@ -31,26 +31,25 @@ NOTHING = 2  # blkid's status where it finds nothing
 
 
 def main(wanted: dict) -> dict:
-    path, part, holds = Path(wanted["device"]), wanted.get("part"), ""
+    path, destroys, part = Path(wanted["device"]), wanted["destroys"], wanted.get("part")
+    holds, gone = "", bool(part)
     try:
         if not stat.S_ISBLK(path.stat().st_mode):
             return refuse("", f"{path} is no block device")
         # EBUSY when anything uses it
         disk = os.open(path, os.O_RDWR | os.O_EXCL | os.O_DIRECT | os.O_CLOEXEC)
+        try:
+            size = struct.unpack("Q", fcntl.ioctl(disk, BLKGETSIZE64, bytes(8)))[0]
+            which = identify(path.resolve(), size)
+            holds = f"{which}, {describe(path)}"
+            if destroys != holds and not (part and destroys.startswith(f"{which}, ")):
+                return refuse(holds, f'{path} would lose all that is on it; it holds "{holds}"')
+            gone = part is not None
+            seconds = 0.0 if part is None else write(disk, size, part, wanted["parts"])
+        finally:
+            os.close(disk)
     except OSError as error:
-        return refuse("", f"{path}: {error.strerror}")
-    try:
-        size = struct.unpack("Q", fcntl.ioctl(disk, BLKGETSIZE64, bytes(8)))[0]
-        which = identify(path.resolve(), size)
-        holds = f"{which}, {describe(path)}"
-        if wanted["destroys"] != holds and not (part and wanted["destroys"].startswith(f"{which}, ")):
-            return refuse(holds, f'{path} would lose all that is on it; it holds "{holds}"')
-        seconds = 0.0 if part is None else write(disk, size, part, wanted["parts"])
-    except OSError as error:
-        gone = f'; "{wanted["destroys"]}" is gone' if holds and part is not None else ""
-        return refuse(holds, f"{path}: {error.strerror}{gone}")
-    finally:
-        os.close(disk)
+        return refuse(holds, f"{path}: {error.strerror}" + (f'; "{destroys}" is gone' if gone else ""))
     return {"holds": holds, "refused": "", "seconds": seconds}
 
 
