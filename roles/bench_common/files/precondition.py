@@ -3,9 +3,9 @@
 
 The argument is a JSON object: `device`; `destroys` (what is on it, in the words in which this script tells
 it); `part` and `parts`, to write one of so many equal parts of it: the first begins a pass, and part
-`parts` the second pass. Without them it only looks. The answer: `holds` (what is on it), `refused` (why
-nothing was written, else ""), and `seconds` that writing took. A disk that anything uses is refused: a
-mount, swap, a partition of it, a volume on it. Runs on Python 3.9, as root.
+`parts` the second pass. Without them it only looks. The answer is why nothing was written, or nothing. A
+disk that anything uses is refused: a mount, swap, a partition of it, a volume on it. Runs on Python 3.9,
+as root.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import stat
 import struct
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,12 +29,12 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 NOTHING = 2  # blkid's status where it finds nothing
 
 
-def main(wanted: dict) -> dict:
+def main(wanted: dict) -> str:
     path, destroys, part = Path(wanted["device"]), wanted["destroys"], wanted.get("part")
-    holds, gone = "", bool(part)
+    gone = bool(part)
     try:
         if not stat.S_ISBLK(path.stat().st_mode):
-            return refuse("", f"{path} is no block device")
+            return f"{path} is no block device"
         # EBUSY when anything uses it
         disk = os.open(path, os.O_RDWR | os.O_EXCL | os.O_DIRECT | os.O_CLOEXEC)
         try:
@@ -43,18 +42,15 @@ def main(wanted: dict) -> dict:
             which = identify(path.resolve(), size)
             holds = f"{which}, {describe(path)}"
             if destroys != holds and not (part and destroys.startswith(f"{which}, ")):
-                return refuse(holds, f'{path} would lose all that is on it; it holds "{holds}"')
-            gone = part is not None
-            seconds = 0.0 if part is None else write(disk, size, part, wanted["parts"])
+                return f'{path} would lose all that is on it; it holds "{holds}"'
+            if part is not None:
+                gone = True
+                write(disk, size, part, wanted["parts"])
         finally:
             os.close(disk)
     except OSError as error:
-        return refuse(holds, f"{path}: {error.strerror}" + (f'; "{destroys}" is gone' if gone else ""))
-    return {"holds": holds, "refused": "", "seconds": seconds}
-
-
-def refuse(holds: str, why: str) -> dict:
-    return {"holds": holds, "refused": why, "seconds": 0.0}
+        return f"{path}: {error.strerror}" + (f'; "{destroys}" is gone' if gone else "")
+    return ""
 
 
 def identify(path: Path, size: int) -> str:
@@ -81,9 +77,8 @@ def amount(size: float) -> str:
     return f"{size / 1024**power:.1f} {UNITS[power]}"
 
 
-def write(disk: int, size: int, part: int, parts: int) -> float:
+def write(disk: int, size: int, part: int, parts: int) -> None:
     """Write one part past every cache; before the first of all, discard the disk."""
-    begin = time.monotonic()
     if part == 0:
         with suppress(OSError):  # what has no flash has nothing to discard
             fcntl.ioctl(disk, BLKDISCARD, struct.pack("QQ", 0, size))
@@ -96,7 +91,6 @@ def write(disk: int, size: int, part: int, parts: int) -> float:
         start = at // CHUNK % POOL * CHUNK
         at += os.pwrite(disk, view[start : start + min(CHUNK - at % CHUNK, end - at)], at)
     os.fsync(disk)
-    return round(time.monotonic() - begin, 3)
 
 
-json.dump(main(json.loads(sys.argv[1])), sys.stdout)
+sys.stdout.write(main(json.loads(sys.argv[1])))
